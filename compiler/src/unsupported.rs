@@ -6,7 +6,7 @@ use weir_grammar::Span;
 use weir_grammar::tree::{ItemKind, Role};
 use weir_plan::circles::places_in_circles;
 use weir_plan::varying::{Decision, Varying, may_differ_after_restart};
-use weir_plan::{Delivery, Value, support};
+use weir_plan::{Action, Delivery, Value, support};
 
 use crate::analysis::Analysis;
 use crate::analysis::expressions::UseId;
@@ -92,6 +92,7 @@ impl Search<'_> {
         let exactly_once = promised.delivery == Delivery::ExactlyOnce;
         self.rejects(index, exactly_once);
         self.varying(index, promised);
+        self.exploding(index, exactly_once);
         if !exactly_once {
             return;
         }
@@ -144,6 +145,32 @@ impl Search<'_> {
                     self.add(edge.from_span, what);
                 }
                 None => {}
+            }
+        }
+    }
+
+    /// Adds the steps `explode` whose events have no identity of their own where they need one.
+    fn exploding(&mut self, flow: usize, exactly_once: bool) {
+        let graph = &self.analysis.graph;
+        for edge in graph.edges.iter().filter(|edge| edge.flow == flow) {
+            let Some(step) = first_exploding(&edge.leg) else { continue };
+            let place = self.place(step.span, step.used);
+            let is_behind = graph.components[edge.from].declared.role == Role::Channel;
+            if is_behind && let Some(step) = rejecting_after_exploding(&edge.leg, false) {
+                self.add(self.place(step.span, step.used), support::REJECTED_ELEMENT);
+            }
+            if exactly_once && is_behind {
+                self.add(place, support::EXPLODED_BEHIND_A_CHANNEL);
+            } else if exactly_once {
+                let arrivals = edge.leg.arrivals().into_iter();
+                let channels = arrivals.map(|arrival| arrival.channel.unwrap_or(arrival.to));
+                let is_volatile = |channel: usize| {
+                    let kind = graph.components[channel].kind();
+                    kind.is_some_and(|kind| !support::DURABLE_CHANNELS.contains(&kind))
+                };
+                if channels.into_iter().any(is_volatile) {
+                    self.add(place, support::EXPLODED_INTO_A_VOLATILE_CHANNEL);
+                }
             }
         }
     }
@@ -285,6 +312,23 @@ fn first_rejecting(leg: &Leg) -> Option<&Step> {
 fn varying_step(leg: &Leg) -> Option<&Step> {
     let own = leg.steps.iter().find(|step| may_differ_after_restart(&step.action));
     own.or_else(|| leg.to.legs().into_iter().find_map(varying_step))
+}
+
+/// Returns the first `explode` of a leg, or of the branches behind it.
+fn first_exploding(leg: &Leg) -> Option<&Step> {
+    let own = leg.steps.iter().find(|step| matches!(step.action, Action::Explode(_)));
+    own.or_else(|| leg.to.legs().into_iter().find_map(first_exploding))
+}
+
+/// Returns the first step that rejects events which an `explode` has made.
+fn rejecting_after_exploding(leg: &Leg, mut is_exploded: bool) -> Option<&Step> {
+    for step in &leg.steps {
+        if is_exploded && step.rejects() {
+            return Some(step);
+        }
+        is_exploded |= matches!(step.action, Action::Explode(_));
+    }
+    leg.to.legs().into_iter().find_map(|leg| rejecting_after_exploding(leg, is_exploded))
 }
 
 /// Returns the last step of a leg, or of the first branch behind it.

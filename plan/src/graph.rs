@@ -317,6 +317,15 @@ pub enum Action {
         /// The value.
         value: Expression,
     },
+    /// Makes an event of each element of a list, which the column then has. An event without elements is dropped.
+    Explode(String),
+    /// Replaces a record by its fields, which become columns `column_field`.
+    Flatten {
+        /// The column with the record.
+        column: String,
+        /// The names of the fields.
+        fields: Vec<String>,
+    },
     /// Limits events to this rate, a [`Value::EventRate`] or a [`Value::ByteRate`].
     Throttle(Value),
     /// Keeps this fraction of the events, chosen by their identities.
@@ -336,6 +345,11 @@ pub const DEDUPE_VALUES_MAX: usize = 1 << 20;
 pub const DEDUPE_VALUE_BYTES: usize = 50;
 
 impl Action {
+    /// Returns the name of the column of a field after [`Action::Flatten`].
+    pub fn flattened(column: &str, field: &str) -> String {
+        format!("{column}_{field}")
+    }
+
     /// Returns whether the action drops or rejects every event.
     pub fn takes_all(&self) -> bool {
         let (Action::Drop(condition) | Action::Reject { condition, .. }) = self else { return false };

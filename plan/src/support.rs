@@ -31,6 +31,13 @@ pub const FORKED_BRANCH: &str = "a `failover` with another fork within it";
 /// A step in a branch of a `failover` that can't be taken back once it was applied.
 pub const BINDING_STEP: &str =
     "a step that rejects or has state, in a branch of a `failover` before a channel";
+/// Why a step that rejects must not follow an `explode` behind a channel.
+pub const REJECTED_ELEMENT: &str = "a step that rejects after an `explode` behind a channel";
+/// Why an `explode` must not be behind a channel with the promise `exactly_once`.
+pub const EXPLODED_BEHIND_A_CHANNEL: &str = "`explode` behind a channel with the promise `exactly_once`";
+/// Why an `explode` must not be before a volatile channel with the promise `exactly_once`.
+pub const EXPLODED_INTO_A_VOLATILE_CHANNEL: &str =
+    "`explode` before a channel that is not durable with the promise `exactly_once`";
 /// The functions of the library that are carried out.
 #[rustfmt::skip]
 pub const FUNCTIONS: &[&str] = &[
@@ -134,6 +141,8 @@ pub fn unsupported_step(action: &Action) -> Option<String> {
         | Action::Let { .. }
         | Action::Reject { .. }
         | Action::Check { .. }
+        | Action::Explode(_)
+        | Action::Flatten { .. }
         | Action::Throttle(_)
         | Action::Sample(_)
         | Action::Dedupe { .. } => None,

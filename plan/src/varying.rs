@@ -46,6 +46,8 @@ pub fn may_differ_after_restart(action: &Action) -> bool {
         | Action::Rename { .. }
         | Action::Select(_)
         | Action::Parse { .. }
+        | Action::Explode(_)
+        | Action::Flatten { .. }
         | Action::Throttle(_)
         | Action::Sample(_) => false,
     }
@@ -86,6 +88,11 @@ impl Varying {
                 false => drop(self.locals.remove(local)),
             },
             Action::Unset(column) => drop(self.columns.remove(column)),
+            Action::Flatten { column, fields } => {
+                if self.columns.remove(column) {
+                    self.columns.extend(fields.iter().map(|field| Action::flattened(column, field)));
+                }
+            }
             Action::Rename { from, to } => match self.columns.remove(from) {
                 true => drop(self.columns.insert(to.clone())),
                 false => drop(self.columns.remove(to)),
@@ -104,6 +111,7 @@ impl Varying {
             | Action::Reject { .. }
             | Action::Check { .. }
             | Action::Select(_)
+            | Action::Explode(_)
             | Action::Throttle(_)
             | Action::Sample(_) => {}
             Action::Dedupe { .. } => self.is_deduped |= self.is_behind_channel,

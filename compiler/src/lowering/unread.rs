@@ -183,7 +183,7 @@ fn before(step: &Step, read: &mut Names, has_body: bool) {
             read.add_columns(value);
         }
         Action::Let { value, .. } => read.add_columns(value),
-        Action::Unset(column) => read.add(column),
+        Action::Unset(column) | Action::Explode(column) | Action::Flatten { column, .. } => read.add(column),
         Action::Rename { from, to } => {
             read.remove(to);
             read.add(from);

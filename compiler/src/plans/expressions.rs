@@ -64,6 +64,8 @@ impl Held<'_> {
             Action::Unset(_)
             | Action::Rename { .. }
             | Action::Select(_)
+            | Action::Explode(_)
+            | Action::Flatten { .. }
             | Action::Throttle(_)
             | Action::Sample(_) => Known::SURE,
         };
@@ -79,7 +81,8 @@ impl Held<'_> {
         match action {
             Action::Set { column, .. } => drop(columns.insert(column.clone(), range)),
             Action::Let { local, .. } => drop(self.ranges.locals.insert(*local, range)),
-            Action::Unset(column) => drop(columns.remove(column)),
+            Action::Unset(column) | Action::Explode(column) => drop(columns.remove(column)),
+            Action::Flatten { column, .. } => drop(columns.remove(column)),
             Action::Rename { from, to } => {
                 let range = columns.remove(from).unwrap_or(IntRange::ALL);
                 columns.insert(to.clone(), range);

@@ -79,6 +79,8 @@ impl<'c> StepCheck<'_, 'c> {
         match &step.kind {
             StepKind::Set(target, value) => self.set(step, target, value, state, to),
             StepKind::Unset(target) => self.unset(step, target, state, to),
+            StepKind::Explode(target) => self.explode(step, target, state, to),
+            StepKind::Flatten(target) => self.flatten(step, target, state, to),
             StepKind::Rename(from, target) => self.rename(step, from, target, state, to),
             StepKind::Select(targets, broken) => self.select(step, targets, *broken, state, to),
             StepKind::Parse(parse) => self.parse(step, parse, state, to),

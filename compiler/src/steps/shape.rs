@@ -1,4 +1,4 @@
-//! Checks the steps that change the columns of events: `set`, `unset`, `rename`, `select`.
+//! Checks the steps that change the columns of events: `set`, `unset`, `rename`, `select`, `explode`, `flatten`.
 
 use std::sync::Arc;
 
@@ -12,6 +12,8 @@ use crate::analysis::graph::Step as CheckedStep;
 use crate::diagnostics::{DuplicateEntry, DuplicateName, NameOf, WrongType, with_article};
 use crate::expressions::{Binding, Typed, no_such_column};
 use crate::types::columns::{Column, Columns, Origin};
+use crate::types::ranges::IntRange;
+use crate::types::{FieldFormat, FieldType, Type};
 
 impl StepCheck<'_, '_> {
     pub(super) fn set(
@@ -146,6 +148,88 @@ impl StepCheck<'_, '_> {
         Some(())
     }
 
+    /// Checks `explode list`.
+    pub(super) fn explode(
+        &mut self,
+        step: &Step,
+        target: &Target,
+        state: &mut State,
+        to: &mut Vec<CheckedStep>,
+    ) -> Option<()> {
+        let name = self.existing(target, state)?;
+        let before = state.columns.columns.get(&*name)?.clone();
+        let Type::List(element) = &before.value_type else {
+            return self.other_type(target, "list", &name, &before, state);
+        };
+        let (value_type, declared) = (element.as_ref().clone(), target.span);
+        let column = Column {
+            value_type,
+            optional: false,
+            lacking: None,
+            range: IntRange::ALL,
+            declared,
+            ..before.clone()
+        };
+        state.bindings.forget(&name);
+        Arc::make_mut(&mut state.columns).insert(name.clone(), column);
+        self.push(step, Action::Explode(name.to_string()), None, state, to);
+        Some(())
+    }
+
+    /// Checks `flatten record`.
+    pub(super) fn flatten(
+        &mut self,
+        step: &Step,
+        target: &Target,
+        state: &mut State,
+        to: &mut Vec<CheckedStep>,
+    ) -> Option<()> {
+        let name = self.existing(target, state)?;
+        let before = state.columns.columns.get(&*name)?.clone();
+        let Type::Schema(record) = &before.value_type else {
+            return self.other_type(target, "record of a schema", &name, &before, state);
+        };
+        let span = self.bound_span(target, state);
+        let parts: Vec<(Arc<str>, Column)> =
+            record.fields.iter().map(|field| part(&name, &before, field)).collect();
+        for (part, _) in &parts {
+            let there = state.columns.columns.get(part).filter(|_| !is_unknown_field(part));
+            if let Some(there) = there {
+                let (name, first, second) = (part.to_string(), there.declared, span);
+                self.checker.report(DuplicateName { name, first, second, of: NameOf::Events });
+                return None;
+            }
+            self.not_hidden(part, span, span);
+        }
+        state.bindings.forget(&name);
+        let columns = Arc::make_mut(&mut state.columns);
+        columns.remove(&name);
+        for (part, column) in parts {
+            columns.insert(part, column);
+        }
+        let fields = record.fields.iter().map(|field| field.name.to_string()).collect();
+        self.push(step, Action::Flatten { column: name.to_string(), fields }, None, state, to);
+        Some(())
+    }
+
+    /// Reports a column that has another type than the step takes.
+    fn other_type(
+        &mut self,
+        target: &Target,
+        expected: &str,
+        name: &Arc<str>,
+        column: &Column,
+        state: &mut State,
+    ) -> Option<()> {
+        let (span, found) = (self.bound_span(target, state), with_article(&column.value_type.to_string()));
+        self.checker.report(
+            WrongType::new(expected, found, span)
+                .declared(Some(("declared here".to_owned(), column.declared))),
+        );
+        Arc::make_mut(&mut state.columns).break_column(name.clone());
+        None
+    }
+
     pub(super) fn rename(
         &mut self,
         step: &Step,
@@ -204,6 +288,25 @@ impl StepCheck<'_, '_> {
         self.push(step, Action::Select(selected), None, state, to);
         Some(())
     }
+}
+
+/// Returns the column of a field of the record in a column, with its name.
+fn part(name: &str, record: &Column, field: &FieldType) -> (Arc<str>, Column) {
+    let range = match field.format {
+        FieldFormat::Within(range) => range,
+        _ => IntRange::ALL,
+    };
+    let column = Column {
+        value_type: field.value_type.clone(),
+        optional: record.optional || field.optional,
+        sensitive: record.sensitive || field.sensitive,
+        declared: field.span,
+        named: Arc::new([field.span]),
+        attached: false,
+        range,
+        ..record.clone()
+    };
+    (Action::flattened(name, &field.name).into(), column)
 }
 
 /// Returns the origin of a column that a step adds: the first origin of the events.

@@ -97,7 +97,7 @@ impl<'p> Places<'p> {
     fn removes(&self, step: &Step, name: &str) -> bool {
         match &step.kind {
             StepKind::Parse(_) => name == "body",
-            StepKind::Unset(target) => *target.text == *name,
+            StepKind::Unset(target) | StepKind::Flatten(target) => *target.text == *name,
             StepKind::Rename(from, _) => *from.text == *name,
             StepKind::Select(targets, broken) => {
                 !broken && !name.starts_with('@') && targets.iter().all(|target| *target.text != *name)

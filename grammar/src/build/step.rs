@@ -23,6 +23,8 @@ impl Builder<'_> {
                 StepKind::Set(target, self.next_expression(&mut pairs))
             }
             Rule::unset_step => StepKind::Unset(self.target(&mut pairs)),
+            Rule::explode_step => StepKind::Explode(self.target(&mut pairs)),
+            Rule::flatten_step => StepKind::Flatten(self.target(&mut pairs)),
             Rule::rename_step => {
                 let from = self.target(&mut pairs);
                 StepKind::Rename(from, self.target(&mut pairs))

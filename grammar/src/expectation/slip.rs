@@ -7,7 +7,7 @@ use crate::layout::{ITEM_WORDS, RESERVED_WORDS};
 pub(super) const MARKS: [&str; 11] = ["->", "=>", "==", "!=", "<=", ">=", "??", "..", "&&", "||", "::"];
 
 /// Words that begin a stage of a flow, each with the required next token; empty if there is none.
-const STAGE_WORDS: [(&str, &str); 18] = [
+const STAGE_WORDS: [(&str, &str); 20] = [
     ("keep", "`if`"),
     ("drop", "`if`"),
     ("reject", "`if`"),
@@ -20,6 +20,8 @@ const STAGE_WORDS: [(&str, &str); 18] = [
     ("set", ""),
     ("unset", ""),
     ("rename", ""),
+    ("explode", ""),
+    ("flatten", ""),
     ("parse", ""),
     ("check", ""),
     ("let", ""),

@@ -24,7 +24,7 @@ const FILTERS: [(&str, &str); 13] = [
 ];
 
 /// Words that change events in other tools, with the word of the step here.
-const STEPS: [(&str, &str); 10] = [
+const STEPS: [(&str, &str); 13] = [
     ("add", "set"),
     ("mutate", "set"),
     ("assign", "set"),
@@ -35,12 +35,15 @@ const STEPS: [(&str, &str); 10] = [
     ("project", "select"),
     ("decode", "parse"),
     ("limit", "throttle"),
+    ("split", "explode"),
+    ("unnest", "explode"),
+    ("unroll", "explode"),
 ];
 
 /// The keywords of the steps and edges of a flow.
-const STAGES: [&str; 19] = [
+const STAGES: [&str; 21] = [
     "keep", "drop", "reject", "dedupe", "select", "copy", "match", "balance", "failover", "set", "unset",
-    "rename", "parse", "check", "let", "throttle", "sample", "optional", "filter",
+    "rename", "parse", "check", "let", "throttle", "sample", "optional", "filter", "explode", "flatten",
 ];
 
 pub(super) fn find(site: &Site<'_>, habits: &mut Vec<Habit>) {

@@ -155,6 +155,10 @@ pub enum StepKind {
     Rename(Target, Target),
     /// `select { a, b }`; the flag is true if a target has a syntax error and is missing.
     Select(Vec<Target>, bool),
+    /// `explode list`
+    Explode(Target),
+    /// `flatten record`
+    Flatten(Target),
     /// `parse json as Click`
     Parse(Box<Parse>),
     /// `keep if …`

@@ -100,6 +100,8 @@ pub(crate) fn action_lines(
             }
         }
         Action::Let { local, value: given } => value(format!("let ${local} = "), given),
+        Action::Explode(column) => line(format!("explode {column}")),
+        Action::Flatten { column, .. } => line(format!("flatten {column}")),
         Action::Throttle(rate) => line(format!("throttle {rate}")),
         Action::Sample(share) => line(format!("sample {}%", percent(*share))),
         Action::Dedupe { by, within } => {

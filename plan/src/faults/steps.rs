@@ -197,6 +197,32 @@ fn result(action: &Action, before: &Schema, after: &Schema) -> Result<(), String
         }
         Action::Unset(name) if !has(name) => return unknown(name),
         Action::Unset(name) => fields().filter(|field| field.name() != name).collect(),
+        Action::Explode(name) | Action::Flatten { column: name, .. } if !has(name) => return unknown(name),
+        Action::Explode(name) => {
+            let element = |field: Arc<Field>| match field.data_type() {
+                DataType::List(item) if field.name() == name => {
+                    let element = Field::new(name, item.data_type().clone(), item.is_nullable());
+                    Ok(Arc::new(element.with_metadata(field.metadata().clone())))
+                }
+                _ if field.name() == name => Err(format!("the column {name} has no lists")),
+                _ => Ok(field),
+            };
+            fields().map(element).collect::<Result<Fields, String>>()?
+        }
+        Action::Flatten { column, fields: names } => {
+            let record = before.field_with_name(column).map_err(|error| error.to_string())?;
+            let DataType::Struct(parts) = record.data_type() else {
+                return Err(format!("the column {column} has no records"));
+            };
+            let part = |name: &String| match parts.find(name) {
+                Some((_, part)) => {
+                    Ok(Arc::new(part.as_ref().clone().with_name(Action::flattened(column, name))))
+                }
+                None => Err(format!("the records of the column {column} have no field {name}")),
+            };
+            let parts = names.iter().map(part).collect::<Result<Vec<_>, String>>()?;
+            fields().filter(|field| field.name() != column).chain(parts).collect()
+        }
         Action::Rename { from, .. } if !has(from) => return unknown(from),
         Action::Rename { from, to } => fields()
             .filter(|field| field.name() != to)

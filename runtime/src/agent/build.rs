@@ -41,6 +41,7 @@ pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> 
     let channels = builder.channels();
     builder.problems.extend(rejects::varying(plan));
     builder.problems.extend(rejects::unsupported(plan, &channels));
+    builder.problems.extend(rejects::exploding(plan, &channels));
     let sources = builder.sources(&channels);
     let sinks = builder.sinks(&channels, &sources);
     builder.problems.extend(sources.iter().filter_map(BuiltSource::unsupported_promise));
@@ -184,8 +185,8 @@ impl Builder<'_> {
             let exactly_once = self.exactly_once.sources.contains(&component.name);
             let progress = exactly_once.then(|| Progress::through_runs(meter.clone()));
             let kind = component.kind.clone();
-            let samples = self.planned_paths().any(|path| samples(&path.leg));
-            sources.push(BuiltSource { name, kind, source, legs, meter, progress, samples });
+            let numbers_events = self.planned_paths().any(|path| numbers_events(&path.leg));
+            sources.push(BuiltSource { name, kind, source, legs, meter, progress, numbers_events });
         }
         sources
     }
@@ -366,8 +367,9 @@ fn leads_to(route: &Route, component: &str) -> bool {
         || route.legs().into_iter().any(|leg| leads_to(&leg.to, component))
 }
 
-/// Whether a step of the leg, or of a leg behind it, chooses events by their identities.
-fn samples(leg: &PlannedLeg) -> bool {
-    leg.steps.iter().any(|step| matches!(step.action, Action::Sample(_)))
-        || leg.to.legs().into_iter().any(samples)
+/// Whether a step of the leg, or of a leg behind it, needs the identities of events: a `sample` chooses events by them, and
+/// after an `explode` the number of an event does not say its position.
+fn numbers_events(leg: &PlannedLeg) -> bool {
+    leg.steps.iter().any(|step| matches!(step.action, Action::Sample(_) | Action::Explode(_)))
+        || leg.to.legs().into_iter().any(numbers_events)
 }

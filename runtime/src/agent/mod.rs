@@ -65,8 +65,8 @@ struct BuiltSource {
     meter: Arc<Meter>,
     /// The progress of all runs, if a flow promises `exactly_once`.
     progress: Option<Arc<Progress>>,
-    /// Whether a step of the program chooses events by their identities.
-    samples: bool,
+    /// Whether a step of the program needs the identities of events.
+    numbers_events: bool,
 }
 
 struct BuiltChannel {
@@ -252,7 +252,7 @@ impl Agent {
             let wiring = SourceWiring {
                 component: built.name,
                 wants_identities: built.progress.is_some(),
-                samples: built.samples,
+                numbers_events: built.numbers_events,
                 progress: built.progress.or_else(|| durable.then(|| Progress::through_runs(meter.clone()))),
                 legs: built.legs,
                 meter,

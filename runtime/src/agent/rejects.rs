@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_plan::circles::places_in_circles;
 use weir_plan::varying::{Decision, Varying, may_differ_after_restart};
-use weir_plan::{Delivery, Flow, Leg, Origin, Path, Plan, Route, support};
+use weir_plan::{Action, Delivery, Flow, Leg, Origin, Path, Plan, Route, Step, support};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::BuiltChannel;
@@ -67,7 +67,8 @@ fn varying_decision(leg: &Leg, mut before: Varying) -> Option<String> {
 }
 
 /// Whether the rejects of a flow take the events that a sink behind a channel rejects itself. They don't if these events could
-/// come back to the channel: the sink would reject them again and again.
+/// come back to the channel: the sink would reject them again and again. Nor if an `explode` is before the sink, since a
+/// rejected element would stand for all elements of its event.
 pub(super) fn takes_from_sink(plan: &Plan, flow: &str, channel: &str, sink: &str) -> bool {
     let rejects = |name: &str| {
         let sink = plan.sinks.iter().find(|sink| sink.name == name);
@@ -76,6 +77,10 @@ pub(super) fn takes_from_sink(plan: &Plan, flow: &str, channel: &str, sink: &str
     let Some(flow) = plan.flows.iter().find(|of| of.name == flow).filter(|_| rejects(sink)) else {
         return false;
     };
+    let mut exploding = flow.paths.iter().filter(|path| explodes(&path.leg));
+    if exploding.any(|path| matches!(&path.from, Origin::Channel(from) if from == channel)) {
+        return false;
+    }
     let Some(into) = rejects_of(flow).map(channels) else { return false };
     let mut arrows: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for flow in &plan.flows {
@@ -113,6 +118,52 @@ fn sinks(leg: &Leg) -> BTreeSet<&str> {
         _ => None,
     };
     own.into_iter().chain(leg.to.legs().into_iter().flat_map(sinks)).collect()
+}
+
+/// Returns the steps `explode` whose events have no identity of their own where they need one: the events of one element
+/// each have the position of the event that they come from.
+pub(super) fn exploding(plan: &Plan, built: &BTreeMap<String, BuiltChannel>) -> Vec<String> {
+    let is_volatile = |name: &&str| built.get(*name).is_some_and(|built| !built.channel.is_durable());
+    let mut problems = Vec::new();
+    for flow in &plan.flows {
+        let exactly_once = flow.delivers == Delivery::ExactlyOnce;
+        for path in flow.paths.iter().filter(|path| explodes(&path.leg)) {
+            let is_behind = matches!(path.from, Origin::Channel(_));
+            let whats = [
+                (is_behind && rejects_elements(&path.leg, false), support::REJECTED_ELEMENT),
+                (exactly_once && is_behind, support::EXPLODED_BEHIND_A_CHANNEL),
+                (
+                    exactly_once && !is_behind && channels(&path.leg).iter().any(is_volatile),
+                    support::EXPLODED_INTO_A_VOLATILE_CHANNEL,
+                ),
+            ];
+            let whats = whats.iter().filter(|(applies, _)| *applies);
+            problems.extend(
+                whats.map(|(_, what)| format!("flow {}: this version can't carry out {what}", flow.name)),
+            );
+        }
+    }
+    problems
+}
+
+fn is_explode(step: &Step) -> bool {
+    matches!(step.action, Action::Explode(_))
+}
+
+/// Whether a step of a leg, or of a leg behind it, makes events of the elements of a list.
+fn explodes(leg: &Leg) -> bool {
+    leg.steps.iter().any(is_explode) || leg.to.legs().into_iter().any(explodes)
+}
+
+/// Whether a step rejects events that an `explode` has made.
+fn rejects_elements(leg: &Leg, mut is_exploded: bool) -> bool {
+    for step in &leg.steps {
+        if is_exploded && step.rejects() {
+            return true;
+        }
+        is_exploded |= is_explode(step);
+    }
+    leg.to.legs().into_iter().any(|leg| rejects_elements(leg, is_exploded))
 }
 
 /// Returns the rejects of the plan that can't be carried out.

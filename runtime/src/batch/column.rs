@@ -95,6 +95,14 @@ impl Column {
         }
     }
 
+    /// Returns the column of the rows with these numbers.
+    pub(super) fn take(&self, rows: &UInt32Array) -> Result<Column, ArrowError> {
+        match self {
+            Column::Constant(_) => Ok(self.clone()),
+            Column::Array(array) => Ok(Column::Array(arrow_select::take::take(array, rows, None)?)),
+        }
+    }
+
     pub(super) fn slice(&self, offset: usize, rows: usize) -> Column {
         match self {
             Column::Constant(_) => self.clone(),

@@ -11,7 +11,8 @@ use super::origin::Partition;
 /// The partition and the position of each row of a batch. The position is the one *after* the event, like
 /// [`Interval::through`](super::Interval).
 ///
-/// Within a partition, positions grow from row to row. Filters, slices and queues keep each row's identity. The
+/// Within a partition, positions grow from row to row; the rows that a step has made of one event have the same position.
+/// Filters, slices and queues keep each row's identity. The
 /// [`Origins`](super::Origins) of a batch include dropped rows, and can't be divided by rows.
 #[derive(Debug, Clone)]
 pub struct Identities {
@@ -108,6 +109,19 @@ impl Identities {
                 Positions::Counting(first) => Positions::Counting(first + offset as u64),
                 Positions::Each(positions) => Positions::Each(positions.slice(offset, rows)),
             },
+        }
+    }
+
+    /// Returns the identities of the rows with these numbers, in their order. Rows may repeat; positions then repeat too.
+    pub(super) fn take(&self, rows: &UInt32Array) -> Identities {
+        let rows = || rows.values().iter().map(|row| *row as usize);
+        let of_several = self.partition_indices.is_some();
+        Identities {
+            partitions: self.partitions.clone(),
+            partition_indices: of_several.then(|| rows().map(|row| self.partition_of(row) as u32).collect()),
+            positions: Positions::Each(UInt64Array::from_iter_values(
+                rows().map(|row| self.position_of(row)),
+            )),
         }
     }
 

@@ -7,8 +7,8 @@ mod origin;
 
 use std::sync::Arc;
 
-use arrow_array::{Array, BinaryViewArray, BooleanArray, cast::AsArray};
-use arrow_schema::{ArrowError, SchemaRef};
+use arrow_array::{Array, BinaryViewArray, BooleanArray, UInt32Array, cast::AsArray};
+use arrow_schema::{ArrowError, Schema, SchemaRef};
 use thiserror::Error;
 use tokio::time::Instant;
 use weir_plan::BODY;
@@ -293,6 +293,28 @@ impl Batch {
         let identities = identities.map(Arc::new);
         let kept = Batch::from_checked(self.schema.clone(), columns, rows, self.origins.clone(), identities);
         Ok(kept.with_awaited(self.awaited))
+    }
+
+    /// Returns the events of the rows with these numbers, which do not decrease. The origins do not change.
+    ///
+    /// # Errors
+    /// When Arrow's kernel refuses a column.
+    pub(crate) fn take(&self, rows: &UInt32Array) -> Result<Batch, BatchError> {
+        let columns = self.columns.iter().map(|column| column.take(rows));
+        let columns = columns.collect::<Result<Arc<[Column]>, ArrowError>>()?;
+        let identities = self.identities.as_ref().map(|identities| Arc::new(identities.take(rows)));
+        let taken =
+            Batch::from_checked(self.schema.clone(), columns, rows.len(), self.origins.clone(), identities);
+        Ok(taken.with_awaited(self.awaited))
+    }
+
+    /// Returns the same events without a column.
+    ///
+    /// # Errors
+    /// When the remaining columns are no batch.
+    pub(crate) fn without(&self, name: &str) -> Result<Batch, BatchError> {
+        let fields = self.schema.fields().iter().filter(|field| field.name() != name).cloned();
+        self.project(&Arc::new(Schema::new(fields.collect::<Vec<_>>())))
     }
 
     /// Returns one event with these columns, which are constants, for computing an expression once.

@@ -77,8 +77,8 @@ pub(crate) struct SourceWiring {
     pub(crate) progress: Option<Arc<Progress>>,
     /// Whether a flow through the source promises `exactly_once`.
     pub(crate) wants_identities: bool,
-    /// Whether a step chooses events by their identities.
-    pub(crate) samples: bool,
+    /// Whether a step needs the identities of events.
+    pub(crate) numbers_events: bool,
     /// The threads that apply the steps.
     pub(crate) workers: Workers,
     pub(crate) shutdown: ShutdownSubscription,
@@ -112,7 +112,7 @@ impl SourcePort {
         let outlet = Outlet::new(wiring, progress.clone(), stop.clone());
         let closed = outlet.closed();
         let deliveries = Deliveries::new(progress);
-        let wants_identities = wants_identities || wiring.samples;
+        let wants_identities = wants_identities || wiring.numbers_events;
         let (downstream, shutdown) = (DownstreamChannels::of(wiring), wiring.shutdown.clone());
         let port =
             SourcePort { outlet, deliveries, stop, given, delivered, wants_identities, downstream, shutdown };
@@ -130,8 +130,8 @@ impl SourcePort {
         &self.downstream
     }
 
-    /// Whether batches need [`Identities`](crate::batch::Identities), since a flow promises `exactly_once` or a step chooses
-    /// events by them. An event that is read again has the same identity, and no other event has it.
+    /// Whether batches need [`Identities`](crate::batch::Identities), since a flow promises `exactly_once` or a step
+    /// needs them. An event that is read again has the same identity, and no other event has it.
     pub fn wants_identities(&self) -> bool {
         self.wants_identities
     }
@@ -154,7 +154,7 @@ impl SourcePort {
             meter: Arc::default(),
             progress: None,
             wants_identities: false,
-            samples: false,
+            numbers_events: false,
             workers: Workers::none(),
             shutdown: ShutdownNotice::new().subscribe(),
         };

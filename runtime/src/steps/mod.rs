@@ -11,6 +11,7 @@ mod dedupe;
 mod drop;
 mod fingerprint;
 mod keep;
+mod nested;
 mod original_body;
 mod parse;
 mod reject;
@@ -331,6 +332,8 @@ fn masked(action: &Action, before: &Before, after: Option<&SchemaRef>) -> Masked
         | Action::Unset(_)
         | Action::Rename { .. }
         | Action::Select(_)
+        | Action::Explode(_)
+        | Action::Flatten { .. }
         | Action::Throttle(_)
         | Action::Sample(_)
         | Action::Dedupe { .. } => return Masked::Nothing,
@@ -357,6 +360,8 @@ fn compile_action(
             Box::new(columns::Set { column: column.clone(), value: program(value)?, after: after() })
         }
         Action::Unset(_) | Action::Select(_) => Box::new(columns::Narrow { after: after() }),
+        Action::Explode(column) => Box::new(nested::Explode { column: column.clone(), after: after() }),
+        Action::Flatten { column, fields } => Box::new(nested::Flatten::new(column, fields, after())),
         Action::Rename { from, to } => {
             Box::new(columns::Rename { from: from.clone(), to: to.clone(), after: after() })
         }

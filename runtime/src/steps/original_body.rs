@@ -37,7 +37,10 @@ pub(crate) fn keeps_original_body(leg: &Leg, index: usize, before: &Before) -> b
 fn changes_body(step: &PlannedStep) -> bool {
     match &step.action {
         Action::Parse { .. } => true,
-        Action::Set { column, .. } | Action::Unset(column) => column == BODY,
+        Action::Set { column, .. }
+        | Action::Unset(column)
+        | Action::Explode(column)
+        | Action::Flatten { column, .. } => column == BODY,
         Action::Rename { from, to } => from == BODY || to == BODY,
         Action::Select(columns) => !columns.iter().any(|column| column == BODY),
         Action::Keep(_)

@@ -123,6 +123,8 @@ fn exactly_the_listed_steps_are_compiled() {
         Action::Rename { from: "a".into(), to: "b".into() },
         Action::Select(Vec::new()),
         Action::Let { local: 0, value: truth() },
+        Action::Explode("a".into()),
+        Action::Flatten { column: "a".into(), fields: Vec::new() },
         Action::Throttle(Value::EventRate(1.0)),
         Action::Sample(0.5),
         Action::Dedupe { by: truth(), within: Duration::from_secs(1) },

@@ -4,6 +4,7 @@ use arrow_array::{Array, BinaryViewArray, Int64Array};
 use arrow_schema::{DataType, Field, Schema};
 use weir_plan::{Arithmetic, Comparison, EventTypeId, Expression, Operation, ParsedField, Settings, Value};
 
+mod nested;
 mod rejected;
 mod with_state;
 

@@ -34,10 +34,23 @@ pub(crate) async fn run(program: &str) -> Report {
 /// Runs a chain of steps between `source` and a sink, and returns the JSON objects of the events that pass, with these
 /// headers.
 pub(crate) async fn passed(source: &str, steps: &str, headers: &str) -> Vec<serde_json::Value> {
+    passed_with("", source, steps, headers).await
+}
+
+/// Does the same in a program with these items.
+pub(crate) async fn passed_with(
+    items: &str,
+    source: &str,
+    steps: &str,
+    headers: &str,
+) -> Vec<serde_json::Value> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("out");
     let out = format!("files {{ path: {path:?}, format: json {{ headers: [{headers}] }} }}");
-    run(&format!("source made = {source}\nsink out = {out}\nflow main {{ made -> {steps} -> out }}\n")).await;
+    run(&format!(
+        "{items}source made = {source}\nsink out = {out}\nflow main {{ made -> {steps} -> out }}\n"
+    ))
+    .await;
     lines(&path).iter().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::agents::{lines, passed, run};
+use super::agents::{lines, passed, passed_with, run};
 
 /// The sequence numbers of the events that pass.
 async fn numbers(source: &str, steps: &str) -> Vec<i64> {
@@ -72,4 +72,39 @@ async fn throttle_limits_the_rate_before_a_channel_and_behind_it() {
             "{chain}: {took:?}"
         );
     }
+}
+
+const ORDERS: &str = "schema Order { id: Int, lines: [Line], place: Place? }\n\
+                      schema Line { item: Text, number: Int }\n\
+                      schema Place { city: Text, zip: Text? }\n";
+
+#[tokio::test]
+async fn explode_and_flatten_make_rows_of_nested_events() {
+    let body =
+        r#"{"id":7,"lines":[{"item":"a","number":1},{"item":"b","number":2}],"place":{"city":"Kiel"}}"#;
+    let steps = format!(
+        "set body = bytes({:?}) -> parse json as Order else drop -> explode lines -> flatten lines -> flatten place",
+        body.replace('{', "{{").replace('}', "}}")
+    );
+    let events = passed_with(ORDERS, "generate { count: 1 }", &steps, "").await;
+    let row = |item: &str, number: i64| json!({ "id": 7, "lines_item": item, "lines_number": number, "place_city": "Kiel" });
+    assert_eq!(events, [row("a", 1), row("b", 2)]);
+}
+
+/// The part of a put with many elements is divided at events, and an event with too many elements is refused.
+#[tokio::test]
+async fn the_elements_of_a_batch_are_put_in_parts_that_fit() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    let program = format!(
+        "source made = generate {{ count: 50, batch: 10 }}\n\
+         channel buffer = memory {{ transaction_capacity: 12 }}\n\
+         sink out = files {{ path: {path:?}, format: json {{ headers: [@sequence] }} }}\n\
+         flow main {{\n  made -> set side = [1, 2, 3, 4, 5] -> explode side -> unset body -> buffer\n  buffer -> out\n}}\n"
+    );
+    run(&program).await;
+    let expected = (1..=50).flat_map(|sequence| {
+        (1..=5).map(move |side| json!({ "sequence": sequence, "side": side }).to_string())
+    });
+    assert_eq!(lines(&path), expected.collect::<Vec<_>>());
 }

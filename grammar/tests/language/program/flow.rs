@@ -82,7 +82,7 @@ impl Program<'_, '_> {
     }
 
     pub(super) fn step(&mut self) {
-        match self.choices.below(14) {
+        match self.choices.below(15) {
             0 => {
                 self.put("keep if");
                 self.expression();
@@ -125,6 +125,10 @@ impl Program<'_, '_> {
                 self.handler();
             }
             8 => self.put("check sane"),
+            14 => {
+                self.one_of(&["explode", "flatten"]);
+                self.target();
+            }
             9 => {
                 self.put("let slow =");
                 self.line_may_end();

@@ -52,7 +52,7 @@ fn outlet_into(
         meter: meter.clone(),
         progress: None,
         wants_identities: false,
-        samples: false,
+        numbers_events: false,
         workers: Workers::none(),
         shutdown: crate::source::ShutdownNotice::new().subscribe(),
     };
@@ -199,7 +199,7 @@ async fn a_part_that_steps_make_too_large_is_put_in_halves() {
         meter: Arc::default(),
         progress: None,
         wants_identities: false,
-        samples: false,
+        numbers_events: false,
         workers: Workers::none(),
         shutdown: crate::source::ShutdownNotice::new().subscribe(),
     };

@@ -96,6 +96,20 @@ impl Arrivals {
         arrivals
     }
 
+    /// Returns the lines that have arrived here and there, with the faults of both.
+    pub(super) fn in_both(self, other: Arrivals) -> Arrivals {
+        let times = |generation: &usize, number: usize| {
+            other.lines.get(generation).and_then(|all| all.get(number)).copied().unwrap_or(0)
+        };
+        let lines = self.lines.iter().map(|(generation, all)| {
+            let both = all.iter().enumerate().map(|(number, here)| (*here).min(times(generation, number)));
+            (*generation, both.collect())
+        });
+        let lines = lines.collect();
+        let faults = self.faults.into_iter().chain(other.faults).collect();
+        Arrivals { lines, faults }
+    }
+
     fn note(
         &mut self,
         directory: &str,

@@ -31,7 +31,7 @@ use weir_runtime::agent::{Ending, Stop};
 use weir_runtime::number_from_environment;
 use weir_runtime::storage::{Moment, StepCounts};
 
-use setup::{REJECTING, Rejects, SETUPS, Setup};
+use setup::{EXPLODING, REJECTING, Rejects, SETUPS, Setup};
 use world::{StopPoint, World, simulate};
 
 const HISTORIES: u64 = 5_000;
@@ -233,16 +233,33 @@ fn every_rejected_line_arrives_once_whatever_step_the_machine_stops_at() {
     assert!(stops > 1_000, "{stops} stops show little");
 }
 
+/// The two events that a step makes of a line end in different files, which are closed at different times.
+#[test]
+fn both_elements_of_every_line_arrive_once_whatever_step_the_machine_stops_at() {
+    let stops = stop_at_each_step(EXPLODING.into_iter());
+    assert!(stops > 500, "{stops} stops show little");
+}
+
+#[test]
+fn both_elements_of_every_line_arrive_once_however_often_the_machine_stops() {
+    play_often(&EXPLODING, HISTORIES / 5);
+}
+
 /// Rejected lines are in their own file exactly once, and the others in theirs.
 #[test]
 fn every_rejected_line_arrives_once_however_often_the_machine_stops() {
+    play_often(&REJECTING, HISTORIES / 2);
+}
+
+/// Plays histories of these pipelines, so many unless the environment says otherwise.
+fn play_often(setups: &[Setup], count: u64) {
     let histories = number_from_environment("WEIR_HISTORIES");
     let seeds = number_from_environment("WEIR_SEED").map(|seed| seed..seed + histories.unwrap_or(1));
-    let seeds = seeds.unwrap_or(0..histories.unwrap_or(HISTORIES / 2));
+    let seeds = seeds.unwrap_or(0..histories.unwrap_or(count));
     let coverage = Mutex::default();
     play_all(seeds.end - seeds.start, &coverage, |number| {
         let seed = seeds.start + number;
-        let setup = REJECTING[(seed % REJECTING.len() as u64) as usize];
+        let setup = setups[(seed % setups.len() as u64) as usize];
         let (world, outcome) = simulate(stop_often(seed, setup, None));
         (world.clone(), seed, outcome.map_err(|what| describe_failure(&world, seed, setup, &what)))
     });

@@ -19,6 +19,8 @@ pub(super) struct Setup {
     pub(super) mode: Mode,
     /// Whether a step rejects lines.
     pub(super) rejects: Rejects,
+    /// Whether a step makes two events of each line, which end in different files.
+    pub(super) explodes: bool,
 }
 
 /// Whether and where a step rejects the lines of some files. They go into a file of their own.
@@ -48,14 +50,14 @@ pub(super) enum Mode {
 
 /// The pipelines that are tried.
 pub(super) const SETUPS: [Setup; 8] = [
-    Setup { durable: true, positions: true, mode: Mode::Follow, rejects: Rejects::None },
-    Setup { durable: false, positions: true, mode: Mode::Follow, rejects: Rejects::None },
-    Setup { durable: true, positions: false, mode: Mode::Follow, rejects: Rejects::None },
-    Setup { durable: false, positions: false, mode: Mode::Follow, rejects: Rejects::None },
-    Setup { durable: true, positions: true, mode: Mode::Rename, rejects: Rejects::None },
-    Setup { durable: false, positions: true, mode: Mode::Delete, rejects: Rejects::None },
-    Setup { durable: true, positions: false, mode: Mode::Delete, rejects: Rejects::None },
-    Setup { durable: false, positions: false, mode: Mode::Rename, rejects: Rejects::None },
+    Setup { durable: true, positions: true, mode: Mode::Follow, rejects: Rejects::None, explodes: false },
+    Setup { durable: false, positions: true, mode: Mode::Follow, rejects: Rejects::None, explodes: false },
+    Setup { durable: true, positions: false, mode: Mode::Follow, rejects: Rejects::None, explodes: false },
+    Setup { durable: false, positions: false, mode: Mode::Follow, rejects: Rejects::None, explodes: false },
+    Setup { durable: true, positions: true, mode: Mode::Rename, rejects: Rejects::None, explodes: false },
+    Setup { durable: false, positions: true, mode: Mode::Delete, rejects: Rejects::None, explodes: false },
+    Setup { durable: true, positions: false, mode: Mode::Delete, rejects: Rejects::None, explodes: false },
+    Setup { durable: false, positions: false, mode: Mode::Rename, rejects: Rejects::None, explodes: false },
 ];
 
 /// The pipelines with steps that reject lines.
@@ -68,8 +70,15 @@ pub(super) const REJECTING: [Setup; 5] = [
 ];
 
 const fn rejecting(durable: bool, rejects: Rejects) -> Setup {
-    Setup { durable, positions: true, mode: Mode::Follow, rejects }
+    Setup { durable, positions: true, mode: Mode::Follow, rejects, explodes: false }
 }
+
+/// The pipelines that make two events of each line before a durable channel.
+pub(super) const EXPLODING: [Setup; 3] = [
+    Setup { durable: true, positions: true, mode: Mode::Follow, rejects: Rejects::None, explodes: true },
+    Setup { durable: true, positions: false, mode: Mode::Follow, rejects: Rejects::None, explodes: true },
+    Setup { durable: true, positions: true, mode: Mode::Rename, rejects: Rejects::None, explodes: true },
+];
 
 impl Setup {
     /// Returns whether the lines of a file are rejected, by the file's number.
@@ -90,11 +99,14 @@ impl Setup {
             Mode::Delete => "complete { after: delete }",
         };
         let step = "reject if body matches r\"^\\d*[13579] \" because \"odd\"";
+        let explode = "-> set side = [\"left\", \"right\"] -> explode side ".to_owned();
         let (before, behind) = match self.rejects {
+            Rejects::None if self.explodes => (explode, String::new()),
             Rejects::None => (String::new(), String::new()),
             Rejects::Before { .. } => (format!("-> {step} "), String::new()),
             Rejects::Behind => (String::new(), format!("-> {step} ")),
         };
+        let side = if self.explodes { "{side}/" } else { "" };
         let bad = match self.rejects {
             Rejects::None => "",
             Rejects::Before { durable: false } => {
@@ -113,7 +125,7 @@ impl Setup {
             "source logs = files {{\n  paths: [\"{FOLDER}/*.log*\"]\n  mode: {mode}\n  decompress: {decompress}\n  \
              {positions}\n  poll: 50ms\n  batch: 20\n}}\n\
              channel buffer = {channel}\n\
-             sink out = files {{\n  path: \"/out/{{@file}}\"\n  roll: {{ count: 12, age: 1s }}\n  max_open: 3\n}}\n\
+             sink out = files {{\n  path: \"/out/{side}{{@file}}\"\n  roll: {{ count: 12, age: 1s }}\n  max_open: 3\n}}\n\
              {bad}\n{dead}\n\
              flow main delivers exactly_once {{\n  logs {before}-> buffer {behind}-> out\n  {route}\n}}\n"
         )
@@ -123,9 +135,9 @@ impl Setup {
         static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
             Library::parse(crate::library_sources().iter().copied()).expect("the library is right")
         });
-        let all = || SETUPS.into_iter().chain(REJECTING);
+        let all = || SETUPS.into_iter().chain(REJECTING).chain(EXPLODING);
         static PLANS: LazyLock<Vec<Plan>> = LazyLock::new(|| {
-            let plans = SETUPS.into_iter().chain(REJECTING).map(|setup| {
+            let plans = SETUPS.into_iter().chain(REJECTING).chain(EXPLODING).map(|setup| {
                 let program = setup.program();
                 let analysis = weir_compiler::analyse(
                     &("logs.flow", &*program),

@@ -193,7 +193,11 @@ impl World {
     fn arrivals_of(&self, generations: &[Generation]) -> Arrivals {
         let rejects = |generation| self.setup.rejects_lines_of(generation);
         let read_again = !self.setup.durable || self.setup.rejects == Rejects::Before { durable: false };
-        Arrivals::of(self.output.contents().into_iter(), generations, read_again, &rejects)
+        let of = |side: &str| {
+            let files = self.output.contents().into_iter().filter(|(path, _)| path.contains(side));
+            Arrivals::of(files, generations, read_again, &rejects)
+        };
+        if self.setup.explodes { of("/left/").in_both(of("/right/")) } else { of("") }
     }
 
     fn arrivals(&self) -> Arrivals {
