@@ -125,7 +125,7 @@ impl CompiledRoute {
                 }
             }
             PlannedRoute::Failover(legs) => {
-                legs.iter().filter_map(support::unsupported_branch).for_each(|what| refuse(what));
+                legs.iter().filter_map(support::unsupported_branch).for_each(refuse);
             }
             PlannedRoute::Copy(_) | PlannedRoute::Match(_) | PlannedRoute::Balance { by: Some(_), .. } => {}
         }
