@@ -141,17 +141,7 @@ impl<'c> Checker<'c> {
                 self.record(block, wanted, given, expected, found)
             }
             (ExpressionKind::List(items), Type::List(wanted)) => {
-                let item = |(index, item)| {
-                    let before = found.settings.len();
-                    let value = self.value_with(item, &expected.item(wanted), found);
-                    found.name_from(before, &format!("[{index}]"));
-                    value
-                };
-                let values: Vec<Option<Value>> = items.iter().enumerate().map(item).collect();
-                if **wanted == Type::Header {
-                    self.headers_differ(items);
-                }
-                values.into_iter().collect::<Option<Vec<Value>>>().map(Value::List)
+                self.list(items, &expected.item(wanted), found)
             }
             (ExpressionKind::Bool(value), Type::Bool) => Some(Value::Bool(*value)),
             (ExpressionKind::Number(number), wanted) => self.number(*number, wanted, given, expected),
@@ -161,6 +151,21 @@ impl<'c> Checker<'c> {
             }
             _ => self.wrong(given, expected),
         }
+    }
+
+    /// Checks a list whose items are expected to be values of one type.
+    fn list(&mut self, items: &[Expression], expected: &Expectation<'_>, found: &mut Found) -> Option<Value> {
+        let item = |(index, item)| {
+            let before = found.settings.len();
+            let value = self.value_with(item, expected, found);
+            found.name_from(before, &format!("[{index}]"));
+            value
+        };
+        let values: Vec<Option<Value>> = items.iter().enumerate().map(item).collect();
+        if *expected.value_type == Type::Header {
+            self.headers_differ(items);
+        }
+        values.into_iter().collect::<Option<Vec<Value>>>().map(Value::List)
     }
 
     /// Returns the chosen value of an `if`. The values of the other branches must have the expected type too.

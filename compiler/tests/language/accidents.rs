@@ -174,6 +174,23 @@ fn is_in(span: Span, text: &str) -> bool {
     text.get(span.start as usize..span.end as usize).is_some()
 }
 
+/// Texts that made a panic, or an error whose span was within a character.
+const ONCE_WRONG: [&str; 4] = [
+    "sink lake = files { path: “}lake” }\n",
+    "sink lake = files { path: \"lake/{@timestamp:%é🦀Y\" }\n",
+    "flow main { clicks -> if é🦀status >= 500 { bad } else { lake } }\n",
+    "flow main {\n  clicks -> if {>= 500 status  bad } else { lake }\n}\n",
+];
+
+#[test]
+fn texts_that_were_read_wrongly_are_read() {
+    for text in ONCE_WRONG {
+        let errors = parse(FileId(0), text).errors;
+        assert!(!errors.is_empty(), "{text}");
+        assert!(errors.iter().all(|error| is_in(error.span, text)), "{text}: {errors:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(config())]
 

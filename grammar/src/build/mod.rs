@@ -75,8 +75,10 @@ impl<'t> Builder<'t> {
 
     /// Converts a range of the item's copy to a span of the file.
     pub(crate) fn span(&self, start: usize, end: usize) -> Span {
-        let (start, end) = (self.shifts.original(start), self.shifts.original(end));
-        Span { file: self.file, start: (self.base + start) as u32, end: (self.base + end) as u32 }
+        // A place in a replaced text may correspond to a place within a character.
+        let start = self.text.floor_char_boundary(self.base + self.shifts.original(start));
+        let end = self.text.ceil_char_boundary(self.base + self.shifts.original(end));
+        Span { file: self.file, start: start as u32, end: end as u32 }
     }
 
     fn span_of(&self, pair: &Pair<'_, Rule>) -> Span {

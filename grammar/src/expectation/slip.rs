@@ -171,7 +171,7 @@ fn word(rules: &[Rule], text: &str, rest: &str, place: usize) -> Option<Slip> {
     let has = |rule| rules.contains(&rule);
     let here = first_word(rest);
     let before = text[..place].trim_end_matches([' ', '\t']);
-    let last = &before[before.rfind(|letter| !is_word_letter(letter)).map_or(0, |end| end + 1)..];
+    let last = &before[before.trim_end_matches(is_word_letter).len()..];
     if super::wants_name(rules) && !super::begins_value(rules) && RESERVED_WORDS.contains(&here) {
         return hint(format!("`{here}` is reserved: as a name it needs backticks, `` `{here}` ``"));
     }

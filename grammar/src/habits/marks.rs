@@ -304,7 +304,11 @@ pub(super) fn braced(text: &str, start: usize) -> Option<Braced> {
         let condition = skip_blanks(text, place);
         let brace = skip_blanks(text, value_end(text, condition, &["{"]));
         let (value, end) = inside(text, brace)?;
-        cases.push((condition..text[..brace].trim_end().len(), value));
+        let condition = condition..text[..brace].trim_end().len();
+        if condition.is_empty() {
+            return None;
+        }
+        cases.push((condition, value));
         let otherwise = text.len() - tail(text, end).trim_start().len();
         tail(text, otherwise).strip_prefix("else")?;
         let next = skip_blanks(text, otherwise + 4);

@@ -59,7 +59,7 @@ fn grouped_digits(site: &Site<'_>) -> Option<Habit> {
 fn detached_unit(site: &Site<'_>) -> Option<Habit> {
     let end = site.last_end();
     let is_of_number = |letter: char| letter.is_ascii_digit() || matches!(letter, '_' | '.');
-    let start = site.text[..end].rfind(|letter| !is_of_number(letter)).map_or(0, |last| last + 1);
+    let start = site.text[..end].trim_end_matches(is_of_number).len();
     let number = site
         .text
         .get(start..end)

@@ -65,8 +65,17 @@ impl Scanner<'_> {
         self.note(start..end, message, &title, &[(start..end, replaced.as_str())]);
         self.position = end;
         self.last = b'"';
-        self.repair(start..end, &replaced);
+        self.repair_quotes(start..end, inside..inside + length, is_raw);
         true
+    }
+
+    /// Replaces the quotes of a text, and escapes the quotes in it. The rest stays, so that its places do.
+    fn repair_quotes(&mut self, text: Range<usize>, content: Range<usize>, is_raw: bool) {
+        self.repair(text.start..content.start, if is_raw { "r\"" } else { "\"" });
+        for at in content.clone().filter(|at| self.text[*at] == b'"').collect::<Vec<_>>() {
+            self.repair(at..at, "\\");
+        }
+        self.repair(content.end..text.end, "\"");
     }
 
     fn lookalike(&mut self, letter: char) -> bool {

@@ -217,14 +217,11 @@ impl SinkPort {
         let pace = transaction.pace();
         let rejected_by_sink = RejectedBySink::default();
         let rejecter = match (&rejects, rejectable) {
-            (Some(rejects), Some((lease, events))) => Rejecter::new(Rejecting {
-                rejects: rejects.clone(),
-                number,
-                lease,
-                events,
-                rejected: rejected_by_sink.clone(),
-                meter: self.meter.clone(),
-            }),
+            (Some(rejects), Some((lease, events))) => {
+                let (rejects, rejected, meter) =
+                    (rejects.clone(), rejected_by_sink.clone(), self.meter.clone());
+                Rejecter::new(Rejecting { rejects, number, lease, events, rejected, meter })
+            }
             _ => Rejecter::default(),
         };
         let batch = widened(batch, self.schema.as_ref(), "sink").map_err(Failure::permanent)?;

@@ -82,9 +82,9 @@ impl Program<'_, '_> {
     }
 
     pub(super) fn step(&mut self) {
-        match self.choices.below(15) {
+        match self.choices.below(14) {
             0 => {
-                self.put("keep if");
+                self.one_of(&["keep if", "drop if"]);
                 self.expression();
                 self.handler();
             }
@@ -111,11 +111,6 @@ impl Program<'_, '_> {
                 self.braces(3, Program::target);
             }
             5 => self.parse(),
-            6 => {
-                self.put("drop if");
-                self.expression();
-                self.handler();
-            }
             7 => {
                 self.put("reject if");
                 self.expression();
@@ -125,7 +120,7 @@ impl Program<'_, '_> {
                 self.handler();
             }
             8 => self.put("check sane"),
-            14 => {
+            6 => {
                 self.one_of(&["explode", "flatten"]);
                 self.target();
             }
