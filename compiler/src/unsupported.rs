@@ -68,6 +68,9 @@ impl Search<'_> {
         if !support::has_kind(role, kind) {
             return self.add(declared.span, format!("the {role} `{kind}`"));
         }
+        for hole in component.settings.holes.iter().filter(|hole| hole.column.contains(['.', '['])) {
+            self.add(hole.span, support::PART_IN_A_SETTING);
+        }
         let settings = support::PARTIAL_SETTINGS.iter();
         for partial in settings.filter(|setting| setting.role == role && setting.kind == kind) {
             let Some(setting) = component.settings.get(partial.name) else { continue };

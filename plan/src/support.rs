@@ -38,6 +38,8 @@ pub const EXPLODED_BEHIND_A_CHANNEL: &str = "`explode` behind a channel with the
 /// Why an `explode` must not be before a volatile channel with the promise `exactly_once`.
 pub const EXPLODED_INTO_A_VOLATILE_CHANNEL: &str =
     "`explode` before a channel that is not durable with the promise `exactly_once`";
+/// A hole of a setting that stands for a part of a column.
+pub const PART_IN_A_SETTING: &str = "a part of a record or of a map in a setting: `set` a field to it before";
 /// The functions of the library that are carried out.
 #[rustfmt::skip]
 pub const FUNCTIONS: &[&str] = &[

@@ -119,7 +119,7 @@ impl<'c> StepCheck<'_, 'c> {
                 // A null key would make unrelated events count as duplicates.
                 let by = self.typer(state).typed(by, None).and_then(|by| self.checker.sure(by));
                 let by = by.and_then(|by| self.typer(state).present(by));
-                let within = self.typer(state).setting(within, &Type::Duration, false);
+                let within = self.window(within, state);
                 let (by, Value::Duration(within)) = (by?, within?) else { return None };
                 self.push(step, Action::Dedupe { by: by.planned, within }, None, state, to);
                 Some(())
@@ -355,6 +355,18 @@ impl<'c> StepCheck<'_, 'c> {
                 self.checker.report(UnknownName { name, wanted, near, quote: false, span });
             }
         }
+    }
+
+    /// Checks the time for which `dedupe` remembers values.
+    fn window(&mut self, given: &Expression, state: &State) -> Option<Value> {
+        let window = self.typer(state).setting(given, &Type::Duration, false)?;
+        if matches!(window, Value::Duration(window) if window.is_zero()) {
+            let (name, value) = ("within".to_owned(), window.to_string());
+            let (range, span) = ("more than zero: no value would be remembered".to_owned(), given.span);
+            self.checker.report(OutOfRange { name, value, range, span, declared: span });
+            return None;
+        }
+        Some(window)
     }
 
     /// Checks a rate of events or of bytes.

@@ -340,6 +340,11 @@ pub trait Reader: Send {
     /// Returns the size of the batches that are leased and not yet acknowledged.
     fn held(&self) -> Fill;
 
+    /// Returns whether the channel has no more events, apart from batches that other sinks have leased and may give back.
+    fn is_drained(&self) -> bool {
+        false
+    }
+
     /// Returns, for each partition of the identities of a durable channel's events, the position through which all
     /// events are durably acknowledged: they are never redelivered, however the agent ends.
     fn settled(&self) -> BTreeMap<Partition, u64> {

@@ -43,7 +43,8 @@ struct Member {
     standing: Standing,
     /// The number of batches that the member has leased.
     leases: usize,
-    /// Whether the member was told to commit at the end of the channel, and has settled no lease since.
+    /// Whether the member was told to commit at the end of the channel, and has settled no lease since. A sink with several
+    /// channels may hold events of another one, for which others wait in their turn.
     told: bool,
 }
 
@@ -139,12 +140,12 @@ impl State {
         let is_behind = |active| index > active;
         match (&member.standing, member.leases) {
             (Standing::Gone, _) => Admission::End,
-            // Only when no other sink has leased batches, none can come back that this sink would have to take.
-            _ if self.at_end && others == 0 => Admission::End,
-            (_, 1..) if self.at_end && !member.told => {
+            _ if self.at_end && !member.told => {
                 member.told = true;
                 Admission::Commit
             }
+            // Only when no other sink has leased batches, none can come back that this sink would have to take.
+            _ if self.at_end && others == 0 => Admission::End,
             _ if self.at_end => Admission::Wait,
             _ if self.active == Some(index) => Admission::Take,
             (Standing::OnTrial, 0) if !self.active.is_some_and(is_behind) => Admission::Take,
@@ -217,6 +218,7 @@ impl State {
         if !done {
             // The events are in the channel again.
             self.at_end = false;
+            self.members.iter_mut().for_each(|member| member.told = false);
             return;
         }
         if member.standing == Standing::OnTrial {
@@ -359,6 +361,10 @@ impl Reader for FailoverReader {
 
     fn take_skipped(&mut self) -> usize {
         self.channel.take_skipped()
+    }
+
+    fn is_drained(&self) -> bool {
+        self.membership.group.lock().at_end
     }
 }
 

@@ -125,6 +125,11 @@ impl SinkPort {
                 }
                 self.live = self.feeds.len();
             }
+            if self.feeds[..self.live].iter().all(|feed| feed.reader.is_drained()) {
+                // The batches that other sinks have leased arrive only when the events rejected with them arrive, and the
+                // channels of the rejects may have to be closed for that.
+                self.guard = None;
+            }
             let takes = self.feeds[..self.live].iter_mut().map(|feed| Box::pin(feed.next()));
             let (next, index) = {
                 let (next, index, _others) = select_all(takes).await;

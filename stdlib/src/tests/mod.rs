@@ -2,6 +2,7 @@
 
 mod agents;
 mod expressions;
+mod failover;
 pub(crate) mod harness;
 mod hostile_plans;
 mod interceptors;

@@ -58,7 +58,12 @@ impl Sink for Shop {
                     self.fails()?;
                     self.deliver(vec![delivery]);
                 }
-                Taken::Pressure => self.deliver(std::mem::take(&mut held)),
+                Taken::Pressure => {
+                    if !held.is_empty() {
+                        self.fails()?;
+                    }
+                    self.deliver(std::mem::take(&mut held));
+                }
                 Taken::End => {
                     if !held.is_empty() {
                         self.fails()?;

@@ -103,6 +103,9 @@ fn json_cells(text: &[u8], names: &[&str]) -> Result<Vec<Cells>, String> {
             other => objects.push(other),
         }
     }
+    if text.trim_ascii().is_empty() {
+        return Err("it is empty: it has a list of objects, or an object on each line".to_owned());
+    }
     let mut cells = vec![Cells::new(); names.len()];
     for (row, object) in objects.into_iter().enumerate() {
         let Value::Object(mut object) = object else { return Err(format!("row {} is no object", row + 1)) };
@@ -170,6 +173,7 @@ mod tests {
         assert_eq!(wrong("a.json", "[{\"people\": 3}]"), "row 1 has no `code`");
         assert!(wrong("a.json", "[{\"code\": \"DE\"}, 3]").contains("row 2 is no object"));
         assert!(wrong("a.json", "[{").contains("EOF"));
+        assert!(wrong("a.json", "\n").starts_with("it is empty"));
         assert!(read_missing().contains("it can't be read"));
     }
 
