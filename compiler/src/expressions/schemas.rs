@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use weir_grammar::Span;
 use weir_grammar::tree::{self, ExpressionKind, TypeName, TypeNameKind};
 
 use crate::checker::{Checker, Expectation};
-use crate::diagnostics::{Diagnostic, DuplicateEntry, Misplaced, WrongType};
+use crate::diagnostics::{Diagnostic, DuplicateEntry, ForeignForm, Misplaced, WrongType};
 use crate::names::definitions::DefinitionKind;
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
@@ -48,6 +49,7 @@ impl Checker<'_> {
             Ok(_) if broken => None,
             Ok(resolved) => {
                 self.uses_type(type_name);
+                self.items_are_never_null(type_name)?;
                 Some(resolved)
             }
             Err(unknown) => {
@@ -61,6 +63,21 @@ impl Checker<'_> {
                 None
             }
         }
+    }
+
+    /// Reports a `?` behind the type of the items of a list or map.
+    fn items_are_never_null(&mut self, type_name: &TypeName) -> Option<()> {
+        let (TypeNameKind::List(item) | TypeNameKind::Applied(_, item)) = &type_name.kind else {
+            return Some(());
+        };
+        if !item.optional {
+            return self.items_are_never_null(item);
+        }
+        let span = Span { start: item.span.end.saturating_sub(1), ..item.span };
+        let message = "the items of a list or map are never null".to_owned();
+        let title = "leave out the `?`; behind the whole type, it lets the list or map be null".to_owned();
+        self.report(ForeignForm::new(span, message, title, vec![(span, String::new())]));
+        None
     }
 
     /// Records the uses of the library's enums and records in the name of a type.
