@@ -293,8 +293,9 @@ fn is_of(found: &DataType, wanted: &Type, variables: &mut Variables) -> bool {
                 both.map(|both| variables.insert(name.clone(), arrow(&both.into()))).is_some()
             }
             None => {
-                let is_allowed =
-                    *bound == Bound::Any || value_type(found).is_some_and(|it| bound.allows(&it));
+                // Json is Text in a plan, so that every type may be a plain one.
+                let is_allowed = matches!(bound, Bound::Any | Bound::Plain)
+                    || value_type(found).is_some_and(|it| bound.allows(&it));
                 if is_allowed {
                     variables.insert(name.clone(), found.clone());
                 }
