@@ -317,8 +317,8 @@ fn constructs_that_this_version_can_not_run_are_refused_before_the_start() {
     };
     let every = refused("every_construct.flow");
     for part in [
-        "the step `throttle`\n   ┌─ every_construct.flow:90:8",
-        "the step `dedupe`",
+        "`format: json` of the sink `kafka`\n   ┌─ every_construct.flow:42:13",
+        "`security: sasl` of the sink `kafka`",
         "the bounds of `agent { … }`",
     ] {
         assert!(every.contains(part), "{every}");
