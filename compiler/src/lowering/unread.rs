@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Schema};
 use weir_plan::{
-    Action, BODY, Component, EventType, EventTypeId, Expression, FieldFormat, Flow, HEADER_SIGIL, Leg,
-    Operation, Origin, ParsedField, Path, Plan, Route, Step, Value,
+    Action, BODY, Component, EventType, EventTypeId, Expression, FieldFormat, HEADER_SIGIL, Leg, Operation,
+    Origin, ParsedField, Path, Plan, Route, Step, Value,
 };
 
 /// Which components of a plan do not read all columns.
@@ -34,8 +34,15 @@ pub(super) fn leave_out(plan: &mut Plan, readers: &Readers) {
     let mut flows = std::mem::take(&mut plan.flows);
     let mut arrivals = BTreeMap::new();
     flows.iter().flat_map(|flow| &flow.paths).for_each(|path| count(&path.leg, &mut arrivals));
-    let written = flows.clone();
-    let read = Read { readers, arrivals, flows: &written, with_body: with_body(plan) };
+    let mut behind: BTreeMap<String, Vec<Path>> = BTreeMap::new();
+    for path in flows.iter().flat_map(|flow| &flow.paths) {
+        if let Origin::Channel(name) = &path.from
+            && readers.passing.contains(name)
+        {
+            behind.entry(name.clone()).or_default().push(path.clone());
+        }
+    }
+    let read = Read { readers, arrivals, behind, with_body: with_body(plan) };
     let mut removal = Removal { read, plan, gone: BTreeMap::new() };
     // The paths of sources come first, so that it is known of each channel which columns its events do not have.
     let is_channel = |path: &Path| matches!(path.from, Origin::Channel(_));
@@ -55,6 +62,12 @@ fn with_body(plan: &Plan) -> BTreeSet<String> {
     };
     let with_body = plan.sources.iter().chain(&plan.channels).filter(has_body);
     with_body.map(|component| component.name.clone()).collect()
+}
+
+/// Returns whether a step of a leg, or of a leg behind it, is a `parse`.
+fn parses(leg: &Leg) -> bool {
+    leg.steps.iter().any(|step| matches!(step.action, Action::Parse { .. }))
+        || leg.to.legs().into_iter().any(parses)
 }
 
 /// Counts the paths that arrive at each component.
@@ -115,7 +128,8 @@ impl Names {
 struct Read<'p> {
     readers: &'p Readers,
     arrivals: BTreeMap<String, usize>,
-    flows: &'p [Flow],
+    /// The paths behind the channels that read only what is read behind them, with their fields as they were written.
+    behind: BTreeMap<String, Vec<Path>>,
     /// The sources and channels whose events have a body, which is kept for rejected events.
     with_body: BTreeSet<String>,
 }
@@ -136,8 +150,7 @@ impl Read<'_> {
             Route::Channel(name) if !self.readers.passing.contains(name) => Names::all(),
             Route::Channel(name) => {
                 let mut read = Names::of([]);
-                let paths = self.flows.iter().flat_map(|flow| &flow.paths);
-                for path in paths.filter(|path| path.from == Origin::Channel(name.clone())) {
+                for path in self.behind.get(name).into_iter().flatten() {
                     read.add_all(&self.by_leg(&path.leg, self.has_body(&path.from)));
                 }
                 read
@@ -224,6 +237,9 @@ impl Removal<'_> {
 
     /// Removes columns behind the steps of a leg. `gone` are those that the events before it do not have.
     fn leg(&mut self, leg: &mut Leg, mut gone: BTreeSet<String>, has_body: bool) {
+        if gone.is_empty() && !parses(leg) {
+            return;
+        }
         let read = self.read.behind_steps(leg, has_body);
         for (step, read) in leg.steps.iter_mut().zip(read) {
             match &mut step.action {
