@@ -129,12 +129,10 @@ impl Search<'_> {
     fn varying(&mut self, flow: usize, promised: &Promised) {
         let graph = &self.analysis.graph;
         let of_flow = || graph.edges.iter().filter(move |edge| edge.flow == flow);
-        let arrivals = of_flow().flat_map(|edge| edge.leg.arrivals());
-        let channels = arrivals.flat_map(|arrival| [Some(arrival.to), arrival.channel]).flatten();
-        let mut kinds = channels.filter_map(|index| graph.components[index].kind());
-        let is_durable = kinds.any(|kind| support::DURABLE_CHANNELS.contains(&kind));
+        let mut channels = of_flow().flat_map(|edge| channels(graph, &edge.leg));
+        let is_durable = channels.any(|channel| is_durable(graph, channel));
         for edge in of_flow() {
-            let is_behind = graph.components[edge.from].declared.role == Role::Channel;
+            let is_behind = is_behind_channel(graph, edge);
             if !is_behind && (promised.delivery == Delivery::BestEffort || !is_durable) {
                 continue;
             }
@@ -156,24 +154,19 @@ impl Search<'_> {
     fn exploding(&mut self, flow: usize, exactly_once: bool) {
         let graph = &self.analysis.graph;
         for edge in graph.edges.iter().filter(|edge| edge.flow == flow) {
-            let Some(step) = first_exploding(&edge.leg) else { continue };
+            let explodes = |step: &Step| matches!(step.action, Action::Explode(_));
+            let Some(step) = first_step(&edge.leg, &explodes) else { continue };
             let place = self.place(step.span, step.used);
-            let is_behind = graph.components[edge.from].declared.role == Role::Channel;
+            let is_behind = is_behind_channel(graph, edge);
             if is_behind && let Some(step) = rejecting_after_exploding(&edge.leg, false) {
                 self.add(self.place(step.span, step.used), support::REJECTED_ELEMENT);
             }
             if exactly_once && is_behind {
                 self.add(place, support::EXPLODED_BEHIND_A_CHANNEL);
-            } else if exactly_once {
-                let arrivals = edge.leg.arrivals().into_iter();
-                let channels = arrivals.map(|arrival| arrival.channel.unwrap_or(arrival.to));
-                let is_volatile = |channel: usize| {
-                    let kind = graph.components[channel].kind();
-                    kind.is_some_and(|kind| !support::DURABLE_CHANNELS.contains(&kind))
-                };
-                if channels.into_iter().any(is_volatile) {
-                    self.add(place, support::EXPLODED_INTO_A_VOLATILE_CHANNEL);
-                }
+            } else if exactly_once
+                && channels(graph, &edge.leg).any(|channel| volatile_kind(graph, channel).is_some())
+            {
+                self.add(place, support::EXPLODED_INTO_A_VOLATILE_CHANNEL);
             }
         }
     }
@@ -182,14 +175,11 @@ impl Search<'_> {
     /// `exactly_once` the steps that must not vary.
     fn rejects(&mut self, flow: usize, exactly_once: bool) {
         let graph = &self.analysis.graph;
-        let volatile = reject_channels(graph, flow).into_iter().find_map(|channel| {
-            let kind = graph.components[channel].kind()?;
-            (!support::DURABLE_CHANNELS.contains(&kind)).then_some(kind)
-        });
+        let volatile =
+            reject_channels(graph, flow).into_iter().find_map(|channel| volatile_kind(graph, channel));
         for edge in graph.edges.iter().filter(|edge| edge.flow == flow) {
-            let Some(step) = first_rejecting(&edge.leg).filter(|_| is_behind_channel(graph, edge)) else {
-                continue;
-            };
+            let rejecting = first_step(&edge.leg, &Step::rejects);
+            let Some(step) = rejecting.filter(|_| is_behind_channel(graph, edge)) else { continue };
             let place = self.place(step.span, step.used);
             if self.circles.contains(&edge.from) {
                 self.add(place, "rejects that come back to the channel behind which they are rejected");
@@ -202,7 +192,8 @@ impl Search<'_> {
                     ),
                 );
             }
-            if let Some(step) = varying_step(&edge.leg).filter(|_| exactly_once) {
+            let varying = first_step(&edge.leg, &|step| may_differ_after_restart(&step.action));
+            if let Some(step) = varying.filter(|_| exactly_once) {
                 let what = "a step that may decide differently after a restart, behind a channel and with steps that \
                             reject, with the promise `exactly_once`";
                 self.add(self.place(step.span, step.used), what);
@@ -273,13 +264,25 @@ fn reject_channels(graph: &Graph, flow: usize) -> BTreeSet<usize> {
         .edges
         .iter()
         .filter(|edge| edge.flow == flow && graph.components[edge.from].declared.rejects_of.is_some());
-    let channels = from_rejects.flat_map(|edge| edge.leg.arrivals()).filter_map(|arrival| {
-        match graph.components[arrival.to].declared.role {
-            Role::Channel => Some(arrival.to),
-            Role::Source | Role::Sink => arrival.channel,
-        }
-    });
-    channels.collect()
+    from_rejects.flat_map(|edge| channels(graph, &edge.leg)).collect()
+}
+
+/// Returns the channels that take the events of a leg, and the channels in front of its sinks.
+fn channels<'g>(graph: &'g Graph, leg: &'g Leg) -> impl Iterator<Item = usize> + 'g {
+    let role = |index: usize| graph.components[index].declared.role;
+    leg.arrivals().into_iter().filter_map(move |arrival| match role(arrival.to) {
+        Role::Channel => Some(arrival.to),
+        Role::Source | Role::Sink => arrival.channel,
+    })
+}
+
+fn is_durable(graph: &Graph, channel: usize) -> bool {
+    graph.components[channel].kind().is_some_and(|kind| support::DURABLE_CHANNELS.contains(&kind))
+}
+
+/// Returns the kind of a channel whose events do not outlast the agent.
+fn volatile_kind(graph: &Graph, channel: usize) -> Option<&str> {
+    graph.components[channel].kind().filter(|_| !is_durable(graph, channel))
 }
 
 fn is_behind_channel(graph: &Graph, edge: &Edge) -> bool {
@@ -289,7 +292,8 @@ fn is_behind_channel(graph: &Graph, edge: &Edge) -> bool {
 /// Returns the channels behind which events are rejected that come back to them, also over other flows.
 fn reject_circles(graph: &Graph) -> BTreeSet<usize> {
     let mut arrows: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
-    let rejecting = |edge: &&Edge| is_behind_channel(graph, edge) && first_rejecting(&edge.leg).is_some();
+    let rejecting =
+        |edge: &&Edge| is_behind_channel(graph, edge) && first_step(&edge.leg, &Step::rejects).is_some();
     for edge in graph.edges.iter().filter(rejecting) {
         arrows.entry(edge.from).or_default().extend(reject_channels(graph, edge.flow));
     }
@@ -305,22 +309,10 @@ fn loose_fork(leg: &Leg) -> Option<(Span, &'static str)> {
     }
 }
 
-/// Returns the first step of a leg, or of the branches behind it, that rejects events.
-fn first_rejecting(leg: &Leg) -> Option<&Step> {
-    let own = leg.steps.iter().find(|step| step.rejects());
-    own.or_else(|| leg.to.legs().into_iter().find_map(first_rejecting))
-}
-
-/// Returns a step of a leg, or of the branches behind it, that may have another result for the same event.
-fn varying_step(leg: &Leg) -> Option<&Step> {
-    let own = leg.steps.iter().find(|step| may_differ_after_restart(&step.action));
-    own.or_else(|| leg.to.legs().into_iter().find_map(varying_step))
-}
-
-/// Returns the first `explode` of a leg, or of the branches behind it.
-fn first_exploding(leg: &Leg) -> Option<&Step> {
-    let own = leg.steps.iter().find(|step| matches!(step.action, Action::Explode(_)));
-    own.or_else(|| leg.to.legs().into_iter().find_map(first_exploding))
+/// Returns the first step of a leg, or of the branches behind it, for which the predicate is true.
+fn first_step<'l>(leg: &'l Leg, is: &dyn Fn(&Step) -> bool) -> Option<&'l Step> {
+    let own = leg.steps.iter().find(|step| is(step));
+    own.or_else(|| leg.to.legs().into_iter().find_map(|leg| first_step(leg, is)))
 }
 
 /// Returns the first step that rejects events which an `explode` has made.

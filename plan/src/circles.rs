@@ -2,20 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Returns the places that lead back to themselves, directly or over others. `arrows` has the targets of each place.
-pub fn places_in_circles<P: Ord + Copy>(arrows: &BTreeMap<P, BTreeSet<P>>) -> Vec<P> {
-    let leads_back = |place: &P| {
-        let mut reached = BTreeSet::new();
-        let mut open: Vec<P> = vec![*place];
-        while let Some(at) = open.pop() {
-            for next in arrows.get(&at).into_iter().flatten() {
-                if reached.insert(*next) {
-                    open.push(*next);
-                }
-            }
+/// Returns these places and all places that they lead to, directly or over others. `arrows` has the targets of each place.
+pub fn reached<P: Ord + Copy>(
+    arrows: &BTreeMap<P, BTreeSet<P>>,
+    from: impl IntoIterator<Item = P>,
+) -> BTreeSet<P> {
+    let mut open: Vec<P> = from.into_iter().collect();
+    let mut reached = BTreeSet::new();
+    while let Some(at) = open.pop() {
+        if reached.insert(at) {
+            open.extend(arrows.get(&at).into_iter().flatten());
         }
-        reached.contains(place)
-    };
+    }
+    reached
+}
+
+/// Returns the places that lead back to themselves, directly or over others.
+pub fn places_in_circles<P: Ord + Copy>(arrows: &BTreeMap<P, BTreeSet<P>>) -> Vec<P> {
+    let leads_back = |place: &P| reached(arrows, arrows[place].iter().copied()).contains(place);
     arrows.keys().copied().filter(leads_back).collect()
 }
 

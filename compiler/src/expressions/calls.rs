@@ -260,14 +260,10 @@ impl Typer<'_, '_> {
         given: &[Option<&Expression>],
         planned: &[Planned],
     ) -> Option<()> {
-        let index = |is: &dyn Fn(&ParameterSignature) -> bool| signature.parameters.iter().position(is);
-        let pattern = index(&|parameter| parameter.types.first() == Some(&Type::Regex));
-        let with = index(&|parameter| &*parameter.name == REPLACEMENT);
-        let (Some(pattern), Some(with)) = (pattern, with) else { return Some(()) };
-        let literal = |index: usize| planned.get(index).map(|planned| &planned.operation);
-        let (Some(Operation::Literal(Value::Regex(pattern))), Some(Operation::Literal(Value::Text(text)))) =
-            (literal(pattern), literal(with))
-        else {
+        let literal = |is: &dyn Fn(&ParameterSignature) -> bool| literal(signature, given, planned, is);
+        let pattern = literal(&|parameter| parameter.types.first() == Some(&Type::Regex));
+        let with = literal(&|parameter| &*parameter.name == REPLACEMENT);
+        let (Some((_, Value::Regex(pattern))), Some((with, Value::Text(text)))) = (pattern, with) else {
             return Some(());
         };
         let Some(unknown) = regexes::unknown_reference(text, pattern) else { return Some(()) };
@@ -276,7 +272,7 @@ impl Typer<'_, '_> {
                     are needed: `${1}a`"
             .to_owned();
         let (expected, text, near) = ("replacement".to_owned(), text.clone(), None);
-        let span = given.get(with).copied().flatten()?.span;
+        let span = with.span;
         self.report(MalformedText { expected, text, reason, help, near, span });
         None
     }
@@ -289,12 +285,7 @@ impl Typer<'_, '_> {
         planned: &[Planned],
     ) -> Option<()> {
         let of_type = |wanted: &Type| {
-            let index =
-                signature.parameters.iter().position(|parameter| parameter.types.first() == Some(wanted))?;
-            match &planned.get(index)?.operation {
-                Operation::Literal(value) => Some((given.get(index).copied().flatten()?, value)),
-                _ => None,
-            }
+            literal(signature, given, planned, &|parameter| parameter.types.first() == Some(wanted))
         };
         let (Some((pattern, Value::Regex(text))), Some((number, Value::Int(group)))) =
             (of_type(&Type::Regex), of_type(&Type::Group))
@@ -455,6 +446,20 @@ pub(crate) fn matched<'e>(
         }
     }
     Ok(values)
+}
+
+/// Returns the argument of the first parameter for which the predicate is true, if it is a constant, with its value.
+fn literal<'e>(
+    signature: &FunctionSignature,
+    given: &[Option<&'e Expression>],
+    planned: &'e [Planned],
+    is: &dyn Fn(&ParameterSignature) -> bool,
+) -> Option<(&'e Expression, &'e Value)> {
+    let index = signature.parameters.iter().position(is)?;
+    match &planned.get(index)?.operation {
+        Operation::Literal(value) => Some((given.get(index).copied().flatten()?, value)),
+        _ => None,
+    }
 }
 
 fn counted(count: usize) -> String {

@@ -89,19 +89,19 @@ impl Typer<'_, '_> {
         let Value::Text(path) = self.checker.value(given, &Expectation::plain(&Type::Text))? else {
             return None;
         };
-        if path.contains('\0') {
-            let (expected, reason) = ("lookup table".to_owned(), "a path has no NUL".to_owned());
-            let help = "name a file".to_owned();
-            let (near, span) = (None, given.span);
-            self.report(MalformedText { expected, text: path, reason, help, near, span });
-            return None;
-        }
         let format = match path.rsplit_once('.').map(|(_, ending)| ending) {
-            Some("csv") => TableFormat::Csv,
-            Some("json" | "jsonl" | "ndjson") => TableFormat::Json,
+            _ if path.contains('\0') => Err(("a path has no NUL", "name a file")),
+            Some("csv") => Ok(TableFormat::Csv),
+            Some("json" | "jsonl" | "ndjson") => Ok(TableFormat::Json),
             _ => {
-                let (expected, reason) = ("lookup table".to_owned(), "its ending says no format".to_owned());
-                let help = "a table ends with `.csv`, `.json`, `.jsonl` or `.ndjson`".to_owned();
+                Err(("its ending says no format", "a table ends with `.csv`, `.json`, `.jsonl` or `.ndjson`"))
+            }
+        };
+        let format = match format {
+            Ok(format) => format,
+            Err((reason, help)) => {
+                let (expected, reason, help) =
+                    ("lookup table".to_owned(), reason.to_owned(), help.to_owned());
                 let (near, span) = (None, given.span);
                 self.report(MalformedText { expected, text: path, reason, help, near, span });
                 return None;

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use arrow_schema::DataType;
 use jiff::Timestamp;
 
-use super::{LINE_MAX, escaped, hole, regex_literal, text_literal};
+use super::{LINE_MAX, escaped, hole, raw_literal, text_literal};
 use crate::{Expression, FilledPart, Function, MatchArm, Operation, Pattern, Value};
 
 /// An expression, and the functions of the program that it may use.
@@ -148,7 +148,7 @@ impl Display for Shown<'_> {
             Operation::Contains(list, item) => write!(formatter, "{} in {}", part(item), part(list)),
             Operation::Matches(text, pattern) => {
                 write!(formatter, "{} matches ", part(text))?;
-                regex_literal(formatter, pattern)
+                raw_literal(formatter, pattern)
             }
             Operation::Table(table) => {
                 write!(formatter, "lookup({:?}, key: {:?})", table.path, table.key)

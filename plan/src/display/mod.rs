@@ -171,7 +171,7 @@ impl Display for Value {
             // The name of a header, in a setting.
             Value::Text(text) if is_header(text) => formatter.write_str(text),
             Value::Text(text) => text_literal(formatter, text),
-            Value::Regex(pattern) => regex_literal(formatter, pattern),
+            Value::Regex(pattern) => raw_literal(formatter, pattern),
             Value::Duration(duration) => duration_text(formatter, *duration),
             Value::NegativeDuration(duration) => {
                 formatter.write_char('-')?;
@@ -256,13 +256,14 @@ fn is_header(text: &str) -> bool {
 
 /// Renders text as a literal: as raw text if it would need escapes otherwise.
 fn text_literal(formatter: &mut Formatter<'_>, text: &str) -> fmt::Result {
-    let is_raw = text.contains(['\\', '{', '}'])
-        && !text.contains(|letter: char| letter == '"' || letter.is_control());
-    if is_raw { write!(formatter, "r\"{text}\"") } else { quoted(formatter, text) }
+    match text.contains(['\\', '{', '}']) {
+        true => raw_literal(formatter, text),
+        false => quoted(formatter, text),
+    }
 }
 
-/// Renders a regular expression as raw text, unless it has letters that raw text can't have.
-fn regex_literal(formatter: &mut Formatter<'_>, pattern: &str) -> fmt::Result {
+/// Renders text as raw text, as regular expressions are written, unless it has letters that raw text can't have.
+fn raw_literal(formatter: &mut Formatter<'_>, pattern: &str) -> fmt::Result {
     match pattern.contains(|letter: char| letter == '"' || letter.is_control()) {
         true => quoted(formatter, pattern),
         false => write!(formatter, "r\"{pattern}\""),

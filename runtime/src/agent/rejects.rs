@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_plan::circles::places_in_circles;
+use weir_plan::circles::{places_in_circles, reached};
 use weir_plan::varying::{Decision, Varying, may_differ_after_restart};
 use weir_plan::{Action, Delivery, Flow, Leg, Origin, Path, Plan, Route, Step, support};
 use xxhash_rust::xxh3::xxh3_64;
@@ -93,22 +93,6 @@ pub(super) fn takes_from_sink(plan: &Plan, flow: &str, channel: &str, sink: &str
         }
     }
     !reached(&arrows, into).contains(channel)
-}
-
-/// The channels that events of some channels can come to.
-fn reached<'p>(
-    arrows: &BTreeMap<&'p str, BTreeSet<&'p str>>,
-    mut reached: BTreeSet<&'p str>,
-) -> BTreeSet<&'p str> {
-    loop {
-        let next: BTreeSet<&str> =
-            reached.iter().filter_map(|at| arrows.get(at)).flatten().copied().collect();
-        let before = reached.len();
-        reached.extend(next);
-        if reached.len() == before {
-            return reached;
-        }
-    }
 }
 
 /// The sinks that a leg leads to.
