@@ -1,6 +1,6 @@
 //! Finds the parsed fields that nothing reads. Parsers do not decode them, and events do not have them.
 //!
-//! What is read is followed backwards: from sinks, through channels whose events do not outlast the agent, to the steps
+//! The search for read columns goes backwards: from sinks, through channels whose events do not outlast the agent, to the steps
 //! `parse`. A durable channel reads all columns, so that the type of its events does not depend on what is behind it. So does
 //! a component at which several paths arrive, since the events of all of them have one type.
 
@@ -124,7 +124,7 @@ impl Names {
     }
 }
 
-/// What is read at each place of a plan.
+/// The columns that are read at each place of a plan.
 struct Read<'p> {
     readers: &'p Readers,
     arrivals: BTreeMap<String, usize>,

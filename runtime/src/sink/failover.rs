@@ -61,7 +61,7 @@ enum Standing {
     Gone,
 }
 
-/// What a member may do now.
+/// The answer to a member that asks for the next batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Admission {
     /// It takes the next batch.

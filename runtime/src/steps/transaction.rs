@@ -1,4 +1,4 @@
-//! What one batch changes in steps with state, until it is known whether the batch has moved on.
+//! The changes of one batch to steps with state, which are kept or undone with its put or its lease.
 //!
 //! A put changes the state for good when the channels have taken it; otherwise its changes are undone, since the source
 //! brings the events again. A lease comes again until its events have arrived, so a step recognises it: the events that it

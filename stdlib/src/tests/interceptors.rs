@@ -1,4 +1,4 @@
-//! What Flume's user guide says of each of its interceptors, with the steps that do it here.
+//! Sentences of Flume's user guide about its interceptors, each tested with the interceptor or the steps of this language.
 
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ const DEPTH_MAX: usize = 128;
 /// Lists and maps may have so many more items than the body has bytes: items such as null take no bytes.
 const EMPTY_ITEMS_MAX: usize = 1_024;
 
-/// What the number of a branch is expected to be.
+/// The words for the number of a branch in an error.
 pub(super) const BRANCH: &str = "a branch of the union";
 
 /// A place in a body, from which the datum is read on.
@@ -113,7 +113,7 @@ impl<'b> Datum<'b> {
     /// Calls a function for each item of a list or a map.
     ///
     /// # Errors
-    /// Those of the function, and when a block is broken.
+    /// The errors of `read`, and an error for a broken block.
     pub(super) fn items<E: From<Broken>>(
         &mut self,
         mut read: impl FnMut(&mut Datum<'b>) -> Result<(), E>,
