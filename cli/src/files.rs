@@ -49,8 +49,26 @@ impl SourceFiles for ProgramFiles {
         if name == self.name {
             return Ok(self.text.clone());
         }
-        read_imported(Path::new(name)).map_err(|error| reason(&error))
+        imported_text(name)
     }
+}
+
+/// Reads an imported file.
+///
+/// # Errors
+/// The reason why the file can't be read, in the words of diagnostics.
+pub(crate) fn imported_text(name: &str) -> Result<String, String> {
+    read_imported(Path::new(name)).map_err(|error| reason(&error))
+}
+
+/// Iterates over the `.flow` files of a folder and its subfolders, without folders that can't be read and hidden ones.
+pub(crate) fn programs_below(folder: &str) -> impl Iterator<Item = PathBuf> {
+    let is_shown = |entry: &walkdir::DirEntry| {
+        entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
+    };
+    let entries = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(is_shown);
+    let paths = entries.filter_map(Result::ok).map(walkdir::DirEntry::into_path);
+    paths.filter(|path| path.extension().is_some_and(|end| end == "flow") && path.is_file())
 }
 
 /// Reads an imported file. Pipes and devices are refused, since reading one might never end.

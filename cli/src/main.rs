@@ -8,6 +8,7 @@ mod fix;
 mod fmt;
 mod graph;
 mod ledger;
+mod lsp;
 mod plan;
 mod process;
 mod program;
@@ -50,6 +51,8 @@ enum Command {
     Graph(graph::Arguments),
     /// Check or repair the ledger of a sink `files`
     Ledger(ledger::Arguments),
+    /// Serve an editor: diagnostics, completion and more by the Language Server Protocol
+    Lsp(lsp::Arguments),
     /// Show the plan of a program, step by step, with all defaults filled in
     Plan(plan::Arguments),
     /// Run a program until its sources end or a signal stops it
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Ledger(arguments) => ledger::run(&arguments),
+        Command::Lsp(arguments) => lsp::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
     }

@@ -99,11 +99,14 @@ pub(crate) fn analyse(path: &str, library: &Library, params: &Params) -> Result<
 impl Params {
     /// Returns the values from the arguments and the environment.
     pub(crate) fn options(&self) -> Options {
-        // A variable that is not UTF-8 counts as not set.
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Options { params: self.set.iter().cloned().collect(), environment: environment.collect() }
+        Options { params: self.set.iter().cloned().collect(), environment: environment().collect() }
     }
+}
+
+/// Iterates over the environment variables. A variable that is not UTF-8 counts as not set.
+pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Renders diagnostics for people who read standard error.

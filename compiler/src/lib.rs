@@ -9,6 +9,7 @@
 mod analyse;
 pub mod analysis;
 mod checker;
+mod completion;
 pub mod diagnostics;
 mod expressions;
 mod files;
@@ -33,6 +34,7 @@ mod values;
 
 pub use analyse::analyse;
 pub use analysis::Analysis;
+pub use completion::{Candidate, CandidateKind, Completions, Part, Place, complete};
 pub use diagnostics::{Diagnostic, Severity};
 pub use files::modules::normalized as normalized_path;
 pub use files::sources::{Files, Position, SourceFile, SourceFiles};

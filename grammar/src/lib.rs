@@ -9,6 +9,7 @@ mod arrows;
 #[doc(hidden)]
 pub mod bare;
 mod build;
+mod continuation;
 mod error;
 mod expectation;
 mod format;
@@ -18,15 +19,18 @@ mod literal;
 mod parse;
 mod repair;
 mod span;
+mod tokens;
 pub mod tree;
 
 pub use arrows::join_chains;
+pub use continuation::{Continuation, continuation};
 pub use error::{Foreign, SyntaxError, SyntaxErrorKind};
 pub use format::format;
 pub use layout::{ITEM_WORDS, RESERVED_WORDS};
-pub use literal::{UNITS, unit_of};
+pub use literal::{FIELD_UNITS, RATE_UNITS, UNITS, unit_of};
 pub use parse::{Parsed, parse, parse_value};
 pub use span::{FileId, Span};
+pub use tokens::{Token, TokenKind, holes, is_of_word, tokens};
 
 /// The parser that pest generates from `flow.pest`.
 #[allow(missing_docs)]

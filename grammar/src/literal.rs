@@ -10,6 +10,12 @@ pub const UNITS: [(&str, &[&str]); 2] = [
     ("sizes", &["B", "KB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"]),
 ];
 
+/// The units of rates: of events, then of bytes.
+pub const RATE_UNITS: [&str; 4] = ["/s", "KiB/s", "MiB/s", "GiB/s"];
+
+/// The units in which the durations of a schema may be numbers.
+pub const FIELD_UNITS: [&str; 7] = ["ms", "s", "us", "ns", "min", "h", "d"];
+
 /// Why a number is malformed.
 #[derive(Debug, PartialEq)]
 pub(crate) struct NumberError {

@@ -49,6 +49,7 @@ pub(crate) const LAYERED_CRATES: [LayeredCrate; 3] = [
             "analyse",
             "unsupported",
             "lowering",
+            "completion",
         ],
         above: &["fixes", "lib"],
         circles: false,

@@ -10,6 +10,7 @@ pub(crate) mod settings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use weir_grammar::tree::Name;
 use weir_grammar::{FileId, Span};
 use weir_plan::Function;
 
@@ -71,9 +72,50 @@ impl Analysis {
         self.modules.iter().find(|module| module.file == file).map(|module| &module.tree)
     }
 
+    /// Returns the file of the program that has this name.
+    pub fn file_named(&self, name: &str) -> Option<FileId> {
+        let of_program = self.modules.iter().map(|module| module.file);
+        of_program.into_iter().find(|file| self.files.get(*file).is_some_and(|found| found.name == name))
+    }
+
     /// Iterates over the definitions of the program, in source order.
     pub fn definitions(&self) -> impl Iterator<Item = &Definition> {
         self.notes.definitions.iter()
+    }
+
+    /// Returns the names that can be used in a file: its own, those of imports without a name, and the names of imports.
+    /// With the name of an import, the names of that file.
+    pub fn visible_names(&self, file: FileId, import: Option<&str>) -> Vec<&Definition> {
+        let Some(module) = self.modules.iter().find(|module| module.file == file) else { return Vec::new() };
+        let named = |alias: Option<&Name>| alias.map(|alias| &*alias.text) == import;
+        let files = module.imports.iter().filter(|imported| named(imported.alias.as_ref()));
+        let files: Vec<FileId> = files.map(|imported| imported.file).collect();
+        let of_files = self.notes.definitions.iter().filter(|definition| {
+            let kind = definition.kind;
+            let own = definition.span.file == file && import.is_none() && kind.is_of_file();
+            let other = kind != DefinitionKind::Flow && kind != DefinitionKind::Import && kind.is_of_file();
+            own || files.contains(&definition.span.file) && other
+        });
+        of_files.collect()
+    }
+
+    /// Returns the parameters of a function or an interceptor that have no default: the names and the types, as written.
+    pub fn parameters_of(&self, definition: &Definition) -> Vec<(String, String)> {
+        let inside = |parameter: &&Definition| {
+            parameter.kind == DefinitionKind::Parameter && definition.whole.contains(parameter.span)
+        };
+        let all = self.notes.definitions.iter().chain(self.library.iter()).filter(inside);
+        let parameters = all.filter(|parameter| {
+            let text = self.files.get(parameter.whole.file).map_or("", |file| &file.text);
+            let after = text.get(parameter.whole.end as usize..).unwrap_or_default();
+            !after.trim_start().starts_with('=')
+        });
+        let parameters = parameters.map(|parameter| {
+            let whole = self.files.text(parameter.whole);
+            let type_name = whole.split_once(':').map_or("", |(_, type_name)| type_name.trim());
+            (parameter.name.to_string(), type_name.to_owned())
+        });
+        parameters.collect()
     }
 
     /// Returns the definition, of the program or the library, whose name has this span.

@@ -9,6 +9,7 @@ use crate::analysis::expressions::{ExpressionType, UseId, UseList};
 use crate::analysis::places::Places;
 use crate::analysis::settings::Settings;
 use crate::names::definitions::{Definitions, Uses};
+use crate::types::Type;
 
 /// The tables of an analysis. The checks only add entries.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +24,10 @@ pub(crate) struct Notes {
     pub(crate) events: Places<Events>,
     /// The `let`s without errors in steps and functions, by their spans.
     pub(crate) locals: BTreeMap<Span, String>,
+    /// The required types of values, by the spans of the values; true for a type that may be null.
+    pub(crate) expected: BTreeMap<Span, (Type, bool)>,
+    /// The checked blocks of settings, each with the span of the first setting of its signature.
+    pub(crate) blocks: BTreeMap<Span, Span>,
     /// The settings of parsers, by the span of the parser's name and the use.
     pub(crate) parsers: BTreeMap<(Span, UseId), Settings>,
     /// The expressions whose operation this version does not carry out, with the operation in words.

@@ -80,6 +80,11 @@ impl Files {
         self.files.get(file.0 as usize)
     }
 
+    /// Iterates over the files in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = &SourceFile> {
+        self.files.iter().map(|file| &**file)
+    }
+
     /// Returns the text of a span.
     pub fn text(&self, span: Span) -> &str {
         self.get(span.file).map_or("", |file| span.slice(&file.text))

@@ -8,7 +8,9 @@ use crate::analysis::graph::Promised;
 use crate::diagnostics::{Diagnostic, Misplaced, UnknownPromise};
 use crate::spelling::nearest;
 
-const PROMISES: [&str; 5] = ["best_effort", "at_most_once", "at_least_once", "exactly_once", "ordered"];
+/// The first words of promises.
+pub(crate) const PROMISES: [&str; 5] =
+    ["best_effort", "at_most_once", "at_least_once", "exactly_once", "ordered"];
 
 /// Reads the promise of a flow. Returns `None` if the promise is invalid, which has been reported.
 pub(crate) fn promise(flow: &Flow, diagnostics: &mut Vec<Diagnostic>) -> Option<Promised> {

@@ -64,6 +64,19 @@ pub enum DefinitionKind {
     Broken,
 }
 
+impl DefinitionKind {
+    /// Returns whether a file declares the name, so that it is known in the whole file.
+    pub fn is_of_file(self) -> bool {
+        use DefinitionKind::{
+            Broken, Component, Flow, Function, Import, Interceptor, Let, Param, Quality, Schema,
+        };
+        matches!(
+            self,
+            Broken | Component(_) | Flow | Function | Import | Interceptor | Let | Param | Quality | Schema
+        )
+    }
+}
+
 /// All definitions, by the places of their names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Definitions {

@@ -252,6 +252,11 @@ impl FunctionSignature {
 }
 
 impl Library {
+    /// Returns the library's files. The files of an analysis begin with them.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
     pub(crate) fn signature(&self, role: Role, name: &str) -> Option<&Arc<Signature>> {
         self.components.get(&(role, Arc::from(name)))
     }

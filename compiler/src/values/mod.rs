@@ -55,6 +55,7 @@ impl<'c> Checker<'c> {
         expected: &Expectation<'_>,
         found: &mut Found,
     ) -> Option<Value> {
+        self.notes.expected.insert(given.span, (expected.value_type.clone(), expected.optional));
         let value = self.value_of_kind(given, expected, found).filter(|value| {
             self.formed(given, value, expected) && !self.is_below_zero(value, given, expected)
         });

@@ -70,6 +70,9 @@ impl Checker<'_> {
 
     /// Adds the settings of a group. Returns whether they have no errors.
     fn group_values(&mut self, group: &Group, block: &Block, owner: &Owner, found: &mut Found) -> bool {
+        if let Some(first) = group.settings.first() {
+            self.notes.blocks.insert(block.span, first.name.span);
+        }
         let mut given = Given::default();
         let mut unknown: Vec<&Name> = Vec::new();
         for entry in &block.entries {

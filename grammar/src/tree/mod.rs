@@ -9,6 +9,7 @@
 mod expression;
 mod flow;
 mod item;
+mod nodes;
 mod signature;
 mod test;
 
@@ -24,6 +25,7 @@ pub use item::{
     Agent, Component, Field, FieldRule, File, Function, Import, Interceptor, Item, ItemKind, Let, Quality,
     Role, Schema,
 };
+pub use nodes::{Node, nodes_at, walk};
 pub use signature::{
     Amount, AmountKind, Column, Enum, Exclusive, Extern, ExternFunction, ExternParser, Parameter, Range,
     Record, Requirement, Setting, Shortfall, Signature, TypeName, TypeNameKind, TypeParameter, Variant,

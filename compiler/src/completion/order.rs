@@ -1,0 +1,41 @@
+//! The order of candidates: names and keywords together.
+
+use std::ops::Range;
+
+use weir_grammar::{Continuation, FileId, parse};
+
+use crate::completion::candidate::{Candidate, CandidateKind};
+
+/// The longest item in which candidates are tried.
+const TRIED_BYTES_MAX: usize = 4_096;
+
+/// Keywords by their frequency; others follow.
+const FREQUENT: [&str; 10] =
+    ["keep", "set", "parse", "drop", "copy", "match", "reject", "let", "rename", "select"];
+
+/// Adds keywords to names. `item` is the text of the file, the place of the item, and the replaced word.
+pub(super) fn with_words(
+    mut candidates: Vec<Candidate>,
+    following: Option<Continuation>,
+    item: Option<(&str, Range<usize>, Range<usize>)>,
+) -> Vec<Candidate> {
+    let Some(following) = following else { return candidates };
+    let mut words = following.words;
+    words.retain(|word| !candidates.iter().any(|known| known.name == *word));
+    words.sort_by_key(|word| FREQUENT.iter().position(|frequent| frequent == word).unwrap_or(FREQUENT.len()));
+    // A word after which the rest of the item can be parsed is likely.
+    let fits = |word: &str| match &item {
+        Some((text, item, replaced)) if item.len() <= TRIED_BYTES_MAX => {
+            let tried =
+                format!("{}{word}{}", &text[item.start..replaced.start], &text[replaced.end..item.end]);
+            parse(FileId(0), &tried).errors.is_empty()
+        }
+        _ => false,
+    };
+    let (likely, others): (Vec<String>, Vec<String>) = words.into_iter().partition(|word| fits(word));
+    let keyword = |word: String| Candidate::new(word, CandidateKind::Keyword);
+    let place = candidates.len().min(2);
+    candidates.splice(place..place, likely.into_iter().map(keyword));
+    candidates.extend(others.into_iter().map(keyword));
+    candidates
+}

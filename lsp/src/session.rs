@@ -1,0 +1,195 @@
+//! The state of a connection: documents, programs, and what the client has said about itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_compiler::{Analysis, Library, Options, SourceFiles, analyse};
+
+use crate::capabilities::Client;
+use crate::disk::Disk;
+use crate::documents::Documents;
+use crate::library_documents::LibraryDocuments;
+use crate::places::{Places, View};
+use crate::programs::{Program, Programs, Texts};
+use crate::publishing;
+use crate::settings::Settings;
+use crate::uris;
+
+/// The most programs of a workspace: further files are checked only while they are open.
+pub(crate) const PROGRAMS_MAX: usize = 10_000;
+
+/// The state of a connection.
+pub(crate) struct Session<'s> {
+    pub(crate) client: Client,
+    pub(crate) library: Arc<Library>,
+    pub(crate) library_documents: LibraryDocuments,
+    pub(crate) disk: &'s dyn Disk,
+    /// The environment variables of the server.
+    environment: BTreeMap<String, String>,
+    settings: Settings,
+    pub(crate) documents: Documents,
+    pub(crate) programs: Programs,
+    /// The folders of the workspace.
+    roots: Vec<String>,
+    /// The analysis of an empty program, which has the library's definitions.
+    empty: Option<Arc<Analysis>>,
+}
+
+impl<'s> Session<'s> {
+    pub(crate) fn new(
+        client: Client,
+        library: Library,
+        disk: &'s dyn Disk,
+        environment: BTreeMap<String, String>,
+    ) -> Session<'s> {
+        let library_documents = LibraryDocuments::new(&library, disk, client.asks_for_content);
+        Session {
+            client,
+            library: Arc::new(library),
+            library_documents,
+            disk,
+            environment,
+            settings: Settings::default(),
+            documents: Documents::default(),
+            programs: Programs::default(),
+            roots: Vec::new(),
+            empty: None,
+        }
+    }
+
+    /// Changes the settings. Returns whether they are others than before.
+    pub(crate) fn set(&mut self, settings: Settings) -> bool {
+        let changed = settings != self.settings;
+        if changed {
+            self.settings = settings;
+            self.programs.all_changed();
+        }
+        changed
+    }
+
+    /// Adds a folder to the workspace, with its programs.
+    pub(crate) fn add_root(&mut self, folder: String) {
+        let left = PROGRAMS_MAX.saturating_sub(self.programs.len());
+        for name in self.disk.programs(&folder, left) {
+            self.programs.add(&name);
+        }
+        if !self.roots.contains(&folder) {
+            self.roots.push(folder);
+        }
+    }
+
+    /// Removes a folder from the workspace. Returns the files whose diagnostics may have changed.
+    pub(crate) fn remove_root(&mut self, folder: &str) -> Vec<String> {
+        self.roots.retain(|root| root != folder);
+        let entries = self.programs.iter().map(|(entry, _)| entry.to_owned());
+        let gone: Vec<String> = entries.filter(|entry| !self.is_wanted(entry)).collect();
+        gone.iter().flat_map(|entry| self.programs.remove(entry)).collect()
+    }
+
+    /// Returns whether a file is a program of the workspace or an open document.
+    pub(crate) fn is_wanted(&self, name: &str) -> bool {
+        self.documents.get(name).is_some() || self.roots.iter().any(|root| uris::is_in(name, root))
+    }
+
+    /// Notes that a file on the disk was created, changed or deleted. Returns the files whose diagnostics may have changed.
+    pub(crate) fn changed_on_disk(&mut self, name: &str, deleted: bool) -> Vec<String> {
+        if self.documents.get(name).is_some() {
+            return Vec::new();
+        }
+        self.programs.changed(name);
+        if deleted {
+            return self.programs.remove(name);
+        }
+        if name.ends_with(".flow") && self.is_wanted(name) && self.programs.len() < PROGRAMS_MAX {
+            self.programs.add(name);
+        }
+        Vec::new()
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        self.settings.options(&self.environment)
+    }
+
+    /// Checks a program if one of its files has changed. Returns the files whose diagnostics may have changed.
+    pub(crate) fn refresh(&mut self, entry: &str) -> Vec<String> {
+        if self.programs.get(entry).is_none_or(|program| !program.stale) {
+            return Vec::new();
+        }
+        let options = self.options();
+        let texts = Texts::new(&self.documents, self.disk);
+        let analysis = Arc::new(analyse(&texts, entry, &self.library, &options));
+        let reads = texts.reads();
+        let places = self.places(&analysis);
+        let diagnostics = publishing::by_file(&analysis, &places, entry, &self.client);
+        let program = Program { analysis: Some(analysis), reads, diagnostics, stale: false };
+        self.programs.checked(entry, program)
+    }
+
+    /// Checks every program whose files have changed. Returns the files whose diagnostics may have changed.
+    pub(crate) fn refresh_all(&mut self) -> Vec<String> {
+        let mut files = Vec::new();
+        while let Some(entry) = self.programs.next_stale(&self.documents) {
+            files.extend(self.refresh(&entry));
+        }
+        files
+    }
+
+    /// Returns the translation of an analysis' places.
+    pub(crate) fn places(&self, analysis: &Arc<Analysis>) -> Places {
+        let base = self.library_documents.base.clone();
+        Places::new(analysis.clone(), self.library.clone(), base, self.client.encoding)
+    }
+
+    /// Returns the file of a document in its own program, checked with its current text; for a document of the library,
+    /// the file of the library. `None` for an unknown document.
+    pub(crate) fn view(&mut self, uri: &str) -> Option<View> {
+        if let Some(name) = self.library_documents.name(uri) {
+            let name = name.to_owned();
+            return self.library_view(&name);
+        }
+        let name = uris::name(uri);
+        self.refresh(&name);
+        self.view_in(&name, &name)
+    }
+
+    /// Returns a file as the last check of a program has seen it; `None` if the program does not read it.
+    pub(crate) fn view_in(&self, entry: &str, name: &str) -> Option<View> {
+        let analysis = self.programs.get(entry)?.analysis.clone()?;
+        let file = analysis.file_named(name)?;
+        let places = self.places(&analysis);
+        Some(View { name: name.to_owned(), analysis, file, places, library: self.library.clone() })
+    }
+
+    /// Returns the views of a file in all programs that read it, its own program first, all checked.
+    pub(crate) fn views(&mut self, uri: &str) -> Vec<View> {
+        if self.library_documents.name(uri).is_some() {
+            return self.view(uri).into_iter().collect();
+        }
+        let name = uris::name(uri);
+        self.refresh_all();
+        let readers = self.programs.readers(&name);
+        readers.iter().filter_map(|entry| self.view_in(entry, &name)).collect()
+    }
+
+    fn library_view(&mut self, name: &str) -> Option<View> {
+        let file = self.library.files().iter().position(|file| file.name == name)?;
+        let file = weir_grammar::FileId(file as u32);
+        let library = self.library.clone();
+        let empty =
+            self.empty.get_or_insert_with(|| Arc::new(analyse(&("", ""), "", &library, &Options::default())));
+        let analysis = empty.clone();
+        let places = self.places(&analysis);
+        Some(View { name: name.to_owned(), analysis, file, places, library })
+    }
+
+    /// Analyses a program with another text of one file.
+    pub(crate) fn analyse_with(&self, entry: &str, name: &str, text: &str) -> Analysis {
+        let texts = Texts::new(&self.documents, self.disk).with(name, text);
+        analyse(&texts, entry, &self.library, &self.options())
+    }
+
+    /// Returns the access to texts that checks use.
+    pub(crate) fn texts(&self) -> impl SourceFiles + '_ {
+        Texts::new(&self.documents, self.disk)
+    }
+}

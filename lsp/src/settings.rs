@@ -1,0 +1,52 @@
+//! The settings of the client: values of params and environment variables.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use weir_compiler::Options;
+
+/// The section of the client's settings.
+pub(crate) const SECTION: &str = "weir";
+
+/// What the user has set in the editor.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// The values of params by name, as `--set` gives them to a program that has such a param.
+    params: BTreeMap<String, String>,
+    /// Environment variables, which take precedence over those of the server.
+    environment: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// Reads settings: `{ "params": { "topic": "clicks" }, "environment": { "HOME": "/root" } }`, with or without the
+    /// section around them. Entries with other types are left out.
+    pub(crate) fn read(value: &Value) -> Settings {
+        let section = value.get(SECTION).unwrap_or(value);
+        let texts = |name: &str| {
+            let entries = section.get(name).and_then(Value::as_object).into_iter().flatten();
+            let entries = entries.filter_map(|(name, value)| Some((name.clone(), text(value)?)));
+            entries.collect()
+        };
+        Settings { params: texts("params"), environment: texts("environment") }
+    }
+
+    /// Returns the options of a check. Params are given as environment variables, since one set of values is for all
+    /// programs: a variable without a param is no error.
+    pub(crate) fn options(&self, environment: &BTreeMap<String, String>) -> Options {
+        let mut all = environment.clone();
+        all.extend(self.environment.clone());
+        let params = self.params.iter();
+        all.extend(params.map(|(name, value)| (format!("WEIR_{}", name.to_uppercase()), value.clone())));
+        Options { params: BTreeMap::new(), environment: all }
+    }
+}
+
+/// Returns a value as `--set` would give it.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        Value::Array(items) => Some(items.iter().filter_map(text).collect::<Vec<_>>().join(",")),
+        Value::Null | Value::Object(_) => None,
+    }
+}
