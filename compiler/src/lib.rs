@@ -42,5 +42,6 @@ pub use fixes::{Change, Fixed, fix};
 pub use format::{Unreadable, format};
 pub use library::LibraryError;
 pub use lowering::lower;
+pub use names::definitions::styled_name;
 pub use options::Options;
 pub use signatures::Library;

@@ -30,7 +30,7 @@ pub use layout::{ITEM_WORDS, RESERVED_WORDS};
 pub use literal::{FIELD_UNITS, RATE_UNITS, UNITS, unit_of};
 pub use parse::{Parsed, parse, parse_value};
 pub use span::{FileId, Span};
-pub use tokens::{Token, TokenKind, holes, is_of_word, tokens};
+pub use tokens::{Token, TokenKind, holes, is_keyword, is_of_word, tokens};
 
 /// The parser that pest generates from `flow.pest`.
 #[allow(missing_docs)]

@@ -1,6 +1,11 @@
 //! The tokens of a text, also of one with syntax errors: for what needs words and marks, but no tree.
 
+use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::OnceLock;
+
+use crate::Rule;
+use crate::layout::{ITEM_WORDS, RESERVED_WORDS};
 
 /// A token with its place, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +118,17 @@ fn number_length(rest: &str) -> usize {
 /// Returns whether names and keywords can contain a letter.
 pub fn is_of_word(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || letter == '_'
+}
+
+/// Returns whether a word is a keyword at some place.
+pub fn is_keyword(word: &str) -> bool {
+    static WORDS: OnceLock<HashSet<String>> = OnceLock::new();
+    let words = WORDS.get_or_init(|| {
+        let rules = Rule::all_rules().iter().map(|rule| format!("{rule:?}"));
+        let of_rules = rules.filter_map(|rule| rule.strip_suffix("_word").map(str::to_owned));
+        of_rules.chain(ITEM_WORDS.iter().chain(&RESERVED_WORDS).map(|word| (*word).to_owned())).collect()
+    });
+    words.contains(word)
 }
 
 /// Iterates over the names in the holes of a text, each with its place in the text.

@@ -1,14 +1,19 @@
 //! What the client can do, and what the server can do.
 
 use gen_lsp_types::{
-    ClientCapabilities, CompletionClientCapabilities, DiagnosticOptions, Save, SaveOptions,
-    ServerCapabilities, TextDocumentClientCapabilities, TextDocumentContentOptions, TextDocumentSyncKind,
-    TextDocumentSyncOptions, WindowClientCapabilities, WorkspaceClientCapabilities,
+    ClientCapabilities, CodeActionKind, CodeActionOptions, CodeLensOptions, CompletionClientCapabilities,
+    CompletionOptions, DiagnosticOptions, DocumentLinkOptions, DocumentOnTypeFormattingOptions,
+    ExecuteCommandOptions, RenameOptions, Save, SaveOptions, SemanticTokensFullDelta, SemanticTokensOptions,
+    ServerCapabilities, SignatureHelpOptions, TextDocumentClientCapabilities, TextDocumentContentOptions,
+    TextDocumentSyncKind, TextDocumentSyncOptions, WindowClientCapabilities, WorkspaceClientCapabilities,
     WorkspaceFoldersServerCapabilities, WorkspaceOptions,
 };
 
 use crate::library_documents::SCHEME;
 use crate::positions::Encoding;
+use crate::requests::code_actions::FIX_ALL;
+use crate::requests::code_lenses::{SHOW_GRAPH, SHOW_PLAN};
+use crate::requests::semantic_tokens::legend;
 
 /// What the client can do, as far as it matters to the server.
 #[derive(Debug, Clone)]
@@ -106,14 +111,78 @@ pub(crate) fn of_server(client: &Client) -> ServerCapabilities {
         workspace_diagnostics: true,
         ..DiagnosticOptions::default()
     };
+    let languages = language_features();
     ServerCapabilities {
         position_encoding: Some(client.encoding.kind()),
         text_document_sync: Some(synchronization.into()),
-        hover_provider: Some(true.into()),
-        definition_provider: Some(true.into()),
-        document_formatting_provider: Some(true.into()),
         diagnostic_provider: client.pulls_diagnostics.then(|| diagnostics.into()),
         workspace: Some(workspace),
+        ..languages
+    }
+}
+
+/// Returns the requests about texts that the server answers for every client.
+fn language_features() -> ServerCapabilities {
+    let texts = |texts: &[&str]| Some(texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+    ServerCapabilities {
+        hover_provider: Some(true.into()),
+        completion_provider: Some(CompletionOptions {
+            trigger_characters: texts(&["@", ".", "{", ":", ">", "\"", "/", " "]),
+            ..CompletionOptions::default()
+        }),
+        signature_help_provider: Some(SignatureHelpOptions {
+            trigger_characters: texts(&["(", ","]),
+            retrigger_characters: texts(&[":"]),
+            ..SignatureHelpOptions::default()
+        }),
+        definition_provider: Some(true.into()),
+        declaration_provider: Some(true.into()),
+        type_definition_provider: Some(true.into()),
+        references_provider: Some(true.into()),
+        document_highlight_provider: Some(true.into()),
+        document_symbol_provider: Some(true.into()),
+        workspace_symbol_provider: Some(true.into()),
+        rename_provider: Some(
+            RenameOptions { prepare_provider: Some(true), ..RenameOptions::default() }.into(),
+        ),
+        linked_editing_range_provider: Some(true.into()),
+        call_hierarchy_provider: Some(true.into()),
+        code_action_provider: Some(code_actions().into()),
+        code_lens_provider: Some(CodeLensOptions::default()),
+        execute_command_provider: Some(ExecuteCommandOptions {
+            commands: vec![SHOW_GRAPH.to_owned(), SHOW_PLAN.to_owned()],
+            ..ExecuteCommandOptions::default()
+        }),
+        inlay_hint_provider: Some(true.into()),
+        semantic_tokens_provider: Some(
+            SemanticTokensOptions {
+                legend: legend(),
+                range: Some(true.into()),
+                full: Some(SemanticTokensFullDelta { delta: Some(true) }.into()),
+                ..SemanticTokensOptions::default()
+            }
+            .into(),
+        ),
+        document_formatting_provider: Some(true.into()),
+        document_range_formatting_provider: Some(true.into()),
+        document_on_type_formatting_provider: Some(DocumentOnTypeFormattingOptions {
+            first_trigger_character: "}".to_owned(),
+            more_trigger_character: None,
+        }),
+        folding_range_provider: Some(true.into()),
+        selection_range_provider: Some(true.into()),
+        document_link_provider: Some(DocumentLinkOptions::default()),
         ..ServerCapabilities::default()
     }
+}
+
+fn code_actions() -> CodeActionOptions {
+    let fix_all = serde_json::from_value(FIX_ALL.into()).unwrap_or(CodeActionKind::SourceFixAll);
+    let kinds = vec![
+        CodeActionKind::QuickFix,
+        CodeActionKind::RefactorExtract,
+        CodeActionKind::RefactorInline,
+        fix_all,
+    ];
+    CodeActionOptions { code_action_kinds: Some(kinds), ..CodeActionOptions::default() }
 }

@@ -62,16 +62,43 @@ impl<'r, 's> Router<'r, 's> {
 
     fn about_a_place(self) -> Self {
         self.on::<types::HoverRequest>(requests::hover::hover)
+            .on::<types::CompletionRequest>(requests::completion::completion)
+            .on::<types::SignatureHelpRequest>(requests::signature_help::signature_help)
             .on::<types::DefinitionRequest>(requests::definition::definition)
+            .on::<types::DeclarationRequest>(requests::references::declaration)
+            .on::<types::TypeDefinitionRequest>(requests::references::type_definition)
+            .on::<types::ReferencesRequest>(requests::references::references)
+            .on::<types::DocumentHighlightRequest>(requests::references::highlights)
+            .on::<types::PrepareRenameRequest>(requests::rename::prepare)
+            .on::<types::RenameRequest>(requests::rename::rename)
+            .on::<types::LinkedEditingRangeRequest>(requests::rename::linked)
+            .on::<types::CallHierarchyPrepareRequest>(requests::call_hierarchy::prepare)
+            .on::<types::CallHierarchyIncomingCallsRequest>(requests::call_hierarchy::incoming)
+            .on::<types::CallHierarchyOutgoingCallsRequest>(requests::call_hierarchy::outgoing)
     }
 
     fn about_a_document(self) -> Self {
         self.on::<types::DocumentFormattingRequest>(requests::formatting::document)
+            .on::<types::DocumentRangeFormattingRequest>(requests::formatting::range)
+            .on::<types::DocumentRangesFormattingRequest>(requests::formatting::ranges)
+            .on::<types::DocumentOnTypeFormattingRequest>(requests::formatting::on_type)
             .on::<types::DocumentDiagnosticRequest>(requests::diagnostics::of_document)
+            .on::<types::DocumentSymbolRequest>(requests::symbols::of_document)
+            .on::<types::CodeActionRequest>(requests::code_actions::code_actions)
+            .on::<types::CodeLensRequest>(requests::code_lenses::lenses)
+            .on::<types::InlayHintRequest>(requests::inlay_hints::hints)
+            .on::<types::SemanticTokensRequest>(requests::semantic_tokens::full)
+            .on::<types::SemanticTokensDeltaRequest>(requests::semantic_tokens::delta)
+            .on::<types::SemanticTokensRangeRequest>(requests::semantic_tokens::range)
+            .on::<types::FoldingRangeRequest>(requests::folding::folding)
+            .on::<types::SelectionRangeRequest>(requests::folding::selection)
+            .on::<types::DocumentLinkRequest>(requests::folding::links)
     }
 
     fn about_the_workspace(self) -> Self {
         self.on::<types::WorkspaceDiagnosticRequest>(requests::diagnostics::of_workspace)
+            .on::<types::WorkspaceSymbolRequest>(requests::symbols::of_workspace)
+            .on::<types::ExecuteCommandRequest>(requests::code_lenses::execute)
             .on::<types::TextDocumentContentRequest>(requests::library_content::content)
     }
 

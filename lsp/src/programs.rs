@@ -112,19 +112,18 @@ pub(crate) struct Texts<'t> {
     documents: &'t Documents,
     disk: &'t dyn Disk,
     /// Texts that take the place of a file's text.
-    replaced: HashMap<&'t str, &'t str>,
+    replaced: Option<&'t HashMap<String, String>>,
     reads: RefCell<BTreeMap<String, Option<u64>>>,
 }
 
 impl<'t> Texts<'t> {
     pub(crate) fn new(documents: &'t Documents, disk: &'t dyn Disk) -> Texts<'t> {
-        Texts { documents, disk, replaced: HashMap::new(), reads: RefCell::default() }
+        Texts { documents, disk, replaced: None, reads: RefCell::default() }
     }
 
-    /// Replaces the text of a file.
-    pub(crate) fn with(mut self, name: &'t str, text: &'t str) -> Texts<'t> {
-        self.replaced.insert(name, text);
-        self
+    /// Replaces the texts of some files, by their names.
+    pub(crate) fn with(self, texts: &'t HashMap<String, String>) -> Texts<'t> {
+        Texts { replaced: Some(texts), ..self }
     }
 
     /// Returns the files that were read.
@@ -135,8 +134,9 @@ impl<'t> Texts<'t> {
 
 impl SourceFiles for Texts<'_> {
     fn read(&self, name: &str) -> Result<String, String> {
-        let text = match (self.replaced.get(name), self.documents.get(name)) {
-            (Some(text), _) => Ok((*text).to_owned()),
+        let replaced = self.replaced.and_then(|texts| texts.get(name));
+        let text = match (replaced, self.documents.get(name)) {
+            (Some(text), _) => Ok(text.clone()),
             (None, Some(document)) => Ok(document.text.clone()),
             (None, None) => self.disk.read(name),
         };

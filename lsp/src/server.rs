@@ -287,6 +287,7 @@ impl Server<'_> {
         if !self.session.documents.close(&name) {
             return;
         }
+        self.session.forget(&name);
         // From now on, the text of the file on the disk counts.
         self.session.programs.changed(&name);
         if !self.session.is_wanted(&name) {

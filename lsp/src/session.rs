@@ -1,8 +1,9 @@
 //! The state of a connection: documents, programs, and what the client has said about itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use gen_lsp_types::SemanticToken;
 use weir_compiler::{Analysis, Library, Options, SourceFiles, analyse};
 
 use crate::capabilities::Client;
@@ -33,6 +34,8 @@ pub(crate) struct Session<'s> {
     roots: Vec<String>,
     /// The analysis of an empty program, which has the library's definitions.
     empty: Option<Arc<Analysis>>,
+    /// The last semantic tokens of open documents, each with the identity of the result.
+    tokens: HashMap<String, (String, Vec<SemanticToken>)>,
 }
 
 impl<'s> Session<'s> {
@@ -54,6 +57,7 @@ impl<'s> Session<'s> {
             programs: Programs::default(),
             roots: Vec::new(),
             empty: None,
+            tokens: HashMap::new(),
         }
     }
 
@@ -182,10 +186,30 @@ impl<'s> Session<'s> {
         Some(View { name: name.to_owned(), analysis, file, places, library })
     }
 
-    /// Analyses a program with another text of one file.
-    pub(crate) fn analyse_with(&self, entry: &str, name: &str, text: &str) -> Analysis {
-        let texts = Texts::new(&self.documents, self.disk).with(name, text);
+    /// Analyses a program with other texts of some files.
+    pub(crate) fn analyse_with(&self, entry: &str, texts: &HashMap<String, String>) -> Analysis {
+        let texts = Texts::new(&self.documents, self.disk).with(texts);
         analyse(&texts, entry, &self.library, &self.options())
+    }
+
+    /// Remembers the semantic tokens of a document. Returns the identity of this result.
+    pub(crate) fn remember_tokens(&mut self, uri: &str, hash: u64, tokens: &[SemanticToken]) -> String {
+        let result = format!("{hash:016x}");
+        if self.documents.get(&uris::name(uri)).is_some() {
+            self.tokens.insert(uris::name(uri), (result.clone(), tokens.to_vec()));
+        }
+        result
+    }
+
+    /// Returns the semantic tokens of an earlier result, if they are the last ones that the client got.
+    pub(crate) fn remembered_tokens(&self, uri: &str, result: &str) -> Option<Vec<SemanticToken>> {
+        let (last, tokens) = self.tokens.get(&uris::name(uri))?;
+        (last == result).then(|| tokens.clone())
+    }
+
+    /// Forgets what is known about a document that was closed.
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.tokens.remove(name);
     }
 
     /// Returns the access to texts that checks use.

@@ -80,6 +80,11 @@ impl Component {
     pub fn kind(&self) -> Option<&str> {
         self.signature.as_ref().map(|signature| &*signature.name.text)
     }
+
+    /// Returns the delivery class of the component's kind, as its signature states it.
+    pub fn class(&self) -> Option<&'static str> {
+        self.signature.as_ref().map(|signature| signature.class.name())
+    }
 }
 
 /// A flow and its promise.

@@ -99,13 +99,53 @@ impl Analysis {
         of_files.collect()
     }
 
-    /// Returns the parameters of a function or an interceptor that have no default: the names and the types, as written.
-    pub fn parameters_of(&self, definition: &Definition) -> Vec<(String, String)> {
+    /// Iterates over the definitions of one file, of the program or the library, in source order.
+    pub fn definitions_of(&self, file: FileId) -> impl Iterator<Item = &Definition> {
+        let all = self.notes.definitions.iter().chain(self.library.iter());
+        all.filter(move |definition| definition.span.file == file)
+    }
+
+    /// Iterates over the definitions of the library.
+    pub fn library_definitions(&self) -> impl Iterator<Item = &Definition> {
+        self.library.iter()
+    }
+
+    /// Returns the name of the file that an import names, if the file was found.
+    pub fn imported_file(&self, importer: FileId, path: Span) -> Option<&str> {
+        let module = self.modules.iter().find(|module| module.file == importer)?;
+        let import = module.imports.iter().find(|import| import.span == path)?;
+        self.files.get(import.file).map(|file| file.name.as_str())
+    }
+
+    /// Returns the type that a setting or a param requires of the value with this span.
+    pub fn expected_type(&self, value: Span) -> Option<&Type> {
+        self.notes.expected.get(&value).map(|(expected, _)| expected)
+    }
+
+    /// Returns the types of the smallest expression at a position; those of a column's definition if there is none.
+    pub fn types_at(&self, file: FileId, position: u32) -> Vec<Type> {
+        let Some(expression) = self.expression_at(file, position) else { return Vec::new() };
+        let found = self.uses_of(expression).filter_map(|used| self.types(expression, used)).flatten();
+        let mut types: Vec<Type> = Vec::new();
+        for found in found {
+            if !types.contains(&found.value_type) {
+                types.push(found.value_type.clone());
+            }
+        }
+        types
+    }
+
+    /// Returns the parameters of a function or an interceptor, in their order.
+    pub fn all_parameters_of(&self, definition: &Definition) -> Vec<&Definition> {
         let inside = |parameter: &&Definition| {
             parameter.kind == DefinitionKind::Parameter && definition.whole.contains(parameter.span)
         };
-        let all = self.notes.definitions.iter().chain(self.library.iter()).filter(inside);
-        let parameters = all.filter(|parameter| {
+        self.definitions_of(definition.span.file).filter(inside).collect()
+    }
+
+    /// Returns the parameters of a function or an interceptor that have no default: the names and the types, as written.
+    pub fn parameters_of(&self, definition: &Definition) -> Vec<(String, String)> {
+        let parameters = self.all_parameters_of(definition).into_iter().filter(|parameter| {
             let text = self.files.get(parameter.whole.file).map_or("", |file| &file.text);
             let after = text.get(parameter.whole.end as usize..).unwrap_or_default();
             !after.trim_start().starts_with('=')

@@ -10,6 +10,7 @@ mod events;
 mod marked;
 mod names;
 mod order;
+mod samples;
 mod settings;
 mod values;
 

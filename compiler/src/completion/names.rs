@@ -7,7 +7,7 @@ use crate::completion::candidate::{Candidate, CandidateKind, Part};
 use crate::completion::context::At;
 use crate::flows::promises::PROMISES;
 use crate::names::definitions::{Definition, DefinitionKind};
-use crate::signatures::{FunctionSignature, Group};
+use crate::signatures::{FunctionSignature, Group, Library};
 use crate::types::{BUILT_IN, Type};
 
 /// The types of events' fields, the frequent ones first.
@@ -62,39 +62,16 @@ impl At<'_> {
         }
     }
 
-    /// Returns the kinds of components of a role.
+    /// Returns the kinds of components of a role; those that the program has already come first.
     pub(super) fn kinds(&self, role: Role) -> Vec<Candidate> {
-        let signatures = self.library.components.iter().filter(|((of, _), _)| *of == role);
-        let mut signatures: Vec<_> = signatures.map(|(_, signature)| signature).collect();
-        // Kinds that the program has already come first.
+        let mut kinds = self.library.kinds(role);
         let count = |name: &str| {
             let has =
                 |component: &&Component| component.declared.role == role && component.kind() == Some(name);
             self.analysis.graph.components.iter().filter(has).count()
         };
-        signatures.sort_by_cached_key(|signature| {
-            (std::cmp::Reverse(count(&signature.name.text)), signature.name.text.clone())
-        });
-        let kinds = signatures.into_iter().map(|signature| {
-            let definition = self.library.definitions.get(signature.name.span);
-            let candidate = Candidate::new(&*signature.name.text, CandidateKind::Kind(role))
-                .detail(signature.class.name())
-                .parts(required(&signature.group));
-            self.with_foreign_names(match definition {
-                Some(definition) => candidate.documented(&definition.documentation),
-                None => candidate,
-            })
-        });
-        kinds.collect()
-    }
-
-    /// Adds the names that other tools have for a name of the library.
-    pub(super) fn with_foreign_names(&self, candidate: Candidate) -> Candidate {
-        let foreign = self.library.known_as.iter();
-        let foreign = foreign.filter(|(_, names)| names.iter().any(|name| **name == *candidate.name));
-        let mut known_as: Vec<String> = foreign.map(|(foreign, _)| foreign.clone()).collect();
-        known_as.sort_unstable();
-        Candidate { known_as, ..candidate }
+        kinds.sort_by_cached_key(|kind| std::cmp::Reverse(count(&kind.name)));
+        kinds
     }
 
     /// Returns what may be a stage of a chain.
@@ -125,7 +102,7 @@ impl At<'_> {
             library.sort_by(|one, other| one.name.text.cmp(&other.name.text));
             let library = library.into_iter().filter_map(|item| {
                 let definition = self.library.definitions.get(item.name.span)?;
-                Some(self.with_foreign_names(self.candidate(definition, CandidateKind::Interceptor)))
+                Some(self.library.with_foreign_names(self.candidate(definition, CandidateKind::Interceptor)))
             });
             found.extend(library);
             found.extend(self.imports(qualifier));
@@ -139,7 +116,7 @@ impl At<'_> {
         let parsers = parsers.into_iter().map(|parser| {
             let candidate =
                 Candidate::new(&*parser.name.text, CandidateKind::Parser).parts(required(&parser.group));
-            self.with_foreign_names(match self.library.definitions.get(parser.name.span) {
+            self.library.with_foreign_names(match self.library.definitions.get(parser.name.span) {
                 Some(definition) => candidate.documented(&definition.documentation),
                 None => candidate,
             })
@@ -217,10 +194,43 @@ impl At<'_> {
             .map(|parameter| Part { name: parameter.name.to_string(), type_name: parameter.type_names() });
         let candidate =
             Candidate::new(&*signature.name, CandidateKind::Function).detail(signature.usage()).parts(parts);
-        self.with_foreign_names(match self.library.definitions.get(signature.declared) {
+        self.library.with_foreign_names(match self.library.definitions.get(signature.declared) {
             Some(definition) => candidate.documented(&definition.documentation),
             None => candidate,
         })
+    }
+}
+
+impl Library {
+    /// Returns the kinds of components of a role, sorted by name.
+    pub fn kinds(&self, role: Role) -> Vec<Candidate> {
+        let signatures = self.components.iter().filter(|((of, _), _)| *of == role);
+        let mut signatures: Vec<_> = signatures.map(|(_, signature)| signature).collect();
+        signatures.sort_by(|one, other| one.name.text.cmp(&other.name.text));
+        let kinds = signatures.into_iter().map(|signature| {
+            let candidate = Candidate::new(&*signature.name.text, CandidateKind::Kind(role))
+                .detail(signature.class.name())
+                .parts(required(&signature.group));
+            self.with_foreign_names(match self.definitions.get(signature.name.span) {
+                Some(definition) => candidate.documented(&definition.documentation),
+                None => candidate,
+            })
+        });
+        kinds.collect()
+    }
+
+    /// Returns the delivery class of a kind.
+    pub fn class(&self, role: Role, kind: &str) -> Option<&'static str> {
+        self.signature(role, kind).map(|signature| signature.class.name())
+    }
+
+    /// Adds the names that other tools have for a name of the library.
+    pub(super) fn with_foreign_names(&self, candidate: Candidate) -> Candidate {
+        let foreign = self.known_as.iter();
+        let foreign = foreign.filter(|(_, names)| names.iter().any(|name| **name == *candidate.name));
+        let mut known_as: Vec<String> = foreign.map(|(foreign, _)| foreign.clone()).collect();
+        known_as.sort_unstable();
+        Candidate { known_as, ..candidate }
     }
 }
 

@@ -13,13 +13,18 @@ impl Library {
     /// Returns the group whose first setting has this span.
     pub(crate) fn group_of(&self, first: Span) -> Option<&Group> {
         let is_it = |group: &&Group| group.settings.first().is_some_and(|setting| setting.name.span == first);
+        self.groups().into_iter().find(is_it)
+    }
+
+    /// Returns the groups of all components, parsers and types.
+    pub(super) fn groups(&self) -> Vec<&Group> {
         let components = self.components.values().map(|component| &component.group);
         let parsers = self.parsers.values().map(|parser| &parser.group);
         let types = self.types.values().flat_map(|named| match named {
             Named::Record(group) => vec![group],
             Named::Enum(variants) => variants.iter().filter_map(|variant| variant.group.as_ref()).collect(),
         });
-        components.chain(parsers).chain(types).find(is_it)
+        components.chain(parsers).chain(types).collect()
     }
 }
 
@@ -53,7 +58,7 @@ impl At<'_> {
             };
             let candidate =
                 Candidate::new(&*setting.name.text, CandidateKind::Setting { required }).detail(detail);
-            self.with_foreign_names(match self.library.definitions.get(setting.name.span) {
+            self.library.with_foreign_names(match self.library.definitions.get(setting.name.span) {
                 Some(definition) => candidate.documented(&definition.documentation),
                 None => candidate,
             })

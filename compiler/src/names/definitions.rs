@@ -6,6 +6,8 @@ use std::sync::Arc;
 use weir_grammar::tree::{Column, Field, Item, ItemKind, Name, Parameter, Role, Signature, Step, StepKind};
 use weir_grammar::{FileId, Span, tree};
 
+use crate::spelling::{is_snake_case, is_upper_case, to_snake_case, to_upper_case};
+
 /// A name that a program or the library declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
@@ -74,6 +76,20 @@ impl DefinitionKind {
             self,
             Broken | Component(_) | Flow | Function | Import | Interceptor | Let | Param | Quality | Schema
         )
+    }
+}
+
+/// Returns a name in the style of its kind: `UpperCase` for schemas and types, `snake_case` for other items. `None` for a
+/// name whose style is free.
+pub fn styled_name(name: &str, kind: DefinitionKind) -> Option<String> {
+    match kind {
+        DefinitionKind::Schema | DefinitionKind::Type => {
+            Some(if is_upper_case(name) { name.to_owned() } else { to_upper_case(name) })
+        }
+        kind if kind.is_of_file() => {
+            Some(if is_snake_case(name) { name.to_owned() } else { to_snake_case(name) })
+        }
+        _ => None,
     }
 }
 

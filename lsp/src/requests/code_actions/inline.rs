@@ -1,0 +1,52 @@
+//! Writes the value of a let at its uses.
+
+use gen_lsp_types::CodeActionKind;
+use weir_compiler::analysis::DefinitionKind;
+use weir_grammar::Span;
+use weir_grammar::tree::{Expression, ExpressionKind, ItemKind, Node, nodes_at};
+
+use super::Offer;
+use crate::places::View;
+
+/// Replaces all uses of the let at a place by its value, and removes the let.
+pub(super) fn constant(view: &View, selected: Span) -> Option<Offer> {
+    let definitions = view.analysis.definitions_at(view.file, selected.start);
+    let [definition] = definitions.as_slice() else { return None };
+    if definition.kind != DefinitionKind::Let || definition.span.file != view.file {
+        return None;
+    }
+    let tree = view.analysis.tree(view.file)?;
+    let item =
+        tree.items.iter().find(|item| item.kind.name().is_some_and(|name| name.span == definition.span))?;
+    let ItemKind::Let(constant) = &item.kind else { return None };
+    let text = view.text();
+    let value = constant.value.span.slice(text);
+    let mut edits = Vec::new();
+    for place in view.analysis.references(definition) {
+        // A hole has no place for a value, and another file has its own names.
+        let is_hole = nodes_at(tree, place.start).iter().any(|node| matches!(node, Node::Hole(_)));
+        if place.file != view.file || is_hole {
+            return None;
+        }
+        let new = if is_simple(&constant.value) { value.to_owned() } else { format!("({value})") };
+        edits.push((place.start as usize..place.end as usize, new));
+    }
+    if edits.is_empty() {
+        return None;
+    }
+    let start = item.span.start as usize;
+    let rest = &text[item.span.end as usize..];
+    let end = item.span.end as usize + rest.find('\n').map_or(rest.len(), |end| end + 1);
+    edits.push((start..end, String::new()));
+    let kind = CodeActionKind::RefactorInline;
+    Some(Offer { title: format!("inline `{}`", definition.name), kind, edits, of: None })
+}
+
+/// Returns whether a value needs no parentheses anywhere.
+fn is_simple(value: &Expression) -> bool {
+    use ExpressionKind::{Bool, Call, Header, List, Name, Null, Number, Paren, Text};
+    matches!(
+        value.kind,
+        Bool(_) | Call(_) | Header(_) | List(_) | Name(_) | Null | Number(_) | Paren(_) | Text(_)
+    )
+}
