@@ -1,6 +1,6 @@
 //! `weir check`: reports the errors and warnings of programs without running them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -12,6 +12,7 @@ use crate::fix::fix;
 use crate::program::{
     Colours, Format, Params, analyse, library, print, print_error, print_error_line, rendered,
 };
+use crate::watch::{Snapshot, clear_screen};
 
 /// The arguments of `weir check`.
 #[derive(Debug, clap::Args)]
@@ -28,6 +29,9 @@ pub(crate) struct Arguments {
     /// Diagnostics to treat as errors
     #[arg(long, value_enum)]
     deny: Option<Deny>,
+    /// Check again whenever a file of the programs changes, until the command is stopped
+    #[arg(long, conflicts_with = "fix")]
+    watch: bool,
     /// Show the type of the events at every edge of the graph
     #[arg(short, long)]
     verbose: bool,
@@ -46,9 +50,13 @@ enum Deny {
 
 /// Checks the programs. Exit status: 0 no errors, 1 errors, 2 misuse.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
-    match check(arguments) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+    let checked = library().and_then(|library| match arguments.watch {
+        true => watch(arguments, &library),
+        false => check(arguments, &library),
+    });
+    match checked {
+        Ok(Checked { right: true, .. }) => ExitCode::SUCCESS,
+        Ok(Checked { right: false, .. }) => ExitCode::FAILURE,
         Err(error) => {
             print_error_line(format_args!("weir: {error}"));
             ExitCode::from(MISUSE)
@@ -56,22 +64,51 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Returns whether the programs have no errors and no denied warnings.
-fn check(arguments: &Arguments) -> Result<bool, String> {
-    let library = library()?;
+/// The result of checking the programs.
+struct Checked {
+    /// Whether the programs have no errors and no denied warnings.
+    right: bool,
+    /// The files that were read, imported ones too.
+    files: BTreeSet<String>,
+}
+
+/// Checks the programs again and again, until a signal ends the process.
+///
+/// # Errors
+/// When a program is on standard input, which can be read only once.
+fn watch(arguments: &Arguments, library: &Library) -> Result<Checked, String> {
+    if arguments.paths.iter().any(|path| path == STANDARD_INPUT) {
+        return Err("standard input can't be watched".to_owned());
+    }
+    let mut imported = BTreeSet::new();
+    loop {
+        // The state before the check, so that no change during the check is lost.
+        let mut state = Snapshot::take(&arguments.paths, &imported);
+        clear_screen();
+        match check(arguments, library) {
+            Ok(checked) => imported = checked.files,
+            Err(error) => print_error_line(format_args!("weir: {error}")),
+        }
+        state.extend(&arguments.paths, &imported);
+        state.wait(&arguments.paths, &imported);
+    }
+}
+
+/// Checks the programs once.
+fn check(arguments: &Arguments, library: &Library) -> Result<Checked, String> {
     let programs = programs_in(&arguments.paths)?;
     let mut checked = Vec::new();
     for program in &programs {
         checked.push(match arguments.fix {
-            true => fix(program, &library, &arguments.params)?,
-            false => analyse(program, &library, &arguments.params)?,
+            true => fix(program, library, &arguments.params)?,
+            false => analyse(program, library, &arguments.params)?,
         });
     }
     if arguments.fix {
         // A later program may have changed a file that an earlier one imports.
         for (program, analysis) in programs.iter().zip(&mut checked) {
             if program != STANDARD_INPUT && programs.len() > 1 {
-                *analysis = analyse(program, &library, &arguments.params)?;
+                *analysis = analyse(program, library, &arguments.params)?;
             }
         }
     }
@@ -82,10 +119,11 @@ fn check(arguments: &Arguments) -> Result<bool, String> {
         analysis.diagnostics.sort_by_cached_key(place);
     }
     remove_duplicates(&mut checked);
-    report(&checked, arguments, &library);
+    report(&checked, arguments, library);
     let errors = count(&checked, Severity::Error);
     let denied = if arguments.deny == Some(Deny::Warnings) { count(&checked, Severity::Warning) } else { 0 };
-    Ok(errors + denied == 0)
+    let names = checked.iter().flat_map(|analysis| analysis.program_files().map(str::to_owned));
+    Ok(Checked { right: errors + denied == 0, files: names.collect() })
 }
 
 /// Removes repeated diagnostics: a mistake in a file that several programs import is reported for the first one only.
@@ -112,6 +150,8 @@ fn report(checked: &[Analysis], arguments: &Arguments, library: &Library) {
         Format::Short => programs().map(|(diagnostics, files)| render::short(diagnostics, files)).collect(),
         Format::Json => render::json(programs()),
         Format::Sarif => render::sarif(programs(), library),
+        Format::Github => programs().map(|(diagnostics, files)| render::github(diagnostics, files)).collect(),
+        Format::Gitlab => render::gitlab(programs()),
     };
     let (errors, warnings) = (count(checked, Severity::Error), count(checked, Severity::Warning));
     // With --fix, the fixed program may go to standard output.

@@ -13,6 +13,7 @@ mod plan;
 mod process;
 mod program;
 mod run;
+mod watch;
 
 use std::process::ExitCode;
 

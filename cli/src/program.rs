@@ -26,6 +26,10 @@ pub(crate) enum Format {
     Json,
     /// A SARIF 2.1.0 document, for code hosts
     Sarif,
+    /// Workflow commands of GitHub Actions, which annotate the changed lines
+    Github,
+    /// A code quality report of GitLab
+    Gitlab,
 }
 
 /// The option that colours the output for people.

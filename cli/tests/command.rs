@@ -326,3 +326,44 @@ fn constructs_that_this_version_can_not_run_are_refused_before_the_start() {
     let whole = refused("whole_program.flow");
     assert!(whole.contains("this version can't carry out the promise `exactly_once`"), "{whole}");
 }
+
+#[test]
+fn code_hosts_get_their_formats() {
+    let github = check(WRONG, &["--format", "github"]);
+    assert_eq!(github.status, 1);
+    let expected = "::error file=a.flow,line=1,endLine=1,col=26,endColumn=30,title=E0203::";
+    assert!(github.output.starts_with(expected), "{}", github.output);
+    let gitlab = check(WRONG, &["--format", "gitlab"]);
+    let report: Value = serde_json::from_str(&gitlab.output).unwrap();
+    let finding = &report[0];
+    assert_eq!((&finding["check_name"], &finding["severity"]), (&"E0203".into(), &"major".into()));
+    assert_eq!(
+        (&finding["location"]["path"], &finding["location"]["lines"]["begin"]),
+        (&"a.flow".into(), &1.into())
+    );
+    assert_eq!(finding["fingerprint"].as_str().unwrap().len(), 16);
+    assert_eq!(check(CLEAN, &["--format", "gitlab"]).output, "[]\n");
+    assert_eq!(check(CLEAN, &["--format", "github"]).output, "");
+}
+
+#[test]
+fn watched_programs_are_checked_again_after_a_change() {
+    use std::io::{BufRead, BufReader};
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("a.flow");
+    fs::write(&program, format!("import \"b.flow\"\n{CLEAN}")).unwrap();
+    fs::write(folder.path().join("b.flow"), "let hour = 1h\n").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.current_dir(folder.path()).args(["check", "--watch", "--format", "github", "a.flow"]);
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // The imported file gets an error, and then the program itself.
+    fs::write(folder.path().join("b.flow"), "let hour = 1x\n").unwrap();
+    assert!(lines.next().unwrap().unwrap().contains("file=b.flow"));
+    fs::write(&program, WRONG).unwrap();
+    assert!(lines.any(|line| line.unwrap().contains("E0203")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(check(CLEAN, &["--watch", "-"]).status, 2);
+}

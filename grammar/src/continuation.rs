@@ -42,34 +42,64 @@ pub fn continuation(text: &str) -> Option<Continuation> {
     Some(of_rules(&positives))
 }
 
+/// The keywords with which a value may begin.
+const VALUE_WORDS: [&str; 6] = ["true", "false", "null", "if", "match", "not"];
+
 fn of_rules(rules: &[Rule]) -> Continuation {
     let mut found = Continuation::default();
     for rule in rules {
         match rule {
             Rule::role => found.words.extend(["source", "channel", "sink"].map(str::to_owned)),
             Rule::constant => found.words.extend(["true", "false", "null"].map(str::to_owned)),
-            Rule::expression | Rule::operation | Rule::number | Rule::text => found.values = true,
+            Rule::expression | Rule::operation | Rule::operand | Rule::number | Rule::text | Rule::list => {
+                found.values = true;
+            }
             Rule::name | Rule::thing_name | Rule::kind_name | Rule::path | Rule::target | Rule::named => {
                 found.names = true;
             }
-            _ => {
-                let name = format!("{rule:?}");
-                found.words.extend(name.strip_suffix("_word").map(str::to_owned));
+            Rule::chain | Rule::branch => {
+                found.names = true;
+                found.words.extend((*rule == Rule::branch).then(|| "optional".to_owned()));
+                found.words.extend(stage_words());
             }
+            rule => found.words.extend(first_word(*rule)),
         }
     }
     // A component may have the name `in`, so the rule of the keyword is tried for each name.
     if found.names && !found.values {
         found.words.retain(|word| word != "in" && word != "null");
     }
+    if found.values {
+        found.words.extend(VALUE_WORDS.map(str::to_owned));
+    }
     let mut seen = Vec::new();
     found.words.retain(|word| {
-        !seen.contains(word) && {
-            seen.push(word.clone());
-            true
-        }
+        let is_new = !seen.contains(word);
+        seen.push(word.clone());
+        is_new
     });
     found
+}
+
+/// Returns the keywords with which a stage of a chain may begin.
+fn stage_words() -> impl Iterator<Item = String> {
+    let steps = Rule::all_rules().iter().copied().filter(|rule| format!("{rule:?}").ends_with("_step"));
+    steps.chain([Rule::copy, Rule::choice, Rule::balance, Rule::failover]).filter_map(first_word)
+}
+
+/// Returns the keyword that a rule begins with, by the names of the rules.
+fn first_word(rule: Rule) -> Option<String> {
+    match rule {
+        Rule::choice | Rule::match_value => return Some("match".to_owned()),
+        Rule::conditional => return Some("if".to_owned()),
+        Rule::use_step => return None,
+        Rule::copy | Rule::balance | Rule::failover | Rule::secret | Rule::because | Rule::delivers => {
+            return Some(format!("{rule:?}"));
+        }
+        _ => {}
+    }
+    let name = format!("{rule:?}");
+    name.strip_suffix("_word").or_else(|| name.strip_suffix("_step")).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -79,6 +79,7 @@ impl Lines {
     }
 
     /// Returns the number of lines; a text that ends with a newline has an empty last line.
+    #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         self.starts.len()
     }

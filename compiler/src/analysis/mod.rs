@@ -72,6 +72,12 @@ impl Analysis {
         self.modules.iter().find(|module| module.file == file).map(|module| &module.tree)
     }
 
+    /// Iterates over the names of the program's files, the entry first.
+    pub fn program_files(&self) -> impl Iterator<Item = &str> {
+        let files = self.modules.iter().filter_map(|module| self.files.get(module.file));
+        files.map(|file| file.name.as_str())
+    }
+
     /// Returns the file of the program that has this name.
     pub fn file_named(&self, name: &str) -> Option<FileId> {
         let of_program = self.modules.iter().map(|module| module.file);

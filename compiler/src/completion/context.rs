@@ -7,7 +7,7 @@ use weir_grammar::tree::{
 use weir_grammar::{FileId, Span};
 
 use crate::analysis::Analysis;
-use crate::completion::candidate::Candidate;
+use crate::completion::candidate::{Candidate, CandidateKind};
 use crate::completion::marked::MARK;
 use crate::signatures::Library;
 
@@ -45,6 +45,8 @@ pub(super) enum Wanted<'t> {
     Quality(Option<&'t Name>),
     /// A type, in this kind of item.
     Type(Option<&'t Name>, &'t Item),
+    /// The only type that has such parts.
+    TypeWith(&'static str),
     /// A promise of a flow.
     Promise,
     /// The field or header by which events are ordered.
@@ -105,6 +107,8 @@ impl<'t> Wanted<'t> {
                     (TypeNameKind::Name(path), Some(Node::Item(item))) if is_mark(&path.name) => {
                         Some(Wanted::Type(path.qualifier.as_ref(), item))
                     }
+                    (TypeNameKind::Applied(name, _), _) if is_mark(name) => Some(Wanted::TypeWith("Map")),
+                    (TypeNameKind::Sized(name, ..), _) if is_mark(name) => Some(Wanted::TypeWith("Decimal")),
                     _ => None,
                 },
                 Node::Field(field) if field.unit.as_ref().is_some_and(is_mark) => Some(Wanted::FieldUnit),
@@ -134,6 +138,7 @@ impl<'t> Wanted<'t> {
                 | Wanted::Schema(_)
                 | Wanted::Quality(_)
                 | Wanted::Type(..)
+                | Wanted::TypeWith(_)
                 | Wanted::Promise
                 | Wanted::FieldUnit
                 | Wanted::TestComponent(_)
@@ -243,6 +248,7 @@ impl At<'_> {
             Wanted::Schema(qualifier) => self.schemas(*qualifier),
             Wanted::Quality(qualifier) => self.qualities(*qualifier),
             Wanted::Type(qualifier, item) => self.types(*qualifier, item),
+            Wanted::TypeWith(name) => vec![Candidate::new(*name, CandidateKind::Type)],
             Wanted::Promise => self.promises(),
             Wanted::OrderKey(flow) => self.order_keys(flow),
             Wanted::FieldUnit => self.field_units(),

@@ -72,7 +72,7 @@ impl At<'_> {
 
     /// Returns candidates for all columns, fields first.
     pub(super) fn columns(&self) -> Vec<Candidate> {
-        candidates(&self.events(), &|_| 0)
+        candidates(&self.events(), &|column| self.rank(column))
     }
 
     /// Returns what may fill a hole: columns, params and lets.
@@ -175,7 +175,7 @@ fn extend(found: &mut Found, columns: &Columns) {
 /// Returns candidates for columns: those of a lower rank first, then fields, then headers.
 pub(super) fn candidates(found: &Found, rank: &dyn Fn(&Column) -> u8) -> Vec<Candidate> {
     let mut columns: Vec<_> = found.iter().filter(|(_, column)| !column.attached).collect();
-    columns.sort_by_key(|(name, column)| (rank(column), name.starts_with('@')));
+    columns.sort_by_key(|(name, column)| (rank(column), name.starts_with('@'), column.declared));
     let candidates = columns.into_iter().map(|(name, column)| {
         let kind = if name.starts_with('@') { CandidateKind::Header } else { CandidateKind::Field };
         let sensitive = if column.sensitive { " sensitive" } else { "" };

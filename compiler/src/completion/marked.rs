@@ -22,8 +22,8 @@ pub(super) struct Marked {
     pub(super) tree: tree::File,
     /// The place of the mark.
     pub(super) position: u32,
-    /// Whether the current text can be parsed as it is, so that the analysis of the program knows the place.
-    pub(super) is_current: bool,
+    /// Whether the rest of the item can be parsed behind the mark.
+    pub(super) is_whole: bool,
     /// The place of the item in the current text.
     pub(super) item: Range<usize>,
 }
@@ -54,7 +54,8 @@ impl Marked {
                 let parsed = parse(file, &padded);
                 if has_mark(&parsed.file, position) {
                     let text = format!("{}{item_text}{}", &text[..start], &text[end..]);
-                    return Some(Marked { text, tree: parsed.file, position, is_current: false, item });
+                    let is_whole = rest == after && following.is_empty();
+                    return Some(Marked { text, tree: parsed.file, position, is_whole, item });
                 }
             }
         }
@@ -90,6 +91,22 @@ pub(super) fn item_start(known: &Analysis, file: FileId, position: usize) -> usi
 fn item_end(known: &Analysis, file: FileId, start: usize) -> Option<usize> {
     let items = &known.tree(file)?.items;
     items.iter().map(|item| item.span.start as usize).find(|next| *next > start)
+}
+
+/// Returns the place of the item at a word, and of the item that would begin with the word.
+pub(super) fn items_around(
+    known: &Analysis,
+    file: FileId,
+    text: &str,
+    replaced: &Range<usize>,
+) -> Range<usize> {
+    let after = &text[replaced.end..];
+    let next = replaced.end + (after.len() - after.trim_start_matches([' ', '\t']).len());
+    let end = item_end(known, file, next).unwrap_or(text.len()).max(replaced.end);
+    // An item that begins its line is not a part of the item before it.
+    let begins_line = text[..replaced.start].ends_with('\n') || replaced.start == 0;
+    let start = if begins_line { replaced.start } else { item_start(known, file, replaced.start) };
+    start..end
 }
 
 /// Returns the brackets that close the open ones of a text.

@@ -65,12 +65,13 @@ pub fn complete(
     let marked = Marked::find(known, file, text, &replaced, in_text);
     let Some(marked) = marked else {
         let following = if in_text { None } else { words(known, file, text, replaced.start) };
-        let candidates = order::with_words(Vec::new(), following, None);
+        let item = marked::items_around(known, file, text, &replaced);
+        let candidates = order::with_words(Vec::new(), following, Some((text, item, replaced.clone())));
         return Completions { replaced, candidates };
     };
     let wanted = Wanted::of(&marked.tree, marked.position);
     let again;
-    let analysis = match wanted.needs_analysis() && !marked.is_current {
+    let analysis = match wanted.needs_analysis() {
         true => {
             let changed = Changed { sources, name: place.file, text: &marked.text };
             again = analyse(&changed, place.entry, library, options);
@@ -81,8 +82,9 @@ pub fn complete(
     let at = context::At { analysis, library, file, tree: &marked.tree, position: marked.position, number };
     let candidates = at.candidates(&wanted);
     let following = if in_text || number { None } else { words(known, file, text, replaced.start) };
-    let item = (text, marked.item.clone(), replaced.clone());
-    let candidates = order::with_words(candidates, following, Some(item));
+    // Where a name fits, every word does.
+    let item = (!marked.is_whole).then(|| (text, marked.item.clone(), replaced.clone()));
+    let candidates = order::with_words(candidates, following, item);
     Completions { replaced, candidates }
 }
 

@@ -1,6 +1,6 @@
 //! Names of the program and the library.
 
-use weir_grammar::tree::{Item, ItemKind, Name, Role};
+use weir_grammar::tree::{Expression, ExpressionKind, Item, ItemKind, Name, Node, Role};
 
 use crate::analysis::graph::Component;
 use crate::completion::candidate::{Candidate, CandidateKind, Part};
@@ -9,10 +9,11 @@ use crate::flows::promises::PROMISES;
 use crate::names::definitions::{Definition, DefinitionKind};
 use crate::signatures::{FunctionSignature, Group, Library};
 use crate::types::{BUILT_IN, Type};
+use crate::values::literals::number_type;
 
 /// The types of events' fields, the frequent ones first.
 const FREQUENT_TYPES: [&str; 12] =
-    ["Text", "Int", "Time", "Bool", "Float", "Duration", "Bytes", "Ip", "Json", "Size", "Address", "Url"];
+    ["Text", "Int", "Time", "Duration", "Float", "Bool", "Bytes", "Ip", "Json", "Size", "Address", "Url"];
 
 impl At<'_> {
     /// Returns the names of the file, or of the imported file with this name.
@@ -143,12 +144,14 @@ impl At<'_> {
         if qualifier.is_none() {
             let mut built_in: Vec<&(&str, Type)> = BUILT_IN.iter().collect();
             built_in.retain(|(_, value_type)| !of_events || !value_type.is_setting_only());
-            built_in.sort_by_key(|(name, _)| {
-                FREQUENT_TYPES.iter().position(|frequent| frequent == name).unwrap_or(99)
+            let likely = self.likely_types();
+            built_in.sort_by_key(|(name, value_type)| {
+                let frequent = FREQUENT_TYPES.iter().position(|frequent| frequent == name).unwrap_or(99);
+                (!likely.contains(value_type), frequent)
             });
             found.extend(built_in.iter().map(|(name, _)| Candidate::new(*name, CandidateKind::Type)));
         }
-        let position = found.len().min(4);
+        let position = found.len().min(5);
         found.splice(position..position, self.schemas(qualifier));
         if qualifier.is_none() {
             let after = found.len().min(8);
@@ -164,8 +167,31 @@ impl At<'_> {
         found
     }
 
+    /// Returns the types that fit what follows the type: a default, a range, a unit or a format.
+    fn likely_types(&self) -> Vec<Type> {
+        let default = |default: &Expression| match &default.kind {
+            ExpressionKind::Number(number) => vec![number_type(*number)],
+            ExpressionKind::Bool(_) => vec![Type::Bool],
+            ExpressionKind::Text(_) => vec![Type::Text],
+            _ => Vec::new(),
+        };
+        let nodes = self.nodes();
+        let found = nodes.iter().rev().find_map(|node| match node {
+            Node::Field(field) => Some(match (&field.unit, &field.pattern, &field.range) {
+                (Some(_), ..) => vec![Type::Duration],
+                (_, Some(_), _) => vec![Type::Time],
+                (.., Some(_)) => vec![Type::Int],
+                _ => Vec::new(),
+            }),
+            Node::Setting(setting) => setting.default.as_ref().map(default),
+            Node::Parameter(parameter) => parameter.default.as_ref().map(default),
+            _ => None,
+        });
+        found.unwrap_or_default()
+    }
+
     pub(super) fn promises(&self) -> Vec<Candidate> {
-        let words = ["at_least_once", "exactly_once", "at_most_once", "ordered", "best_effort", "totally"];
+        let words = ["at_least_once", "exactly_once", "ordered", "best_effort", "at_most_once", "totally"];
         let words = words.into_iter().filter(|word| PROMISES.contains(word) || *word == "totally");
         words.map(|word| Candidate::new(word, CandidateKind::Keyword)).collect()
     }

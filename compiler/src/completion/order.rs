@@ -10,8 +10,10 @@ use crate::completion::candidate::{Candidate, CandidateKind};
 const TRIED_BYTES_MAX: usize = 4_096;
 
 /// Keywords by their frequency; others follow.
-const FREQUENT: [&str; 10] =
-    ["keep", "set", "parse", "drop", "copy", "match", "reject", "let", "rename", "select"];
+const FREQUENT: [&str; 18] = [
+    "null", "true", "source", "sink", "flow", "schema", "channel", "param", "let", "keep", "set", "parse",
+    "drop", "copy", "match", "if", "reject", "not",
+];
 
 /// Adds keywords to names. `item` is the text of the file, the place of the item, and the replaced word.
 pub(super) fn with_words(
@@ -20,7 +22,7 @@ pub(super) fn with_words(
     item: Option<(&str, Range<usize>, Range<usize>)>,
 ) -> Vec<Candidate> {
     let Some(following) = following else { return candidates };
-    let mut words = following.words;
+    let mut words = following.words.clone();
     words.retain(|word| !candidates.iter().any(|known| known.name == *word));
     words.sort_by_key(|word| FREQUENT.iter().position(|frequent| frequent == word).unwrap_or(FREQUENT.len()));
     // A word after which the rest of the item can be parsed is likely.
@@ -36,6 +38,12 @@ pub(super) fn with_words(
     let keyword = |word: String| Candidate::new(word, CandidateKind::Keyword);
     let place = candidates.len().min(2);
     candidates.splice(place..place, likely.into_iter().map(keyword));
-    candidates.extend(others.into_iter().map(keyword));
+    // The words behind the first names come before the long list of functions.
+    let first_function = candidates.iter().position(|known| known.kind == CandidateKind::Function);
+    let place = match following.values {
+        true => first_function.filter(|first| *first > 0).unwrap_or(candidates.len()),
+        false => candidates.len().min(4),
+    };
+    candidates.splice(place..place, others.into_iter().map(keyword));
     candidates
 }

@@ -1,6 +1,8 @@
 //! Values: of settings, by their type, and in expressions about events.
 
-use weir_grammar::tree::{Call, Expression, Name, Node, Operator, Step, StepKind};
+use weir_grammar::tree::{
+    Call, Expression, ExpressionKind, Failure, Item, ItemKind, Name, Node, Operator, Stage, Step, StepKind,
+};
 use weir_grammar::{FIELD_UNITS, RATE_UNITS, Span, UNITS};
 
 use crate::completion::candidate::{Candidate, CandidateKind, Part};
@@ -8,6 +10,7 @@ use crate::completion::context::At;
 use crate::completion::events::candidates;
 use crate::completion::marked::MARK;
 use crate::completion::names::required;
+use crate::expressions::tables::LOOKUP;
 use crate::names::definitions::DefinitionKind;
 use crate::signatures::{FunctionSignature, Named, ParameterSignature};
 use crate::types::Type;
@@ -44,6 +47,24 @@ impl At<'_> {
         self.expressions(wanted.as_ref())
     }
 
+    /// Returns the rank of a column: lower for what the step names already, and for what nothing reads.
+    pub(super) fn rank(&self, column: &Column) -> u8 {
+        let nodes = self.nodes();
+        let step = nodes.iter().rev().find_map(|node| match node {
+            Node::Step(step) => Some(step.span),
+            _ => None,
+        });
+        let own = |at: &Span| *at != column.declared && at.start != self.position;
+        let uses = column.named.iter().flat_map(|named| self.analysis.notes.uses.of(*named)).filter(own);
+        let uses: Vec<Span> = uses.collect();
+        let in_step = step.is_some_and(|step| uses.iter().any(|at| step.contains(*at)));
+        match (in_step, uses.is_empty()) {
+            (true, _) => 0,
+            (false, true) => 1,
+            (false, false) => 2,
+        }
+    }
+
     fn type_of(&self, span: Span) -> Option<Type> {
         let mut uses = self.analysis.uses_of(span);
         uses.find_map(|used| Some(self.analysis.types(span, used)?.first()?.value_type.clone()))
@@ -51,10 +72,17 @@ impl At<'_> {
 
     /// Returns the values that an expression may name.
     fn expressions(&self, wanted: Option<&Type>) -> Vec<Candidate> {
-        let rank = |column: &Column| u8::from(wanted.is_some_and(|wanted| column.value_type != *wanted));
-        let mut found = self.locals();
+        let rank = |column: &Column| {
+            let other_type = wanted.is_some_and(|wanted| !fits_beside(&column.value_type, wanted));
+            u8::from(other_type) * 4 + self.rank(column)
+        };
+        // What has been declared and is used nowhere is likely what is wanted.
+        let (unused, others) = self.unused_constants();
+        let mut found = self.likely_words();
+        found.extend(self.locals());
+        found.extend(unused);
         found.extend(candidates(&self.events(), &rank));
-        found.extend(self.constants());
+        found.extend(others);
         found.extend(self.functions(&|_| 0));
         found
     }
@@ -62,6 +90,44 @@ impl At<'_> {
     /// Returns the params and lets of the file.
     pub(super) fn constants(&self) -> Vec<Candidate> {
         self.values_named(None)
+    }
+
+    /// Returns the params and lets without a use, and the others.
+    fn unused_constants(&self) -> (Vec<Candidate>, Vec<Candidate>) {
+        let definitions = self.analysis.visible_names(self.file, None);
+        let used: Vec<&str> = definitions
+            .iter()
+            .filter(|definition| self.analysis.references(definition).next().is_some())
+            .map(|definition| &*definition.name)
+            .collect();
+        let is_used = |candidate: &Candidate| used.contains(&candidate.name.as_str());
+        self.constants().into_iter().partition(|candidate| !is_used(candidate))
+    }
+
+    /// Returns the words that are likely at the mark: patterns of a `match`, or the reaction to a failure.
+    fn likely_words(&self) -> Vec<Candidate> {
+        let is_mark = |expression: &Expression| expression.span.start == self.position;
+        for node in self.nodes().iter().rev() {
+            match node {
+                Node::Handler(handler) => match &handler.failure {
+                    Failure::Value(value) if is_mark(value) => return keywords(&["drop", "reject", "null"]),
+                    _ => return Vec::new(),
+                },
+                Node::Expression(Expression { kind: ExpressionKind::Match(matching), .. }) => {
+                    let patterns = || matching.arms.iter().flat_map(|arm| &arm.patterns);
+                    let is_last = patterns().next_back().is_some_and(is_mark);
+                    if patterns().any(is_mark) {
+                        return keywords(if is_last { &["_", "null"] } else { &["null", "true", "false"] });
+                    }
+                }
+                Node::Stage(Stage::Choice(choice)) => {
+                    let is_last = choice.cases.last().is_some_and(|case| is_mark(&case.condition));
+                    return if is_last { keywords(&["_"]) } else { Vec::new() };
+                }
+                _ => {}
+            }
+        }
+        Vec::new()
     }
 
     pub(super) fn values_named(&self, qualifier: Option<&Name>) -> Vec<Candidate> {
@@ -132,6 +198,12 @@ impl At<'_> {
             (rank(signature), std::cmp::Reverse(uses(signature)), signature.name.clone())
         });
         found.extend(library.into_iter().map(|signature| self.function(signature)));
+        // The tables of lets are calls too.
+        let in_let =
+            self.nodes().iter().any(|node| matches!(node, Node::Item(Item { kind: ItemKind::Let(_), .. })));
+        if in_let {
+            found.insert(0, Candidate::new(LOOKUP, CandidateKind::Function));
+        }
         found
     }
 
@@ -235,6 +307,12 @@ impl At<'_> {
     pub(super) fn field_units(&self) -> Vec<Candidate> {
         FIELD_UNITS.iter().map(|unit| Candidate::new(*unit, CandidateKind::Unit)).collect()
     }
+}
+
+/// Returns whether values of two types may stand on both sides of an operator. A literal takes the other side's type.
+fn fits_beside(one: &Type, other: &Type) -> bool {
+    let is_number = |value_type: &Type| matches!(value_type, Type::Int | Type::Float | Type::Decimal(..));
+    one == other || is_number(one) && is_number(other) || *other == Type::Text && one.is_textual()
 }
 
 fn keywords(words: &[&str]) -> Vec<Candidate> {

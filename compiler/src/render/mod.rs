@@ -2,6 +2,7 @@
 //!
 //! Lines and columns count from 1, columns in characters; a character is a Unicode scalar value of any width.
 
+mod hosts;
 mod sarif;
 
 use codespan_reporting::diagnostic::{self, LabelStyle};
@@ -14,6 +15,7 @@ use weir_grammar::{FileId, Span};
 use crate::diagnostics::{Description, Diagnostic, Edit, Severity};
 use crate::files::sources::{Files, Position};
 
+pub use hosts::{github, gitlab};
 pub use sarif::sarif;
 
 /// Renders diagnostics with the source, labels and help. Colours are terminal escapes.

@@ -74,7 +74,16 @@ impl Node<'_> {
                 let last = parameter.types.last().map_or(parameter.name.span, |last| last.span);
                 parameter.name.span.to(parameter.default.as_ref().map_or(last, |default| default.span))
             }
-            Node::Field(field) => field.name.span.to(field.type_name.span),
+            Node::Field(field) => {
+                let parts = [
+                    field.sensitive,
+                    field.range.as_ref().map(|range| range.span),
+                    field.unit.as_ref().map(|unit| unit.span),
+                    field.pattern.as_ref().map(|pattern| pattern.span),
+                ];
+                let ends = parts.into_iter().flatten().chain([field.type_name.span]);
+                field.name.span.to(ends.max_by_key(|span| span.end).unwrap_or(field.name.span))
+            }
             Node::Chain(chain) => chain.span,
             Node::Stage(stage) => stage.span(),
             Node::Step(step) => step.span,

@@ -1,7 +1,10 @@
 //! Tests of the server over a connection in memory, as an editor talks to it.
 
+mod actions;
 mod client;
+mod completions;
 mod diagnostics;
 mod hostile;
 mod positions;
+mod random_edits;
 mod requests;
