@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use weir_compiler::lower;
+use weir_compiler::{lower, render};
 
 use crate::MISUSE;
 use crate::program::{Colours, Params, analyse, library, print, print_error, print_error_line, rendered};
@@ -32,6 +32,8 @@ enum GraphFormat {
     Mermaid,
     /// A Graphviz graph, for `dot -Tsvg`
     Dot,
+    /// JSON with the places in the text, for editors; also for a program with errors
+    Json,
 }
 
 /// Draws the graph. Exit status: 0 drawn, 1 the program has errors, 2 misuse.
@@ -50,11 +52,13 @@ fn graph(arguments: &Arguments) -> Result<bool, String> {
     let library = library()?;
     let analysis = analyse(&arguments.path, &library, &arguments.params)?;
     print_error(&rendered(&analysis.diagnostics, &analysis.files, arguments.colours));
-    let Some(plan) = lower(&analysis) else { return Ok(false) };
-    print(&match arguments.format {
-        GraphFormat::Text => plan.text_drawing(),
-        GraphFormat::Mermaid => plan.mermaid_drawing(),
-        GraphFormat::Dot => plan.dot_drawing(),
-    });
-    Ok(true)
+    let plan = || lower(&analysis);
+    let drawing = match arguments.format {
+        GraphFormat::Text => plan().map(|plan| plan.text_drawing()),
+        GraphFormat::Mermaid => plan().map(|plan| plan.mermaid_drawing()),
+        GraphFormat::Dot => plan().map(|plan| plan.dot_drawing()),
+        GraphFormat::Json => Some(render::graph(&analysis)),
+    };
+    drawing.iter().for_each(|drawing| print(drawing));
+    Ok(drawing.is_some() && !analysis.has_errors())
 }

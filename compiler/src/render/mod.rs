@@ -1,7 +1,8 @@
-//! Diagnostics as text: with source for people, one line each, and in formats for machines.
+//! Diagnostics as text: with source for people, one line each, and in formats for machines. The graph of a program as JSON.
 //!
 //! Lines and columns count from 1, columns in characters; a character is a Unicode scalar value of any width.
 
+mod graph;
 mod hosts;
 mod sarif;
 
@@ -15,6 +16,7 @@ use weir_grammar::{FileId, Span};
 use crate::diagnostics::{Description, Diagnostic, Edit, Severity};
 use crate::files::sources::{Files, Position};
 
+pub use graph::graph;
 pub use hosts::{github, gitlab};
 pub use sarif::sarif;
 
@@ -128,7 +130,7 @@ struct JsonEdit<'d> {
 }
 
 /// A place: bytes from 0, with an exclusive end; lines and columns from 1.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct JsonPlace<'d> {
     file: &'d str,
     start: u32,

@@ -1,0 +1,34 @@
+/** The extension for Weir: the language server, tasks, and the preview of graphs. */
+
+import * as vscode from 'vscode';
+
+import { GraphPreview } from './graph';
+import { Server } from './server';
+import { registerTasks, runOnActiveProgram } from './tasks';
+
+export async function activate(context: vscode.ExtensionContext): Promise<void> {
+  const server = new Server();
+  const preview = new GraphPreview(context.extensionUri);
+  const command = (name: string, run: () => unknown) => vscode.commands.registerCommand(`weir.${name}`, run);
+  context.subscriptions.push(
+    server,
+    preview,
+    registerTasks(),
+    command('check', () => runOnActiveProgram('check')),
+    command('plan', () => runOnActiveProgram('plan')),
+    command('run', () => runOnActiveProgram('run')),
+    command('showGraph', () => preview.show()),
+    command('restartServer', () => server.restart()),
+    command('showOutput', () => server.showOutput()),
+    vscode.workspace.onDidChangeConfiguration((change) => {
+      if (change.affectsConfiguration('weir.path') || change.affectsConfiguration('weir.environment')) {
+        void server.restart();
+      }
+    }),
+  );
+  await server.start();
+}
+
+export function deactivate(): void {
+  // Subscriptions are disposed of by VS Code.
+}

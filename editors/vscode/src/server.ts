@@ -1,0 +1,79 @@
+/** The language server: starting, stopping, and starting again with other settings. */
+
+import * as vscode from 'vscode';
+import { LanguageClient, type LanguageClientOptions, type ServerOptions } from 'vscode-languageclient/node';
+
+import { environment, findProgram, reportMissingProgram } from './program';
+
+/** The scheme of the library's documents, which only the server has. */
+const LIBRARY_SCHEME = 'weir-library';
+
+/** Starts the server, and starts it again when the settings of its process change. */
+export class Server implements vscode.Disposable {
+  private readonly output = vscode.window.createOutputChannel('Weir', { log: true });
+  private client: LanguageClient | undefined;
+  /** Starts and stops follow one another. */
+  private queue: Promise<void> = Promise.resolve();
+
+  start(): Promise<void> {
+    return this.enqueue(async () => {
+      const program = findProgram();
+      if (program === undefined) {
+        void reportMissingProgram();
+        return;
+      }
+      const options: ServerOptions = {
+        command: program,
+        args: ['lsp'],
+        options: { env: { ...process.env, ...environment() } },
+      };
+      const clientOptions: LanguageClientOptions = {
+        documentSelector: [
+          { scheme: 'file', language: 'weir' },
+          { scheme: 'untitled', language: 'weir' },
+          { scheme: LIBRARY_SCHEME, language: 'weir' },
+        ],
+        outputChannel: this.output,
+        initializationOptions: vscode.workspace.getConfiguration('weir'),
+        synchronize: { configurationSection: 'weir' },
+        diagnosticPullOptions: { onChange: true, onSave: true },
+      };
+      const client = new LanguageClient('weir', 'Weir', options, clientOptions);
+      this.client = client;
+      try {
+        await client.start();
+      } catch (error) {
+        this.output.error(String(error));
+        void vscode.window.showErrorMessage(`Weir: ${program} lsp did not start. The output "Weir" says why.`);
+      }
+    });
+  }
+
+  restart(): Promise<void> {
+    void this.stop();
+    return this.start();
+  }
+
+  stop(): Promise<void> {
+    return this.enqueue(async () => {
+      const client = this.client;
+      this.client = undefined;
+      // A server that did not start can't be stopped.
+      await client?.dispose().catch(() => undefined);
+    });
+  }
+
+  showOutput(): void {
+    this.output.show();
+  }
+
+  dispose(): void {
+    void this.stop();
+    this.output.dispose();
+  }
+
+  private enqueue(work: () => Promise<void>): Promise<void> {
+    this.queue = this.queue.then(work, work);
+    return this.queue;
+  }
+}
