@@ -17,6 +17,7 @@ mod fixes;
 mod fixtures;
 mod formats;
 mod generated;
+mod graphs;
 mod growth;
 mod habits;
 mod mutations;

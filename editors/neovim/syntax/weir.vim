@@ -19,9 +19,9 @@ syntax match weirComponent /`\?\h\w*`\?\s*=\@=/ contained
 syntax match weirItem /\%(^\s*extern\s\+\)\@<=\%(source\|channel\|sink\|parser\|fn\)\>/
 
 " Steps follow an arrow, or begin a line or a branch.
-syntax match weirStep /\%(^\|->\|[{,]\|\<optional\)\s*\zs\%(set\|unset\|rename\|select\|parse\|check\|explode\|flatten\|throttle\|sample\|copy\|balance\|failover\|dedupe\)\>\ze\s\+[@`({A-Za-z0-9"]/
-syntax match weirStep /\%(^\|->\|[{,]\|\<optional\)\s*\zs\%(keep\|drop\|reject\)\>\ze\s\+\%(if\|because\)\>/
-syntax match weirStep /\%(->\|\<else\)\s*\zs\%(drop\|reject\)\>/
+syntax match weirStep /\%(^\s*\|->\s*\|[{,]\s*\|\<optional\s\+\)\@<=\%(let\|set\|unset\|rename\|select\|parse\|check\|explode\|flatten\|throttle\|sample\|copy\|balance\|failover\|dedupe\)\>\ze\s\+[@`({A-Za-z0-9"]/
+syntax match weirStep /\%(^\s*\|->\s*\|[{,]\s*\|\<optional\s\+\)\@<=\%(keep\|drop\|reject\)\>\ze\s\+\%(if\|because\)\>/
+syntax match weirStep /\%(->\s*\|\<else\s\+\)\@<=\%(drop\|reject\)\>/
 syntax match weirStep /^\s*\zs\%(send\|expect\|advance\|fail\|crash\)\>\ze\%(\s\|$\)/
 
 syntax match weirWord /\<\%(delivers\|as\|by\|because\|sensitive\|strict\|optional\|within\|exclusive\|unless\|secret\|to\)\>\ze\%(\s*$\|\s\+[^:= ]\|[},]\)/
@@ -30,7 +30,7 @@ syntax match weirWord /\<\%(varies\|masks\|fails\)\>\ze\%(\s*$\|\s\+because\)/
 syntax match weirConditional /\<\%(if\|then\|else\|match\)\>\ze\%(\s*$\|[^:]\)/
 syntax match weirOperatorWord /\<\%(and\|or\|not\|in\|is\|matches\|empty\)\>\ze\%(\s*$\|\s\+[^:= ]\|[,)}]\)/
 syntax match weirConstant /\<\%(true\|false\|null\)\>/
-syntax match weirOperator /->\|=>\|==\|!=\|<=\|>=\|??\|\.\.=\|\.\./
+syntax match weirOperator /[<>=+*]\|->\|=>\|==\|!=\|<=\|>=\|??\|\.\.=\|\.\./
 
 syntax match weirEscape /\\u{\x*}\|\\.\|{{\|}}/ contained
 syntax match weirHole /{@\?\h\w*\%(\.\h\w*\)*\%(:[^}"]*\)\?}/ contained

@@ -1,1 +1,215 @@
-console.log("later")
+/**
+ * Uses the packaged extension as a person would: types a mistake, reads the message, takes the fix, completes, and follows
+ * the graph. `test-in-browser` installs what it needs. With `--picture` it also writes the picture of the README.
+ */
+
+import assert from 'node:assert/strict';
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { Workbench } from './workbench.mjs';
+
+const { CODE_SERVER, WEIR_BIN, SCREENSHOTS } = process.env;
+const EXTENSION = fileURLToPath(new URL('../weir.vsix', import.meta.url));
+const PICTURE = fileURLToPath(new URL('../../../docs/images/editor.png', import.meta.url));
+
+const PROGRAM = `//! Orders of a shop, large ones apart from the others.
+
+schema Order {
+  customer: Text
+  amount:   Int
+}
+
+source orders = files { paths: ["orders/*.json"] }
+channel buffer = memory { capacity: 1_000 }
+sink large = files { path: "large", format: json }
+sink rest = files { path: "rest/{customer}", format: json }
+
+flow main delivers at_least_once {
+  orders
+    -> parse json as Order else drop
+    -> set customer = lower(customer)
+    -> buffer
+    -> match {
+      amount > 100 -> large
+      _ -> rest
+    }
+}
+`;
+
+const LINE = { buffer: 9, large: 10, lower: 16, match: 18 };
+
+const workbench = await Workbench.open({
+  codeServer: CODE_SERVER,
+  extension: EXTENSION,
+  weir: WEIR_BIN,
+  files: { 'orders.flow': PROGRAM },
+});
+const { page } = workbench;
+const { keyboard } = page;
+let passed = 0;
+
+/** The lines of the editor as they are shown, with inlay hints. */
+async function shownLines() {
+  const lines = await page.locator('.editor-instance .view-line').evaluateAll((all) =>
+    all.map((line) => ({ top: parseFloat(line.style.top), text: line.textContent })),
+  );
+  return lines.sort((left, right) => left.top - right.top).map((line) => line.text.replaceAll('\u00a0', ' '));
+}
+
+/** Waits until the lines fulfil a condition. */
+async function linesWhere(condition) {
+  await page.waitForFunction(
+    ([source]) => {
+      const lines = [...document.querySelectorAll('.editor-instance .view-line')].map((line) => line.textContent.replaceAll('\u00a0', ' '));
+      return new Function('lines', `return (${source})(lines)`)(lines);
+    },
+    [condition.toString()],
+  );
+}
+
+async function step(name, run) {
+  await run();
+  await page.screenshot({ path: join(SCREENSHOTS, `${String(passed + 1).padStart(2, '0')}-${name.replaceAll(/\W+/g, '-')}.png`) });
+  passed += 1;
+  console.log(`ok ${passed} - ${name}`);
+}
+
+/** Returns the word of the editor with this text. */
+function word(text) {
+  return page.locator('.editor-instance .view-line span:not(:has(span))', { hasText: text }).first();
+}
+
+async function problems(count) {
+  await page.locator('#status\\.problems', { hasText: new RegExp(`^\\s*${count}\\b`) }).waitFor();
+}
+
+async function breakBuffer() {
+  const column = PROGRAM.split('\n')[LINE.buffer - 1].indexOf('capacity') + 1;
+  await workbench.goTo(LINE.buffer, column);
+  await keyboard.press('Control+Delete');
+  await keyboard.type('capcity');
+  await keyboard.press('Escape');
+}
+
+try {
+  await workbench.openFile('orders.flow');
+
+  await step('a correct program has no problems', async () => {
+    // Colours of the grammar: not every word has the colour of plain text.
+    await linesWhere((lines) => lines.some((line) => line.includes('schema Order')));
+    const colours = await page.locator('.editor-instance .view-line span[class^=mtk]').evaluateAll((all) => new Set(all.map((one) => one.className)).size);
+    assert.ok(colours >= 4, `${colours} colours`);
+    await problems(0);
+  });
+
+  await step('a typed mistake is underlined', async () => {
+    await breakBuffer();
+    await page.locator('.squiggly-error').waitFor();
+    await problems(1);
+  });
+
+  await step('hover shows the message', async () => {
+    await word('capcity').hover();
+    const hover = page.locator('.monaco-hover:not(.hidden)', { hasText: 'E0203' });
+    await hover.waitFor();
+    assert.match(await hover.innerText(), /capacity/);
+  });
+  if (process.argv.includes('--picture')) {
+    await copyFile(join(SCREENSHOTS, `0${passed}-hover-shows-the-message.png`), PICTURE);
+  }
+
+  await step('a quick fix corrects the mistake', async () => {
+    await keyboard.press('Escape');
+    await workbench.goTo(LINE.buffer, PROGRAM.split('\n')[LINE.buffer - 1].indexOf('capacity') + 2);
+    await keyboard.press('Control+.');
+    const fix = page.locator('.action-widget .monaco-list-row.action', { hasText: 'capacity' }).first();
+    await fix.waitFor();
+    await page.screenshot({ path: join(SCREENSHOTS, '04-the-list-of-fixes.png') });
+    await fix.click();
+    await linesWhere((lines) => lines.some((line) => line.includes('memory { capacity: 1_000 }')));
+    await page.locator('.squiggly-error').waitFor({ state: 'detached' });
+    await problems(0);
+  });
+
+  await step('hover shows a declaration', async () => {
+    await word('lower').hover();
+    await page.locator('.monaco-hover:not(.hidden)', { hasText: 'fn lower' }).waitFor();
+  });
+
+  await step('completion offers settings', async () => {
+    await keyboard.press('Escape');
+    await workbench.goTo(LINE.buffer, PROGRAM.split('\n')[LINE.buffer - 1].indexOf('capacity') + 1);
+    await keyboard.type('byt');
+    await keyboard.press('Control+Space');
+    await page.locator('.suggest-widget.visible .monaco-list-row', { hasText: 'byte_capacity' }).first().waitFor();
+  });
+
+  await step('the program is as before after undoing', async () => {
+    await keyboard.press('Escape');
+    for (let times = 0; times < 3; times += 1) {
+      await keyboard.press('Control+z');
+    }
+    await linesWhere((lines) => lines.some((line) => line.includes('memory { capacity: 1_000 }')));
+  });
+
+  await step('inlay hints are shown', async () => {
+    // A hint is text that the file does not have.
+    const letters = PROGRAM.replaceAll(/\s/g, '').length;
+    await page.waitForFunction((length) => {
+      const lines = [...document.querySelectorAll('.editor-instance .view-line')];
+      return lines.reduce((sum, line) => sum + line.textContent.replaceAll(/\s/g, '').length, 0) > length;
+    }, letters);
+    console.log((await shownLines()).join('\n'));
+  });
+
+  const graph = page.frameLocator('iframe.webview.ready').frameLocator('iframe#active-frame');
+
+  await step('the graph is drawn beside the text', async () => {
+    await workbench.command('Weir: Show the Graph to the Side');
+    for (const name of ['orders', 'buffer', 'large', 'rest', 'match', 'steps']) {
+      await graph.locator(`.node[data-name="${name}"]`).waitFor();
+    }
+    assert.equal(await graph.locator('.line').count(), 5);
+  });
+
+  await step('the graph follows the cursor', async () => {
+    await workbench.goTo(LINE.large, 8);
+    await graph.locator('.node.current[data-name="large"]').waitFor();
+    await workbench.goTo(LINE.lower, 10);
+    await graph.locator('.step.current', { hasText: 'lower(customer)' }).waitFor();
+  });
+
+  await step('a click on a node selects its text', async () => {
+    await graph.locator('.node[data-name="rest"] .name').click();
+    await page.locator('#status\\.editor\\.selection', { hasText: `Ln ${LINE.large + 1}` }).waitFor();
+  });
+
+  await step('the graph changes while somebody types', async () => {
+    await workbench.goTo(LINE.large, 6);
+    await keyboard.type('very_');
+    await keyboard.press('Escape');
+    await graph.locator('.node.sink[data-name="very_large"]').waitFor();
+    await graph.locator('.node.unknown[data-name="large"]').waitFor();
+    for (let times = 0; times < 5; times += 1) {
+      await keyboard.press('Control+z');
+    }
+    await graph.locator('.node.sink[data-name="large"]').waitFor();
+  });
+
+  await step('the command check runs in the terminal', async () => {
+    await breakBuffer();
+    await workbench.command('Weir: Check This Program');
+    await page.locator('.terminal-wrapper, .terminal-outer-container').first().waitFor();
+    await page.locator('.markers-panel, #status\\.problems').first().waitFor();
+  });
+
+  console.log(`${passed} passed, 0 failed`);
+} catch (error) {
+  await page.screenshot({ path: join(SCREENSHOTS, 'failed.png') });
+  console.error(`not ok ${passed + 1}: see ${join(SCREENSHOTS, 'failed.png')}`);
+  throw error;
+} finally {
+  await workbench.close();
+}
