@@ -1,11 +1,11 @@
 --- Drives `weir lsp` from a real Neovim: types into buffers, and uses the commands that a user would use.
 ---
---- Run by `editors/test`, as `nvim --headless --clean -S test.lua`. WEIR_BIN is the program.
+--- Run by `editors/test`, with this folder on the run path. WEIR_BIN is the program.
 
-local here = vim.fn.fnamemodify(debug.getinfo(1, 'S').source:sub(2), ':p:h')
-vim.opt.runtimepath:prepend(here)
 vim.cmd('filetype plugin on')
 vim.cmd('syntax on')
+vim.opt.showmode = false
+vim.opt.report = 10000
 vim.opt.swapfile = false
 vim.opt.hidden = true
 vim.opt.completeopt = { 'menuone', 'noselect' }

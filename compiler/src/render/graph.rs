@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use weir_grammar::Span;
-use weir_grammar::tree::{Chain, Flow, ItemKind, Path, Role, Stage};
+use weir_grammar::tree::{Chain, Failure, Flow, ItemKind, Path, Role, Stage, StepKind};
 
 use super::{JsonPlace, place};
 use crate::analysis::{Analysis, Arrival, ComponentIndex, Destination, Leg, UseId};
@@ -74,8 +74,6 @@ enum Kind {
     Failover,
     /// The rejected events of a flow.
     Rejects,
-    /// The end of a chain without a sink: `drop`, `reject`.
-    End,
     /// A name that is not known.
     Unknown,
 }
@@ -294,15 +292,15 @@ impl<'a> Builder<'a> {
         let mut stages = chain.stages.iter().peekable();
         while let Some(stage) = stages.next() {
             let node = match stage {
-                Stage::Name(path) => self.named(path),
-                Stage::Step(first) => {
-                    let mut steps = vec![first.span];
-                    while let Some(Stage::Step(next)) = stages.next_if(|next| matches!(next, Stage::Step(_)))
-                    {
-                        steps.push(next.span);
+                Stage::Step(_) | Stage::Name(_) if self.is_step(stage) => {
+                    let mut steps = vec![stage];
+                    while let Some(next) = stages.next_if(|next| self.is_step(next)) {
+                        steps.push(next);
                     }
                     self.steps(&steps)
                 }
+                Stage::Step(_) => self.steps(&[stage]),
+                Stage::Name(path) => self.named(path),
                 Stage::Copy(copy) => self.node(Kind::Copy, "copy".to_owned(), copy.span),
                 Stage::Choice(choice) => self.node(Kind::Match, "match".to_owned(), choice.span),
                 Stage::Balance(balance) => {
@@ -314,6 +312,18 @@ impl<'a> Builder<'a> {
             self.arrive(open.take(), node, stage.span());
             self.branches(stage, node);
             open = Some(OpenLine::plain(node));
+        }
+    }
+
+    /// Returns whether a stage is a step: also the `drop` or `reject` that ends a chain.
+    fn is_step(&self, stage: &Stage) -> bool {
+        match stage {
+            Stage::Step(_) => true,
+            Stage::Name(path) => {
+                let is_end = path.qualifier.is_none() && matches!(&*path.name.text, "drop" | "reject");
+                is_end && self.resolved(path).is_none()
+            }
+            _ => false,
         }
     }
 
@@ -329,22 +339,36 @@ impl<'a> Builder<'a> {
         let text = self.text(span);
         match (text.as_str(), self.rejects) {
             ("rejects", Some(rejects)) => rejects,
-            ("drop" | "reject", _) => self.node(Kind::End, text, span),
             _ => self.node(Kind::Unknown, text, span),
         }
     }
 
-    /// Returns a node of consecutive steps. `spans` has at least one step.
-    fn steps(&mut self, spans: &[Span]) -> usize {
+    /// Returns a node of consecutive steps, of which there is at least one.
+    fn steps(&mut self, stages: &[&Stage]) -> usize {
+        let spans: Vec<Span> = stages.iter().map(|stage| stage.span()).collect();
         let node = self.node(Kind::Steps, "steps".to_owned(), spans[0].to(spans[spans.len() - 1]));
         let drawn = spans.iter().map(|span| DrawnStep { text: self.text(*span), place: self.place(*span) });
         self.graph.nodes[node].steps = drawn.collect();
         if let Some(rejects) = self.rejects
-            && spans.iter().any(|span| self.rejecting.contains(span))
+            && stages.iter().any(|stage| self.rejects_events(stage))
         {
             self.line(OpenLine { kind: LineKind::Rejected, ..OpenLine::plain(node) }, rejects);
         }
         node
+    }
+
+    /// Returns whether a step rejects events, by its text or by the steps of its interceptor.
+    fn rejects_events(&self, stage: &Stage) -> bool {
+        let by_text = match stage {
+            Stage::Step(step) => {
+                let handled = step.handler.as_ref().is_some_and(|handler| handler.failure == Failure::Reject);
+                handled
+                    || matches!(step.kind, StepKind::Reject(..) | StepKind::RejectAll(_) | StepKind::Check(_))
+            }
+            Stage::Name(path) => &*path.name.text == "reject",
+            _ => false,
+        };
+        by_text || self.rejecting.contains(&stage.span())
     }
 
     /// Draws the branches of a fork.

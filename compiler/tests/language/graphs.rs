@@ -53,21 +53,21 @@ fn graphs_for_editors_have_the_nodes_and_edges_of_the_plan() {
         let mermaid = lower(&analysis).unwrap().mermaid_drawing();
         let graph = graph(&analysis);
         let (nodes, edges) = (list(&graph, "nodes"), list(&graph, "edges"));
-        let kind = |edge: &Value, end: &str| text(&nodes[edge[end].as_u64().unwrap() as usize], "kind");
-        // A plan has no ends, and none of the components that no flow uses.
-        let is_in_plan = |at: usize| {
-            let touches = |edge: &Value| [&edge["from"], &edge["to"]].iter().any(|end| end.as_u64() == Some(at as u64));
-            text(&nodes[at], "kind") != "end" && edges.iter().any(touches)
+        // A plan has none of the components that no flow uses.
+        let is_used = |at: usize| {
+            let touches =
+                |edge: &Value| [&edge["from"], &edge["to"]].iter().any(|end| end.as_u64() == Some(at as u64));
+            edges.iter().any(touches)
         };
         // A plan checks the qualities of a sink in a step before it.
         if program.name == "quality_of_a_sink" {
             continue;
         }
         let arrows = mermaid.lines().filter(|line| line.contains("->")).count();
-        let to_nodes = edges.iter().filter(|edge| kind(edge, "to") != "end").count();
-        assert_eq!(to_nodes, arrows, "{}\n{mermaid}\n{}", program.name, lines(&analysis));
-        let boxes = mermaid.lines().filter(|line| line.trim_start().starts_with('n') && !line.contains("->")).count();
-        let drawn = (0..nodes.len()).filter(|at| is_in_plan(*at)).count();
+        assert_eq!(edges.len(), arrows, "{}\n{mermaid}\n{}", program.name, lines(&analysis));
+        let boxes =
+            mermaid.lines().filter(|line| line.trim_start().starts_with('n') && !line.contains("->")).count();
+        let drawn = (0..nodes.len()).filter(|at| is_used(*at)).count();
         assert_eq!(drawn, boxes, "{}\n{mermaid}\n{}", program.name, lines(&analysis));
         assert_eq!((graph["version"].as_u64(), graph["errors"].as_bool()), (Some(1), Some(false)));
     }
@@ -80,5 +80,28 @@ fn a_program_with_errors_has_a_graph() {
                    -> match {\n      @sequence > 9 -> large\n      @sequence > 5 -> nowhere\n      _ -> drop\n    }\n  \
                    rejects -> rest\n}\n";
     let analysis = check_with("main.flow", program, &library_with(None));
-    insta::assert_snapshot!(lines(&analysis), @"");
+    insta::assert_snapshot!(lines(&analysis), @r#"
+    source orders: source orders = generate {} ["orders"]
+    sink large: sink large = stdout { formt: json } ["large"]
+    sink rest: sink rest = stdout {} ["rest"]
+    rejects rejects: rejects []
+    steps steps: keep if amount > 5 []
+      keep if amount > 5
+      set a = 1 else reject
+    match match: match { []
+    channel orders_to_large: added []
+    unknown nowhere: nowhere []
+    steps steps: drop []
+      drop
+    channel rejects_to_rest: added []
+    steps -> rejects rejected
+    orders -> steps plain
+    steps -> match plain
+    match -> orders_to_large plain "@sequence > 9"
+    orders_to_large -> large plain
+    match -> nowhere plain "@sequence > 5"
+    match -> steps plain "_"
+    rejects -> rejects_to_rest plain
+    rejects_to_rest -> rest plain
+    "#);
 }

@@ -1,4 +1,5 @@
-// Draws the graph of a program: nodes in columns from left to right, by the longest way from a source.
+// Draws the graph of a program: nodes in ranks, by the longest way from a source. Ranks are columns from left to right, or rows
+// from the top where the columns would not fit into the page.
 // The page gets { type: 'graph', graph }, { type: 'failed', text } and { type: 'cursor', file, line, column }, and sends
 // { type: 'ready' } and { type: 'reveal', place }.
 
@@ -6,17 +7,26 @@
   'use strict';
 
   const NAMESPACE = 'http://www.w3.org/2000/svg';
-  const GAP = { column: 70, row: 22, margin: 10 };
+  const GAP = { ranks: 60, rows: 44, nodes: 22, label: 40, margin: 10 };
   const LINE_HEIGHT = 16;
   const PADDING = 10;
   const TEXT_MAX = 44;
-  /** Passes over the columns that put nodes beside their neighbours. */
+  /** Passes over the ranks that put nodes beside their neighbours. */
   const ORDERING_PASSES = 8;
 
   const editor = acquireVsCodeApi();
   const notice = document.getElementById('notice');
   const container = document.getElementById('graph');
   const measure = document.createElement('canvas').getContext('2d');
+
+  // The fonts of the style sheet, to measure texts before they are drawn.
+  const style = () => getComputedStyle(document.body);
+  const FONTS = {
+    step: () => `11px ${style().getPropertyValue('--vscode-editor-font-family') || 'monospace'}`,
+    name: () => `600 12px ${style().fontFamily}`,
+    of: () => `12px ${style().fontFamily}`,
+    label: () => `11px ${style().fontFamily}`,
+  };
 
   /** The drawn elements with their places: the innermost one at the cursor is marked. */
   let drawn = [];
@@ -62,8 +72,6 @@
 
   /** Returns a node with its lines of text and its size. */
   function sized(node, index) {
-    const style = getComputedStyle(document.body);
-    const monospaced = style.getPropertyValue('--vscode-editor-font-family') || 'monospace';
     const lines =
       node.kind === 'steps'
         ? node.steps.map((step) => ({ text: shortened(step.text), full: step.text, kind: 'step', place: step.place }))
@@ -71,22 +79,21 @@
     if (node.of) {
       lines.push({ text: node.added ? `${node.of}, added by the compiler` : node.of, kind: 'of' });
     }
-    const fonts = { step: `11px ${monospaced}`, name: `600 12px ${style.fontFamily}`, of: `12px ${style.fontFamily}` };
-    const widest = Math.max(...lines.map((line) => width(line.text, fonts[line.kind])));
+    const widest = Math.max(...lines.map((line) => width(line.text, FONTS[line.kind]())));
     return { node, index, lines, width: widest + 2 * PADDING, height: lines.length * LINE_HEIGHT + PADDING };
   }
 
   // ---- Layout
 
-  /** Returns the column of each node: one more than the last of its origins. Circles end where they began. */
-  function columns(count, edges) {
+  /** Returns the rank of each node: one more than the last of its origins. A circle ends where it began. */
+  function ranksOf(count, edges) {
     const into = Array.from({ length: count }, () => []);
     edges.forEach((edge) => into[edge.to].push(edge.from));
-    const column = new Array(count).fill(undefined);
+    const rank = new Array(count).fill(undefined);
     const visiting = new Set();
     const of = (node) => {
-      if (column[node] !== undefined) {
-        return column[node];
+      if (rank[node] !== undefined) {
+        return rank[node];
       }
       if (visiting.has(node)) {
         return -1;
@@ -94,20 +101,20 @@
       visiting.add(node);
       const found = Math.max(-1, ...into[node].map(of)) + 1;
       visiting.delete(node);
-      column[node] = found;
+      rank[node] = found;
       return found;
     };
     for (let node = 0; node < count; node += 1) {
       of(node);
     }
-    return column;
+    return rank;
   }
 
   function layOut(graph) {
     const boxes = graph.nodes.map(sized);
-    const column = columns(boxes.length, graph.edges);
+    const rankOf = ranksOf(boxes.length, graph.edges);
     const ranks = [];
-    boxes.forEach((box) => (ranks[column[box.index]] ??= []).push(box));
+    boxes.forEach((box) => (ranks[rankOf[box.index]] ??= []).push(box));
     const place = () => ranks.forEach((rank) => rank.forEach((box, at) => (box.order = at / Math.max(1, rank.length - 1 || 1))));
     place();
     for (let pass = 0; pass < ORDERING_PASSES; pass += 1) {
@@ -126,24 +133,40 @@
       }
       place();
     }
-    position(ranks);
-    return boxes;
+    boxes.forEach((box) => (box.label = 0));
+    for (const edge of graph.edges.filter((edge) => edge.label)) {
+      boxes[edge.to].label = Math.max(boxes[edge.to].label, width(shortened(edge.label), FONTS.label()));
+    }
+    const labels = Math.max(...boxes.map((box) => box.label)) + GAP.label;
+    const isWide = position(ranks, 'width', 'height', Math.max(GAP.ranks, labels)) > window.innerWidth;
+    if (isWide) {
+      position(ranks, 'height', 'width', GAP.rows);
+    }
+    return { boxes, isDown: isWide };
   }
 
-  /** Gives each box its place; columns are centred. */
-  function position(ranks) {
-    const height = (rank) => rank.reduce((sum, box) => sum + box.height + GAP.row, -GAP.row);
-    const tallest = Math.max(0, ...ranks.map(height));
-    let x = GAP.margin;
+  /**
+   * Gives each box its place: ranks follow one another along one axis, and their boxes along the other axis, centred. Returns the
+   * length of all ranks.
+   */
+  function position(ranks, along, across, gap) {
+    const [first, second] = along === 'width' ? ['x', 'y'] : ['y', 'x'];
+    // In rows, the label of a line is above the node that the line leads to.
+    const room = (box) => (across === 'width' ? Math.max(box.width, box.label) : box.height);
+    const breadth = (rank) => rank.reduce((sum, box) => sum + room(box) + GAP.nodes, -GAP.nodes);
+    const broadest = Math.max(0, ...ranks.map(breadth));
+    let at = GAP.margin;
     for (const rank of ranks) {
-      const widest = Math.max(...rank.map((box) => box.width));
-      let y = GAP.margin + (tallest - height(rank)) / 2;
+      const longest = Math.max(...rank.map((box) => box[along]));
+      let beside = GAP.margin + (broadest - breadth(rank)) / 2;
       for (const box of rank) {
-        Object.assign(box, { x: x + (widest - box.width) / 2, y });
-        y += box.height + GAP.row;
+        box[first] = at + (longest - box[along]) / 2;
+        box[second] = beside + (room(box) - box[across]) / 2;
+        beside += room(box) + GAP.nodes;
       }
-      x += widest + GAP.column;
+      at += longest + gap;
     }
+    return at;
   }
 
   // ---- Drawing
@@ -157,7 +180,8 @@
 
   function draw(graph) {
     drawn = [];
-    const boxes = layOut(graph);
+    const { boxes, isDown } = layOut(graph);
+    const drawnLines = graph.edges.map((edge) => drawLine(edge, boxes, isDown));
     const right = Math.max(0, ...boxes.map((box) => box.x + box.width)) + GAP.margin;
     const bottom = Math.max(0, ...boxes.map((box) => box.y + box.height)) + GAP.margin;
     const arrow = element('marker', { id: 'arrow', viewBox: '0 0 8 8', refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: 'auto' }, [
@@ -165,32 +189,43 @@
     ]);
     return element('svg', { width: right, height: bottom, role: 'img', 'aria-label': 'The graph of the program' }, [
       element('defs', {}, [arrow]),
-      ...graph.edges.flatMap((edge) => drawLine(edge, boxes)),
+      ...drawnLines.map(({ line }) => line),
       ...boxes.map(drawNode),
+      ...drawnLines.flatMap(({ label }) => label ?? []),
     ]);
   }
 
-  function drawLine(edge, boxes) {
-    const [from, to] = [boxes[edge.from], boxes[edge.to]];
+  /** Returns the ends of a line, and a curve between them. */
+  function curve(from, to, isDown) {
+    if (isDown) {
+      const [x1, y1, x2, y2] = [from.x + from.width / 2, from.y + from.height, to.x + to.width / 2, to.y];
+      const bend = Math.max(20, Math.abs(y2 - y1) / 2);
+      return { x1, y1, x2, y2, d: `M${x1} ${y1} C${x1} ${y1 + bend} ${x2} ${y2 - bend} ${x2} ${y2}` };
+    }
     const [x1, y1, x2, y2] = [from.x + from.width, from.y + from.height / 2, to.x, to.y + to.height / 2];
     const bend = Math.max(24, Math.abs(x2 - x1) / 2);
+    return { x1, y1, x2, y2, d: `M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}` };
+  }
+
+  function drawLine(edge, boxes, isDown) {
+    const [from, to] = [boxes[edge.from], boxes[edge.to]];
+    const { x1, y1, x2, y2, d } = curve(from, to, isDown);
     const line = element('path', {
       class: `line ${edge.kind}`,
-      d: `M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`,
+      d,
       'marker-end': 'url(#arrow)',
       'data-from': from.node.name,
       'data-to': to.node.name,
     });
     if (!edge.label) {
-      return [line];
+      return { line };
     }
-    const label = element('text', { class: 'label', x: (x1 + x2) / 2, y: (y1 + y2) / 2 - 3, 'text-anchor': 'middle' }, [
-      shortened(edge.label),
-    ]);
+    const at = isDown ? { x: x2, y: y2 - 14 } : { x: (x1 + x2) / 2, y: (y1 + y2) / 2 + 3 };
+    const label = element('text', { class: 'label', ...at, 'text-anchor': 'middle' }, [shortened(edge.label)]);
     if (edge.place) {
       link(label, edge.place, [edge.place]);
     }
-    return [line, label];
+    return { line, label };
   }
 
   function drawNode(box) {

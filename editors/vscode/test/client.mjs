@@ -165,21 +165,22 @@ export class Client {
     return this.request(method, { textDocument: this.document(name), position: this.position(name, found, after), ...more });
   }
 
-  /** Waits until the server has published diagnostics of the current text. */
-  diagnostics(name) {
+  /** Waits until the server has published diagnostics of the current text, which fulfil a condition. */
+  diagnostics(name, condition = () => true) {
     const uri = this.uri(name);
     const current = () => {
       const published = this.published[uri];
-      const { version } = this.texts[name] ?? {};
-      return published !== undefined && (published.version == null || published.version === version) ? published.diagnostics : undefined;
+      // Before a document is opened, its diagnostics have no version.
+      return published !== undefined && published.version === this.texts[name]?.version ? published.diagnostics : undefined;
     };
     return new Promise((resolve) => {
       const wait = () => {
         const diagnostics = current();
-        if (diagnostics !== undefined) {
+        const isAwaited = diagnostics !== undefined && condition(diagnostics);
+        if (isAwaited) {
           resolve(diagnostics);
         }
-        return diagnostics !== undefined;
+        return isAwaited;
       };
       if (!wait()) {
         this.waiting.push(wait);

@@ -109,10 +109,10 @@ offers('textDocumentSync', 'a mistake is published, and its correction', async (
 test('a mistake in an imported file is published where it is', async () => {
   await client.open('shared.flow');
   await client.edit('shared.flow', 'amount:   Int', 'amount:   Itn');
-  const [found] = await client.diagnostics('shared.flow');
+  const [found] = await client.diagnostics('shared.flow', (diagnostics) => diagnostics.length > 0);
   assert.equal(client.text('shared.flow', found.range), 'Itn');
   await client.edit('shared.flow', 'Itn', 'Int');
-  assert.deepEqual(await client.diagnostics('shared.flow'), []);
+  await client.diagnostics('shared.flow', (diagnostics) => diagnostics.length === 0);
   assert.deepEqual(await client.diagnostics('main.flow'), []);
 });
 
