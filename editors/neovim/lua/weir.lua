@@ -58,6 +58,10 @@ local clients = {}
 
 --- Connects a buffer with the language server, which is started if the buffer's folder has none.
 function M.attach(buffer)
+  -- Newer versions do this by themselves.
+  if vim.bo[buffer].omnifunc == '' then
+    vim.bo[buffer].omnifunc = 'v:lua.vim.lsp.omnifunc'
+  end
   local root = root_of(vim.api.nvim_buf_get_name(buffer))
   if vim.lsp.start ~= nil then
     return vim.lsp.start(configuration(root), { bufnr = buffer })

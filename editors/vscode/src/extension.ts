@@ -7,8 +7,8 @@ import { Server } from './server';
 import { registerTasks, runOnActiveProgram } from './tasks';
 
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
-  const server = new Server();
   const preview = new GraphPreview(context.extensionUri);
+  const server = new Server(preview);
   const command = (name: string, run: () => unknown) => vscode.commands.registerCommand(`weir.${name}`, run);
   context.subscriptions.push(
     server,
@@ -17,7 +17,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     command('check', () => runOnActiveProgram('check')),
     command('plan', () => runOnActiveProgram('plan')),
     command('run', () => runOnActiveProgram('run')),
-    command('showGraph', () => preview.show()),
+    command('openGraph', () => preview.show()),
     command('restartServer', () => server.restart()),
     command('showOutput', () => server.showOutput()),
     vscode.workspace.onDidChangeConfiguration((change) => {

@@ -63,9 +63,10 @@ export class GraphPreview implements vscode.Disposable {
     ];
   }
 
-  /** Opens the preview beside the active program. */
-  async show(): Promise<void> {
-    const editor = vscode.window.activeTextEditor;
+  /** Opens the preview beside a program: that of the active editor, or the one with the given URI. */
+  async show(uri?: vscode.Uri): Promise<void> {
+    const active = vscode.window.activeTextEditor;
+    const editor = vscode.window.visibleTextEditors.find((one) => one.document.uri.toString() === uri?.toString()) ?? active;
     if (editor === undefined || editor.document.languageId !== 'weir') {
       void vscode.window.showInformationMessage('Weir: open a .flow file first.');
       return;

@@ -1,12 +1,17 @@
 /** The language server: starting, stopping, and starting again with other settings. */
 
 import * as vscode from 'vscode';
-import { LanguageClient, type LanguageClientOptions, type ServerOptions } from 'vscode-languageclient/node';
+import { type ExecuteCommandSignature, LanguageClient, type LanguageClientOptions, type ServerOptions } from 'vscode-languageclient/node';
 
+import type { GraphPreview } from './graph';
 import { environment, findProgram, reportMissingProgram } from './program';
 
 /** The scheme of the library's documents, which only the server has. */
 const LIBRARY_SCHEME = 'weir-library';
+
+/** The commands of the server's lenses. Their argument is the URI of the program. */
+const SHOW_GRAPH = 'weir.showGraph';
+const SHOW_PLAN = 'weir.showPlan';
 
 /** Starts the server, and starts it again when the settings of its process change. */
 export class Server implements vscode.Disposable {
@@ -14,6 +19,8 @@ export class Server implements vscode.Disposable {
   private client: LanguageClient | undefined;
   /** Starts and stops follow one another. */
   private queue: Promise<void> = Promise.resolve();
+
+  constructor(private readonly preview: GraphPreview) {}
 
   start(): Promise<void> {
     return this.enqueue(async () => {
@@ -37,6 +44,7 @@ export class Server implements vscode.Disposable {
         initializationOptions: vscode.workspace.getConfiguration('weir'),
         synchronize: { configurationSection: 'weir' },
         diagnosticPullOptions: { onChange: true, onSave: true },
+        middleware: { executeCommand: (command, given, next) => this.execute(command, given, next) },
       };
       const client = new LanguageClient('weir', 'Weir', options, clientOptions);
       this.client = client;
@@ -70,6 +78,21 @@ export class Server implements vscode.Disposable {
   dispose(): void {
     void this.stop();
     this.output.dispose();
+  }
+
+  /** Carries out a command of the server: shows what it returns. */
+  private async execute(command: string, given: unknown[], next: ExecuteCommandSignature): Promise<unknown> {
+    if (command === SHOW_GRAPH) {
+      const [uri] = given;
+      return this.preview.show(typeof uri === 'string' ? vscode.Uri.parse(uri) : undefined);
+    }
+    const result: unknown = await next(command, given);
+    if (command === SHOW_PLAN) {
+      const content = (result as { text?: string } | null)?.text ?? '';
+      const document = await vscode.workspace.openTextDocument({ content });
+      await vscode.window.showTextDocument(document, { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true });
+    }
+    return result;
   }
 
   private enqueue(work: () => Promise<void>): Promise<void> {

@@ -219,12 +219,14 @@ offers('documentRangeFormattingProvider', 'of a selection', async () => {
   await client.edit('main.flow', 'sink   large=files', 'sink large = files');
 });
 
-offers('documentOnTypeFormattingProvider', 'after a new line', async () => {
-  const answer = await client.at('textDocument/onTypeFormatting', 'main.flow', '    -> buffer', 0, {
-    ch: '\n',
+offers('documentOnTypeFormattingProvider', 'after a closing brace', async () => {
+  await client.edit('main.flow', 'channel buffer = memory { capacity: 1_000 }', 'channel buffer=memory { capacity: 1_000 }');
+  const edits = await client.at('textDocument/onTypeFormatting', 'main.flow', 'capacity: 1_000 }', 17, {
+    ch: '}',
     options: { tabSize: 2, insertSpaces: true },
   });
-  assert.ok(answer === null || Array.isArray(answer));
+  assert.equal(Client.applied(client.texts['main.flow'].text, edits), MAIN);
+  await client.edit('main.flow', 'buffer=memory', 'buffer = memory');
 });
 
 offers('codeActionProvider', 'corrects a mistake', async () => {
@@ -325,11 +327,18 @@ offers('linkedEditingRangeProvider', 'answers', async () => {
   await client.at('textDocument/linkedEditingRange', 'main.flow', 'limit', 1);
 });
 
-offers('implementationProvider', 'answers', async () => {
-  await client.at('textDocument/implementation', 'main.flow', 'limit', 1);
+offers('declarationProvider', 'is the definition', async () => {
+  const found = list(await client.at('textDocument/declaration', 'main.flow', 'limit', 1));
+  assert.deepEqual(found.map(place), ['shared.flow:11']);
 });
 
-offers('executeCommandProvider', 'refuses an unknown command', async () => {
+offers('executeCommandProvider', 'draws graphs and shows plans', async () => {
+  const { commands } = client.initialized.capabilities.executeCommandProvider;
+  assert.deepEqual([...commands].sort(), ['weir.showGraph', 'weir.showPlan']);
+  for (const command of commands) {
+    const { text } = await client.request('workspace/executeCommand', { command, arguments: [client.uri('main.flow')] });
+    assert.match(text, /orders/);
+  }
   await assert.rejects(client.request('workspace/executeCommand', { command: 'nothing', arguments: [] }));
 });
 
