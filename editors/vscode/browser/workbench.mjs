@@ -53,9 +53,9 @@ export class Workbench {
     const folder = await mkdtemp(join(tmpdir(), 'weir-vscode-'));
     const project = join(folder, 'pipelines');
     await writeFiles(project, files);
-    await mkdir(join(folder, 'data/User'), { recursive: true });
-    const all = { ...SETTINGS, 'weir.path': weir, ...settings };
-    await writeFile(join(folder, 'data/User/settings.json'), JSON.stringify(all, null, 2));
+    await writeFiles(join(folder, 'data/User'), { 'settings.json': JSON.stringify({ ...SETTINGS, ...settings }) });
+    // A path belongs to the machine that the extension runs on.
+    await writeFiles(join(folder, 'data/Machine'), { 'settings.json': JSON.stringify({ 'weir.path': weir }) });
     const entry = join(codeServer, 'out/node/entry.js');
     const folders = ['--user-data-dir', join(folder, 'data'), '--extensions-dir', join(folder, 'extensions')];
     const environment = { ...process.env, XDG_CONFIG_HOME: folder, XDG_DATA_HOME: folder };

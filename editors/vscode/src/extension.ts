@@ -21,8 +21,10 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     command('restartServer', () => server.restart()),
     command('showOutput', () => server.showOutput()),
     vscode.workspace.onDidChangeConfiguration((change) => {
-      if (change.affectsConfiguration('weir.path') || change.affectsConfiguration('weir.environment')) {
+      if (change.affectsConfiguration('weir.path')) {
         void server.restart();
+      } else if (change.affectsConfiguration('weir')) {
+        void server.sendSettings();
       }
     }),
   );

@@ -41,7 +41,7 @@ function isExecutable(path: string): boolean {
 }
 
 /** Returns the environment variables that the settings add. */
-export function environment(file?: vscode.Uri): Record<string, string> {
+function environment(file?: vscode.Uri): Record<string, string> {
   return Object.fromEntries(
     Object.entries(settings(file).get<Record<string, unknown>>('environment', {})).map(([name, value]) => [name, String(value)]),
   );

@@ -1,10 +1,16 @@
 /** The language server: starting, stopping, and starting again with other settings. */
 
 import * as vscode from 'vscode';
-import { type ExecuteCommandSignature, LanguageClient, type LanguageClientOptions, type ServerOptions } from 'vscode-languageclient/node';
+import {
+  DidChangeConfigurationNotification,
+  type ExecuteCommandSignature,
+  LanguageClient,
+  type LanguageClientOptions,
+  type ServerOptions,
+} from 'vscode-languageclient/node';
 
 import type { GraphPreview } from './graph';
-import { environment, findProgram, reportMissingProgram } from './program';
+import { findProgram, reportMissingProgram } from './program';
 
 /** The scheme of the library's documents, which only the server has. */
 const LIBRARY_SCHEME = 'weir-library';
@@ -32,7 +38,7 @@ export class Server implements vscode.Disposable {
       const options: ServerOptions = {
         command: program,
         args: ['lsp'],
-        options: { env: { ...process.env, ...environment() } },
+        options: { env: process.env },
       };
       const clientOptions: LanguageClientOptions = {
         documentSelector: [
@@ -42,7 +48,6 @@ export class Server implements vscode.Disposable {
         ],
         outputChannel: this.output,
         initializationOptions: vscode.workspace.getConfiguration('weir'),
-        synchronize: { configurationSection: 'weir' },
         diagnosticPullOptions: { onChange: true, onSave: true },
         middleware: { executeCommand: (command, given, next) => this.execute(command, given, next) },
       };
@@ -69,6 +74,14 @@ export class Server implements vscode.Disposable {
       // A server that did not start can't be stopped.
       await client?.dispose().catch(() => undefined);
     });
+  }
+
+  /** Tells the server that its settings have changed. */
+  async sendSettings(): Promise<void> {
+    if (this.client?.isRunning()) {
+      const settings = { weir: vscode.workspace.getConfiguration('weir') };
+      await this.client.sendNotification(DidChangeConfigurationNotification.type, { settings });
+    }
   }
 
   showOutput(): void {
