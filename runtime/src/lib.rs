@@ -30,14 +30,14 @@ pub use environment::descriptors::{Descriptor, DescriptorCounts, Descriptors, Pu
 pub use environment::random::{SeededRandom, number_from_environment};
 pub use environment::storage;
 pub use environment::workers::{QueueId, WorkerPanicked, Workers};
-pub use failure::{Failure, Remedy, SYSTEM_ERRORS, SystemError, is_disk_failure, is_outage, remedy};
+pub use failure::{Cause, Failure, Remedy, SYSTEM_ERRORS, SystemError, is_disk_failure, is_outage, remedy};
 #[doc(hidden)]
 #[cfg(weir_bug)]
 pub use losses::is_put_back;
 pub use observability::log_limit::{LogLimit, Suppressed};
 pub use observability::meter::{
     BUCKET_BOUNDS_SECONDS, Condition, Count, Gauge, LastError, LatencyHistogram, LatencySnapshot, Meter,
-    Phase, Reading, ReasonKind, RejectedBySteps, RuleReading, StepReading,
+    Phase, Reading, ReasonKind, RejectedBySteps, Reminder, RuleReading, StepReading, Trouble,
 };
 pub use observability::metrics;
 pub use registry::{Context, Make, MakeChannel, MakeSink, MakeSource, Registry};

@@ -23,3 +23,4 @@ mod rejects;
 mod restored_backups;
 mod stopping;
 mod transfer;
+mod troubles;

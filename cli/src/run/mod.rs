@@ -4,6 +4,7 @@ mod log;
 mod output;
 mod progress;
 mod signals;
+mod start;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -44,6 +45,9 @@ pub(crate) struct Arguments {
     /// How long sinks may go on emptying the channels after SIGTERM or SIGINT
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     drain: Duration,
+    /// How long the start waits for an address or a file that another process uses, or a directory that can't be written, before it is given up
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    start_timeout: Duration,
     /// Start no source: empty the channels into their sinks and exit
     #[arg(long)]
     drain_only: bool,
@@ -59,6 +63,9 @@ pub(crate) struct Arguments {
     /// Serve metrics, health and readiness over HTTP at this address, such as 127.0.0.1:9464
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
+    /// How long a component may be in trouble, such as an unreachable server, before /ready answers 503
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    ready_limit: Duration,
     /// Show no progress line on the terminal
     #[arg(long)]
     no_progress: bool,
@@ -175,9 +182,10 @@ async fn probe_and_run(
         Some((_, Ok(server))) => (Some(server), Vec::new()),
         Some((address, Err(error))) => (None, vec![format!("--metrics {address}: {error}")]),
     };
-    for problem in agent.probe().await {
+    let found = start::probe(&mut agent, arguments.start_timeout, arguments.check_only).await;
+    for problem in found {
         let Problem { component, failure, optional, .. } = &problem;
-        if arguments.check_only || problem.prevents_start() {
+        if arguments.check_only || problem.prevents_start() || start::waits_for_somebody(&problem) {
             problems.push(problem.to_string());
         } else if *optional {
             warn!(%component, "{failure}; the component is optional, so the others start without it");
@@ -211,7 +219,7 @@ async fn run_agent(
     info!("{program} starts");
     if let Some(server) = server {
         info!("metrics are at http://{}/metrics", server.address()?);
-        let serving = server.run(metrics.clone());
+        let serving = server.run(metrics.clone(), arguments.ready_limit);
         background.spawn(async move {
             if let Err(error) = serving.await {
                 warn!("the metrics server has failed: {error}; the pipeline goes on without it");
@@ -273,6 +281,9 @@ fn finish(arguments: &Arguments, program: &str, report: &Report, ending: &Ending
                 LOG.write_line(format_args!(
                     "{program} has ended: all received events were delivered{except}"
                 ));
+                for trouble in &report.troubles {
+                    LOG.write_line(format_args!("{program}: but {trouble}"));
+                }
             }
             ExitCode::SUCCESS
         }
@@ -280,6 +291,9 @@ fn finish(arguments: &Arguments, program: &str, report: &Report, ending: &Ending
             LOG.write_line(format_args!(
                 "{program} was stopped before all events were delivered: undelivered events are delivered after the next start"
             ));
+            for trouble in &report.troubles {
+                LOG.write_line(format_args!("{program}: {trouble}"));
+            }
             ExitCode::from(INCOMPLETE)
         }
         Ending::NotStarted { component, failure } => {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use weir_plan::Plan;
+use weir_runtime::Reading;
 use weir_runtime::agent::{Role, bytes_text, grouped};
-use weir_runtime::metrics::{ComponentSnapshot, Metrics, Snapshot};
-use weir_runtime::{Phase, Reading};
+use weir_runtime::metrics::{ComponentSnapshot, Metrics, Snapshot, TroubleSnapshot};
 
 use super::log::LOG;
 
@@ -53,8 +53,8 @@ impl Drop for ProgressLine {
     }
 }
 
-/// Renders the line: rates since the last snapshot, the fill and lag of each channel, and the components that wait for
-/// their next try.
+/// Renders the line: rates since the last snapshot, the fill and lag of each channel, and the components that are in
+/// trouble.
 fn line(before: &Snapshot, now: &Snapshot, passed: Duration) -> String {
     let seconds = now.uptime_seconds as u64;
     let mut parts = vec![format!("{}:{:02}", seconds / 60, seconds % 60)];
@@ -77,9 +77,8 @@ fn line(before: &Snapshot, now: &Snapshot, passed: Duration) -> String {
             let lag = lag.map_or_else(String::new, |lag| format!(", {lag:.0} s behind"));
             parts.push(format!("{} {:.0} %{lag}", component.name, 100.0 * fill));
         }
-        if component.phase == Phase::BackingOff {
-            let wait = component.next_try_seconds.unwrap_or(0.0);
-            parts.push(format!("{} failed, next try in {wait:.0} s", component.name));
+        for TroubleSnapshot { cause, seconds, .. } in &component.troubles {
+            parts.push(format!("{} in trouble for {seconds:.0} s ({cause})", component.name));
         }
     }
     parts.join("  ")

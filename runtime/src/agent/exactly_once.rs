@@ -98,7 +98,10 @@ impl Agent {
                 let mut attempts = Attempts::new(&sink.name, &sink.meter, sink.optional, stop);
                 let found = loop {
                     let failure = match sink.recover(&self.channels).await {
-                        Ok(found) => break Some(found),
+                        Ok(found) => {
+                            attempts.succeeded();
+                            break Some(found);
+                        }
                         Err(failure) => failure,
                     };
                     let failure = self.with_refusals_of_sources(failure);

@@ -8,6 +8,7 @@ mod build;
 mod exactly_once;
 mod paths;
 mod probe;
+mod recovery;
 mod rejects;
 mod report;
 mod required;
@@ -194,6 +195,7 @@ impl Agent {
             metrics.end();
             return (Report::of(&metrics), ending);
         }
+        self.log_components();
         metrics.enter(Stage::Running);
         let mut watches = watch_all(&channels);
         let notice = ShutdownNotice::new();
@@ -215,6 +217,15 @@ impl Agent {
         watches.shutdown().await;
         metrics.end();
         (Report::of(&metrics), ending)
+    }
+
+    /// Logs what each source reads and where each sink writes.
+    fn log_components(&self) {
+        let sources = self.sources.iter().map(|built| (&built.name, built.source.describe()));
+        let sinks = self.sinks.iter().map(|built| (&built.name, built.sink.describe()));
+        for (component, text) in sources.chain(sinks).filter(|(_, text)| !text.is_empty()) {
+            info!(%component, "{text}");
+        }
     }
 
     async fn prepare(&mut self, stop: &Stop) -> Result<(), NotStarted> {

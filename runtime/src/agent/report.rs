@@ -48,6 +48,8 @@ pub struct Report {
     pub elapsed: Duration,
     /// The components of the program.
     pub components: Vec<ComponentReport>,
+    /// The troubles that were open at the end, a line each.
+    pub troubles: Vec<String>,
 }
 
 impl From<ComponentSnapshot> for ComponentReport {
@@ -114,6 +116,7 @@ impl Report {
         Report {
             elapsed: Duration::from_secs_f64(snapshot.uptime_seconds),
             components: snapshot.components.into_iter().map(ComponentReport::from).collect(),
+            troubles: metrics.troubles(),
         }
     }
 
@@ -318,7 +321,7 @@ mod tests {
             component(Role::Sink, "everything", 1_000_000),
         ];
         components[2].notes = vec!["wrote: 3 files".to_owned()];
-        Report { elapsed: Duration::from_secs(10), components }
+        Report { elapsed: Duration::from_secs(10), components, troubles: Vec::new() }
     }
 
     #[test]

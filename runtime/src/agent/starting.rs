@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep};
 use tracing::{error, warn};
 
-use super::Stop;
 use super::backoff::Backoff;
+use super::{Stop, recovery};
 use crate::failure::Failure;
 use crate::observability::meter::{Meter, Phase};
 use crate::observability::metrics::{MeasuredComponent, Metrics};
@@ -45,6 +45,11 @@ impl<'start> Attempts<'start> {
         Attempts { component, meter, optional, stop, backoff: Backoff::new(Retry::default()) }
     }
 
+    /// Notes that an attempt has succeeded.
+    pub(super) fn succeeded(&self) {
+        recovery::works(&self.component, &self.meter);
+    }
+
     /// Reports a failed attempt, and waits until the next one.
     ///
     /// # Errors
@@ -60,8 +65,9 @@ impl<'start> Attempts<'start> {
         let Some(wait) = wait else {
             return Err(NotStarted::Failed { component: component.clone(), failure });
         };
-        warn!(%component, "{failure}; nothing is started before that, next try in {wait:.1?}");
-        self.meter.failed(failure.to_string(), Some(Instant::now() + wait));
+        if let Some(reminder) = recovery::failed(&self.meter, &failure, Instant::now() + wait) {
+            warn!(%component, "{failure}; nothing is started before that, next try in {wait:.1?}{reminder}");
+        }
         tokio::select! {
             () = sleep(wait) => Ok(AfterFailure::Retry),
             () = self.stop.drain.cancelled() => Err(NotStarted::Stopped),
@@ -80,7 +86,10 @@ pub(super) async fn open_all(metrics: &Metrics, stop: &Stop) -> Result<(), NotSt
         let Some(channel) = channel else { continue };
         let mut attempts = Attempts::new(name, meter, *optional, stop);
         let is_open = loop {
-            let Err(failure) = channel.open().await else { break true };
+            let Err(failure) = channel.open().await else {
+                attempts.succeeded();
+                break true;
+            };
             if let AfterFailure::Skip = attempts.failed(failure).await? {
                 break false;
             }

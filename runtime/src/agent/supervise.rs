@@ -1,16 +1,17 @@
 //! Supervision: a component that fails is run again after a wait, while its neighbours go on.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::backoff::Backoff;
-use super::{BuiltChannel, BuiltSink, BuiltSource, targets_of};
+use super::{BuiltChannel, BuiltSink, BuiltSource, recovery, targets_of};
 use crate::channel::Channel;
 use crate::failure::Failure;
 use crate::observability::meter::{Meter, Phase};
@@ -92,6 +93,7 @@ impl SourceTask {
             self.wiring.meter.begin_run();
             let (result, closed) = self.run_once(&mut guard).await;
             let Err(failure) = result else {
+                recovery::works(&self.wiring.component, &self.wiring.meter);
                 self.wiring.meter.enter(Phase::Ended);
                 return Ok(());
             };
@@ -109,11 +111,12 @@ impl SourceTask {
                 return Err(failure);
             }
             let Some(wait) = backoff.next(&self.wiring.meter) else { return Err(failure) };
-            warn!(
-                component = %self.wiring.component,
-                "{failure}; it goes on after the delivered positions, next try in {wait:.1?}"
-            );
-            self.wiring.meter.failed(failure.to_string(), Some(Instant::now() + wait));
+            if let Some(reminder) = recovery::failed(&self.wiring.meter, &failure, Instant::now() + wait) {
+                warn!(
+                    component = %self.wiring.component,
+                    "{failure}; it goes on after the delivered positions, next try in {wait:.1?}{reminder}"
+                );
+            }
             tokio::select! {
                 () = sleep(wait) => {}
                 () = self.stop.cancelled() => return Ok(()),
@@ -125,12 +128,15 @@ impl SourceTask {
     async fn run_once(&mut self, guard: &mut Option<WriterGuard>) -> (Result<(), Failure>, bool) {
         let (port, closed) = SourcePort::new(&self.wiring, self.stop.clone());
         let mut run = self.source.run(port);
+        let mut watch = pin!(recovery::watch(&self.wiring.component, &self.wiring.meter));
         let result = tokio::select! {
+            biased;
             result = &mut run => result,
             () = closed.cancelled() => {
                 guard.take();
                 run.await
             }
+            never = &mut watch => match never {},
         };
         (result, closed.is_cancelled())
     }
@@ -174,7 +180,12 @@ impl SinkTask {
         loop {
             port.reset();
             self.meter.enter(Phase::Running);
-            let mut result = self.sink.run(&mut port).await;
+            let mut watch = pin!(recovery::watch(&self.name, &self.meter));
+            let mut result = tokio::select! {
+                biased;
+                result = self.sink.run(&mut port) => result,
+                never = &mut watch => match never {},
+            };
             if result.is_ok() {
                 // No further events come. The last rejected events may arrive only when their channels are closed.
                 port.release_guard();
@@ -187,6 +198,7 @@ impl SinkTask {
             let events = port.held().events;
             let failure = match result {
                 Ok(()) if events == 0 => {
+                    recovery::works(&self.name, &self.meter);
                     self.meter.enter(Phase::Ended);
                     return Ok(());
                 }
@@ -197,11 +209,12 @@ impl SinkTask {
             let Some(wait) = next else { return self.give_up(failure, &port) };
             port.fail(&failure);
             let SinkTask { name, channels, .. } = &self;
-            warn!(
-                component = %name,
-                "{failure}; its events stay in {channels} and are redelivered, next try in {wait:.1?}"
-            );
-            self.meter.failed(failure.to_string(), Some(Instant::now() + wait));
+            if let Some(reminder) = recovery::failed(&self.meter, &failure, Instant::now() + wait) {
+                warn!(
+                    component = %name,
+                    "{failure}; its events stay in {channels} and are redelivered, next try in {wait:.1?}{reminder}"
+                );
+            }
             tokio::select! {
                 () = sleep(wait) => {}
                 // A stop does not wait for an optional sink that fails.
@@ -210,9 +223,6 @@ impl SinkTask {
                     self.meter.enter(Phase::Ended);
                     return Ok(());
                 }
-            }
-            if !stop.is_cancelled() {
-                info!(component = %self.name, "trying again");
             }
         }
     }

@@ -1,11 +1,13 @@
 //! Failures of components: the error, and whether another attempt can succeed.
 
+mod cause;
 mod system;
 mod waits;
 
 use std::error::Error;
 use std::{fmt, io};
 
+pub use cause::Cause;
 pub use system::{Remedy, SYSTEM_ERRORS, SystemError, is_disk_failure, is_outage, remedy};
 pub(crate) use waits::GrowingWaits;
 
@@ -19,18 +21,20 @@ pub struct Failure {
     permanent: bool,
     /// Whether events or positions were lost that no restart brings back.
     data_loss: bool,
+    /// What the component knows about the cause; otherwise the system error decides.
+    cause: Option<Cause>,
     error: Box<dyn Error + Send + Sync>,
 }
 
 impl Failure {
     /// Makes a failure after which a later attempt may succeed, such as an outage, a full disk or a timeout.
     pub fn transient(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
-        Failure { permanent: false, data_loss: false, error: error.into() }
+        Failure { permanent: false, data_loss: false, cause: None, error: error.into() }
     }
 
     /// Makes a failure that every attempt would meet until an operator changes something. It stops the agent.
     pub fn permanent(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
-        Failure { permanent: true, data_loss: false, error: error.into() }
+        Failure { permanent: true, data_loss: false, cause: None, error: error.into() }
     }
 
     /// Makes a permanent failure that lost events or positions which were safe before: a restart does not redeliver
@@ -44,7 +48,7 @@ impl Failure {
     pub fn permanent_unless_outage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
         let error = error.into();
         let permanent = !system_error(&*error).is_some_and(is_outage);
-        Failure { permanent, data_loss: false, error }
+        Failure { permanent, data_loss: false, cause: None, error }
     }
 
     /// Makes a permanent failure, unless its cause is an outage or a failed disk. For the files that an agent keeps
@@ -53,7 +57,19 @@ impl Failure {
         let error = error.into();
         let permanent =
             !system_error(&*error).is_some_and(|error| is_outage(error) || is_disk_failure(error));
-        Failure { permanent, data_loss: false, error }
+        Failure { permanent, data_loss: false, cause: None, error }
+    }
+
+    /// Returns the same failure with the cause that the component knows.
+    #[must_use]
+    pub fn caused_by(self, cause: Cause) -> Failure {
+        Failure { cause: Some(cause), ..self }
+    }
+
+    /// The cause: what the component knows, or else what the system error says, or [`Cause::Failed`].
+    pub fn cause(&self) -> Cause {
+        let of_system = || system_error(&*self.error).and_then(Cause::of_system_error);
+        self.cause.or_else(of_system).unwrap_or(Cause::Failed)
     }
 
     /// Whether an agent that meets the failure during its start ends, instead of waiting. It ends if an operator has to
@@ -79,7 +95,7 @@ impl Failure {
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Failure {
         let permanent = system_error(&error).and_then(remedy) == Some(Remedy::None);
-        Failure { permanent, data_loss: false, error: Box::new(error) }
+        Failure { permanent, data_loss: false, cause: None, error: Box::new(error) }
     }
 }
 

@@ -42,6 +42,11 @@ pub trait Sink: Send {
         Vec::new()
     }
 
+    /// Returns where the sink writes, for the log: `writes to /lake/{@host}`. Empty if there is nothing to say.
+    fn describe(&self) -> String {
+        String::new()
+    }
+
     /// Whether the sink supports `exactly_once`: it stores the identities of events atomically with its data, and skips
     /// events that it has stored.
     fn keeps_exactly_once(&self) -> bool {

@@ -50,6 +50,12 @@ pub trait Source: Send {
         Vec::new()
     }
 
+    /// Returns what the source reads, or where it listens, for the log: `reads the topic clicks of kafka:9092`. Empty if there is
+    /// nothing to say.
+    fn describe(&self) -> String {
+        String::new()
+    }
+
     /// Returns why the source itself would refuse to start with these channels, and the remedy, if it would. Called when a
     /// start is refused because a channel and a sink differ, so that the message says all at once. Changes nothing.
     fn refuses(&self, _downstream: &DownstreamChannels) -> Option<String> {

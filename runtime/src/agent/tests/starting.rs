@@ -86,9 +86,8 @@ async fn a_start_waits_for_an_outage_to_end() {
         refuse(&[Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::MFILE, Errno::IO]);
         let metrics = agent.metrics();
         let running = tokio::spawn(agent.run(Stop::default(), Duration::from_secs(30)));
-        let waits =
-            format!("{component} is tried again after a failure: No space left on device (os error 28)");
-        while !metrics.unready().contains(&waits) {
+        let waits = format!("{component} has not started: No space left on device (os error 28)");
+        while !metrics.readiness(Duration::ZERO).reasons.contains(&waits) {
             assert!(!running.is_finished());
             tokio::task::yield_now().await;
         }

@@ -17,8 +17,10 @@ use super::log::AppendError;
 use super::state::State;
 use crate::environment::blocking::BlockingExecutor;
 use crate::environment::storage::Storage;
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure};
 
+/// The subject of the trouble while the log can't be written.
+const DISK: &str = "disk";
 /// How long acknowledgements wait to be written together with puts.
 const LINGER: Duration = Duration::from_millis(50);
 /// How long to wait before a full disk or another outage is tried again, unless something changes.
@@ -68,16 +70,25 @@ pub(super) async fn run<S: Storage>(mut engine: Engine<S>, shared: &Shared<S>, p
         }
         shared.space.notify_waiters();
         match &now_full {
-            Some(error) if !full => {
+            Some(error) => {
                 let reason = reason(error);
-                shared.meter.count("full_disks", 1);
-                warn!(
-                    component,
-                    "{place}: {reason}: puts wait until there is room; the events in the channel are safe and are still delivered"
-                );
+                if !full {
+                    shared.meter.count("full_disks", 1);
+                }
+                let reminder =
+                    shared.meter.report_trouble(DISK, Cause::DiskFull, format!("{place}: {reason}"));
+                if let Some(reminder) = reminder {
+                    warn!(
+                        component,
+                        "{place}: {reason}: puts wait until there is room; the events in the channel are safe and are still delivered{reminder}"
+                    );
+                }
             }
-            None if full => info!(component, "{place}: there is room again, puts go on"),
-            _ => {}
+            None if full => {
+                shared.meter.resolve_trouble(DISK);
+                info!(component, "{place}: there is room again, puts go on");
+            }
+            None => {}
         }
         full = now_full.is_some();
         remaining = match full {

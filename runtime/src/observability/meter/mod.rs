@@ -8,13 +8,17 @@ mod condition;
 mod latency;
 mod reason;
 mod steps;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
+
+use crate::failure::Cause;
 
 pub(crate) use age::Age;
 pub use condition::{Condition, LastError, Phase};
@@ -23,6 +27,7 @@ pub use reason::ReasonKind;
 use steps::Steps;
 pub use steps::{RejectedBySteps, RuleReading, StepReading};
 pub(crate) use steps::{RuleCount, RuleName, StepCount};
+pub use trouble::{Reminder, Trouble};
 
 /// Events and bytes that passed one measuring point.
 #[derive(Debug, Default)]
@@ -296,6 +301,33 @@ impl Meter {
         lock(&self.condition).fail(error, next_try);
     }
 
+    /// Opens a trouble of the component, or notes that it goes on. The subject names what is in trouble, such as `brokers`.
+    /// Returns the end of the log message if the trouble is to be logged now: at once, and then at growing distances.
+    pub fn report_trouble(
+        &self,
+        subject: &str,
+        cause: Cause,
+        message: impl Into<String>,
+    ) -> Option<Reminder> {
+        lock(&self.condition).troubles.report(subject, cause, message.into(), Instant::now())
+    }
+
+    /// Closes a trouble. Returns how long it lasted; none if it was not open.
+    pub fn resolve_trouble(&self, subject: &str) -> Option<Duration> {
+        lock(&self.condition).troubles.resolve(subject, Instant::now())
+    }
+
+    /// Whether a trouble with another subject is open that holds up events.
+    pub(crate) fn is_blocked_besides(&self, subject: &str) -> bool {
+        let condition = lock(&self.condition);
+        condition.troubles().iter().any(|(other, trouble)| other != subject && trouble.cause.blocks())
+    }
+
+    /// The number of troubles that were opened, by their causes.
+    pub(crate) fn troubles_opened(&self) -> BTreeMap<Cause, u64> {
+        lock(&self.condition).troubles.opened().clone()
+    }
+
     /// Records that events move now.
     pub(crate) fn touch(&self, now: Instant) {
         let micros = now.saturating_duration_since(self.created).as_micros();
@@ -304,6 +336,6 @@ impl Meter {
 
     /// When events last moved; when the meter was created, if they never did.
     pub(crate) fn last_moved(&self) -> Instant {
-        self.created + std::time::Duration::from_micros(self.moved.load(Ordering::Relaxed))
+        self.created + Duration::from_micros(self.moved.load(Ordering::Relaxed))
     }
 }

@@ -3,6 +3,7 @@
 //! Reading metrics slows no event down, since components count in their meters anyway.
 
 mod prometheus;
+mod readiness;
 mod server;
 
 use std::collections::BTreeMap;
@@ -15,12 +16,13 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::channel::{Channel, Fill};
 use crate::environment::descriptors::{DescriptorCounts, Descriptors};
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure};
 use crate::observability::meter::{
-    LatencySnapshot, Meter, Phase, Reading, RejectedBySteps, RuleReading, StepReading,
+    LatencySnapshot, Meter, Phase, Reading, RejectedBySteps, RuleReading, StepReading, Trouble,
 };
 use crate::observability::role::Role;
 
+pub use readiness::{Readiness, TROUBLE_LIMIT};
 pub use server::Server;
 
 /// A component with its meter.
@@ -102,7 +104,11 @@ pub struct ComponentSnapshot {
     pub restarts: u64,
     /// The last error; none if the component never failed.
     pub last_error: Option<ErrorSnapshot>,
-    /// How long until the component is run again; none unless it is backing off.
+    /// The troubles that are open.
+    pub troubles: Vec<TroubleSnapshot>,
+    /// The number of troubles that were opened, by their causes.
+    pub troubles_opened: BTreeMap<Cause, u64>,
+    /// How long until the component is run again; none unless it waits after a failure.
     pub next_try_seconds: Option<f64>,
     /// Events that came in: read by a source, put into a channel, taken by a sink.
     pub received: Reading,
@@ -146,6 +152,21 @@ pub struct ErrorSnapshot {
     pub message: String,
     /// The time, in seconds since 1970.
     pub at_seconds: f64,
+}
+
+/// An open trouble.
+#[derive(Debug, Clone, Serialize)]
+pub struct TroubleSnapshot {
+    /// What is in trouble, such as `brokers`.
+    pub subject: String,
+    /// The kind of the trouble.
+    pub cause: Cause,
+    /// What is wrong.
+    pub message: String,
+    /// When it began, in seconds since 1970.
+    pub since_seconds: f64,
+    /// How long it has lasted.
+    pub seconds: f64,
 }
 
 /// The fill of a channel.
@@ -231,41 +252,6 @@ impl Metrics {
         }
     }
 
-    /// Returns the reasons why the agent is not ready, none if it is. An agent is ready when all required channels are
-    /// open, and all required sources and sinks run or have ended in order.
-    pub fn unready(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
-        if self.stage() == Stage::Stopping {
-            reasons.push("the agent is stopping".to_owned());
-        }
-        for MeasuredComponent { role, name, meter, .. } in self.inner.required() {
-            let condition = meter.condition();
-            let error = condition.last_error.map_or_else(String::new, |error| format!(": {}", error.message));
-            match condition.phase {
-                Phase::Running | Phase::Ended => {}
-                Phase::Starting => reasons.push(format!("{role} {name} has not started")),
-                Phase::BackingOff => {
-                    reasons.push(format!("{role} {name} is tried again after a failure{error}"))
-                }
-                Phase::Failed => reasons.push(format!("{role} {name} has failed for good{error}")),
-            }
-        }
-        reasons
-    }
-
-    /// Returns the required components that have failed for good, none if the agent is healthy.
-    pub fn unhealthy(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
-        for MeasuredComponent { role, name, meter, .. } in self.inner.required() {
-            let condition = meter.condition();
-            if condition.phase == Phase::Failed {
-                let error = condition.last_error.map_or_else(String::new, |error| error.message);
-                reasons.push(format!("{role} {name} has failed for good: {error}"));
-            }
-        }
-        reasons
-    }
-
     /// Waits until the agent is idle: no event has moved for `quiet`, each source has finished its discovery, no
     /// component is backing off or has buffered events, and sinks have taken all events from the channels. Events
     /// that sinks hold, such as in open files, do not count: a drain commits them. Optional components are ignored.
@@ -293,17 +279,22 @@ impl Inner {
     /// The components without which the agent does not work: the others are optional, or sinks whose events another sink of
     /// a `failover` takes.
     fn required(&self) -> impl Iterator<Item = &MeasuredComponent> {
-        self.components.iter().filter(|measured| !measured.optional && !measured.meter.is_replaced())
+        self.components.iter().filter(|measured| measured.is_required())
     }
 }
 
 impl MeasuredComponent {
+    fn is_required(&self) -> bool {
+        !self.optional && !self.meter.is_replaced()
+    }
+
     /// Whether events may still move although none moves now.
     fn is_busy(&self) -> bool {
-        let waits = match self.meter.condition().phase {
-            Phase::Starting | Phase::BackingOff => true,
-            Phase::Running => self.role == Role::Source && self.meter.discovered().is_none(),
+        let condition = self.meter.condition();
+        let waits = match condition.phase() {
+            _ if condition.waits_to_run() => true,
             Phase::Ended | Phase::Failed => false,
+            _ => self.role == Role::Source && self.meter.discovered().is_none(),
         };
         waits
             || self.meter.has_buffered()
@@ -320,8 +311,14 @@ impl MeasuredComponent {
             kind: kind.clone(),
             flows: flows.clone(),
             optional: *optional,
-            phase: condition.phase,
+            phase: condition.phase(),
             restarts: meter.restarts(),
+            troubles: condition
+                .troubles()
+                .iter()
+                .map(|(subject, trouble)| snapshot(subject, trouble, now))
+                .collect(),
+            troubles_opened: meter.troubles_opened(),
             last_error: condition
                 .last_error
                 .map(|error| ErrorSnapshot { message: error.message, at_seconds: seconds_of(error.at) }),
@@ -343,6 +340,16 @@ impl MeasuredComponent {
             gauges: meter.gauges(),
             notes: meter.notes(),
         }
+    }
+}
+
+fn snapshot(subject: &str, trouble: &Trouble, now: Instant) -> TroubleSnapshot {
+    TroubleSnapshot {
+        subject: subject.to_owned(),
+        cause: trouble.cause,
+        message: trouble.message.clone(),
+        since_seconds: seconds_of(trouble.since),
+        seconds: now.saturating_duration_since(trouble.began).as_secs_f64(),
     }
 }
 

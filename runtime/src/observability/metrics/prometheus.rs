@@ -47,6 +47,7 @@ impl Collector for Measures {
         self.channels(&mut encoder)?;
         self.latencies(&mut encoder)?;
         self.conditions(&mut encoder)?;
+        self.troubles(&mut encoder)?;
         self.own(&mut encoder)
     }
 }
@@ -312,6 +313,33 @@ impl Measures {
                 let labels = self.labels(component);
                 let mut metric = family.encode_family(&labels)?;
                 metric.encode_histogram::<NoLabels>(*sum_seconds, *count, &buckets, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn troubles(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "How long a trouble of a component has lasted; absent when it is over";
+        let mut family = encoder.encode_descriptor("weir_trouble_seconds", help, None, MetricType::Gauge)?;
+        for component in &self.0.components {
+            let mut longest: BTreeMap<&str, f64> = BTreeMap::new();
+            for trouble in &component.troubles {
+                let seconds = longest.entry(trouble.cause.name()).or_default();
+                *seconds = seconds.max(trouble.seconds);
+            }
+            for (cause, seconds) in longest {
+                let mut labels = self.labels(component);
+                labels.push(("cause", cause.to_owned()));
+                family.encode_family(&labels)?.encode_gauge(&seconds)?;
+            }
+        }
+        let help = "How often a component came into trouble";
+        let mut family = encoder.encode_descriptor("weir_troubles", help, None, MetricType::Counter)?;
+        for component in &self.0.components {
+            for (cause, times) in &component.troubles_opened {
+                let mut labels = self.labels(component);
+                labels.push(("cause", cause.name().to_owned()));
+                count(&mut family, &labels, *times)?;
             }
         }
         Ok(())

@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use super::{Metrics, prometheus};
+use super::{Metrics, Readiness, prometheus};
 
 /// The most connections that are open at once. For one more, the oldest connection without a request is closed, so that
 /// every request is answered at once.
@@ -57,11 +57,12 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Answers requests until the future is dropped.
+    /// Answers requests until the future is dropped. `/ready` answers 503 when a component is in trouble for longer than the
+    /// limit.
     ///
     /// # Errors
     /// When the system can't listen on the address.
-    pub async fn run(self, metrics: Metrics) -> io::Result<()> {
+    pub async fn run(self, metrics: Metrics, trouble_limit: Duration) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
         let mut connections = Connections::default();
         loop {
@@ -73,7 +74,8 @@ impl Server {
             };
             connections.free_slot();
             let (metrics, has_request) = (metrics.clone(), Arc::new(AtomicBool::new(false)));
-            let task = tokio::spawn(serve(stream, metrics, has_request.clone())).abort_handle();
+            let task =
+                tokio::spawn(serve(stream, metrics, trouble_limit, has_request.clone())).abort_handle();
             connections.0.push(Connection { task, has_request });
         }
     }
@@ -114,10 +116,10 @@ impl Drop for Connections {
 }
 
 /// Answers the one request of a connection.
-async fn serve(stream: TcpStream, metrics: Metrics, has_request: Arc<AtomicBool>) {
+async fn serve(stream: TcpStream, metrics: Metrics, trouble_limit: Duration, has_request: Arc<AtomicBool>) {
     let service = service_fn(move |request: Request<Incoming>| {
         has_request.store(true, Ordering::Relaxed);
-        let answer = answer(&request, &metrics);
+        let answer = answer(&request, &metrics, trouble_limit);
         async move { Ok::<_, Infallible>(answer) }
     });
     let connection = http1::Builder::new()
@@ -130,7 +132,7 @@ async fn serve(stream: TcpStream, metrics: Metrics, has_request: Arc<AtomicBool>
     let _: Result<Result<(), hyper::Error>, _> = timeout(CONNECTION_TIMEOUT, connection).await;
 }
 
-fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, metrics: &Metrics, trouble_limit: Duration) -> Response<Full<Bytes>> {
     const TEXT: &str = "text/plain; charset=utf-8";
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut refused = respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET is answered\n".to_owned());
@@ -143,8 +145,11 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes
             Ok(json) => respond(StatusCode::OK, "application/json", json + "\n"),
             Err(error) => respond(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
         },
-        "/health" => verdict("healthy", metrics.unhealthy()),
-        "/ready" => verdict("ready", metrics.unready()),
+        "/health" => verdict("healthy", metrics.unhealthy(), &[]),
+        "/ready" => {
+            let Readiness { reasons, remarks } = metrics.readiness(trouble_limit);
+            verdict("ready", reasons, &remarks)
+        }
         _ => {
             let there = "there are /metrics, /metrics.json, /health and /ready\n";
             respond(StatusCode::NOT_FOUND, TEXT, there.to_owned())
@@ -152,13 +157,14 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes
     }
 }
 
-/// Responds with `ok_text`, or with status 503 and the reasons against it, one on each line.
-fn verdict(ok_text: &str, reasons: Vec<String>) -> Response<Full<Bytes>> {
-    let (status, text) = match reasons.is_empty() {
-        true => (StatusCode::OK, ok_text.to_owned()),
-        false => (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n")),
+/// Responds with `ok_text`, or with status 503 and the reasons against it, one on each line. The remarks follow.
+fn verdict(ok_text: &str, reasons: Vec<String>, remarks: &[String]) -> Response<Full<Bytes>> {
+    let (status, mut lines) = match reasons.is_empty() {
+        true => (StatusCode::OK, vec![ok_text.to_owned()]),
+        false => (StatusCode::SERVICE_UNAVAILABLE, reasons),
     };
-    respond(status, "text/plain; charset=utf-8", text + "\n")
+    lines.extend_from_slice(remarks);
+    respond(status, "text/plain; charset=utf-8", lines.join("\n") + "\n")
 }
 
 fn respond(status: StatusCode, content_type: &'static str, text: String) -> Response<Full<Bytes>> {

@@ -76,7 +76,7 @@ impl Scene {
     async fn serve(&self) -> SocketAddr {
         let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = server.address().unwrap();
-        tokio::spawn(server.run(self.metrics.clone()));
+        tokio::spawn(server.run(self.metrics.clone(), Duration::ZERO));
         address
     }
 }
@@ -153,11 +153,20 @@ async fn health_and_readiness_name_the_components_that_fail() {
     let said = |status: &str, text: &str| (status.to_owned(), format!("{text}\n"));
     assert_eq!(body("/ready").await, said("200", "ready"));
     assert_eq!(body("/health").await, said("200", "healthy"));
-    scene.sink.failed("no way there".to_owned(), Some(Instant::now()));
-    let backing_off = "sink out \"1\" is tried again after a failure: no way there";
-    assert_eq!(body("/ready").await, said("503", backing_off));
+    scene.sink.report_trouble("brokers", Cause::Refused, "no way there");
+    let in_trouble = "sink out \"1\" is in trouble for 0 s (refused): no way there";
+    assert_eq!(body("/ready").await, said("503", in_trouble));
     assert_eq!(body("/health").await, said("200", "healthy"));
-    scene.sink.enter(Phase::Running);
+    let metrics = get(address, "/metrics").await;
+    for line in [r#"role="sink",flow="main",state="degraded"} 1"#, r#"cause="refused"} 1"#] {
+        assert!(metrics.contains(line), "{line} is missing in {metrics}");
+    }
+    assert!(scene.sink.resolve_trouble("brokers").is_some());
+    // A file that is set aside holds up no other file.
+    scene.source.report_trouble("a.log", Cause::SetAside, "a.log is set aside");
+    let remark = "ready\nsource in is in trouble for 0 s (set aside): a.log is set aside";
+    assert_eq!(body("/ready").await, said("200", remark));
+    scene.source.resolve_trouble("a.log");
     assert_eq!(body("/ready").await, said("200", "ready"));
     scene.source.failed("gone".to_owned(), None);
     assert_eq!(body("/health").await, said("503", "source in has failed for good: gone"));

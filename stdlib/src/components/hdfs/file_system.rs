@@ -16,9 +16,11 @@ use hdfs_native::client::FileStatus;
 use hdfs_native::file::FileWriter;
 use hdfs_native::{Client, ClientBuilder, HdfsError as ClientError, WriteOptions};
 use thiserror::Error;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
+use weir_runtime::{Cause, Meter};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::tools::file_writer::{Entry, FileSystem};
@@ -32,8 +34,32 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(180);
 /// The most bytes that one call reads.
 const READ_BYTES: usize = 4 * 1024 * 1024;
 
-/// A warning is logged when a call takes longer than this.
-const WARN_AFTER: Duration = Duration::from_secs(5);
+/// A call that takes longer than this is a trouble.
+const TROUBLE_AFTER: Duration = Duration::from_secs(3);
+
+/// The timeout of a connection that only looks for the cause.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often the cause of a call's delay is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+
+/// The servers that a call needs: the subjects of troubles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Servers {
+    /// The NameNode alone.
+    NameNode,
+    /// DataNodes too. Only a closed file shows that they work, since the client buffers what is written.
+    DataNodes,
+}
+
+impl Servers {
+    fn subject(self) -> &'static str {
+        match self {
+            Servers::NameNode => "name node",
+            Servers::DataNodes => "data nodes",
+        }
+    }
+}
 
 /// The timeout of closing a file that was given up, in the background.
 const ABANDONED_CLOSE_TIMEOUT: Duration = Duration::from_secs(70);
@@ -82,14 +108,15 @@ pub(super) struct Connection {
     pub(super) user: Option<String>,
     /// The folder of `core-site.xml` and `hdfs-site.xml`; `None` is `HADOOP_CONF_DIR`.
     pub(super) config: Option<String>,
+    pub(super) meter: Arc<Meter>,
 }
 
 /// An HDFS, to which the first call connects.
 pub(super) struct Hdfs {
     connection: Connection,
     client: OnceLock<Client>,
-    /// Whether the log says that HDFS does not answer.
-    warned: AtomicBool,
+    /// Whether HDFS is in trouble. It is checked before the meter's lock is taken.
+    in_trouble: AtomicBool,
 }
 
 impl Connection {
@@ -110,7 +137,7 @@ impl Connection {
 
 impl Hdfs {
     pub(super) fn new(connection: Connection) -> Hdfs {
-        Hdfs { connection, client: OnceLock::new(), warned: AtomicBool::new(false) }
+        Hdfs { connection, client: OnceLock::new(), in_trouble: AtomicBool::new(false) }
     }
 
     /// Checks whether a client can be made of the settings, without connecting.
@@ -134,35 +161,75 @@ impl Hdfs {
         Ok(self.client.get_or_init(|| client))
     }
 
-    /// Waits for a call. Logs once that HDFS does not answer, and once that it answers again.
+    /// Waits for a call. While it is not answered, HDFS is in trouble.
     async fn answer<T>(
         &self,
+        servers: Servers,
         limit: Duration,
         call: impl Future<Output = Result<T, ClientError>>,
     ) -> Result<T, HdfsError> {
-        let Connection { component, url, .. } = &self.connection;
         let mut call = pin!(within(limit, call));
-        let answer = match timeout(WARN_AFTER, &mut call).await {
-            Ok(answer) => answer,
-            Err(_elapsed) => {
-                if !self.warned.swap(true, Ordering::Relaxed) {
-                    warn!(
-                        component = &**component,
-                        "{url} has not answered for {WARN_AFTER:?}: events stay in the channel; waiting for at most {limit:?}"
-                    );
-                }
-                call.await
+        let mut look_after = TROUBLE_AFTER;
+        let answer = loop {
+            match timeout(look_after, &mut call).await {
+                Ok(answer) => break answer,
+                Err(_elapsed) => self.look_for_cause(servers, limit).await,
             }
+            look_after = LOOK_EVERY;
         };
-        if answer.is_ok() && self.warned.swap(false, Ordering::Relaxed) {
-            info!(component = &**component, "{url} answers again");
+        match &answer {
+            Ok(_) => self.works(Servers::NameNode),
+            Err(error) => {
+                if let Some(cause) = cause(error) {
+                    self.report(servers, cause, format!("{}: {error}", self.connection.url), limit);
+                }
+            }
         }
         answer
     }
 
+    /// Notes that servers work.
+    fn works(&self, servers: Servers) {
+        if self.in_trouble.load(Ordering::Relaxed) {
+            let Connection { component, url, meter, .. } = &self.connection;
+            if let Some(lasted) = meter.resolve_trouble(servers.subject()) {
+                info!(
+                    component = &**component,
+                    "the {} of {url} answer again, after {} s",
+                    servers.subject(),
+                    lasted.as_secs()
+                );
+            }
+            self.in_trouble.store(!meter.condition().troubles().is_empty(), Ordering::Relaxed);
+        }
+    }
+
+    /// Opens a trouble, or notes that it goes on.
+    fn report(&self, servers: Servers, cause: Cause, message: String, limit: Duration) {
+        let Connection { component, meter, .. } = &self.connection;
+        self.in_trouble.store(true, Ordering::Relaxed);
+        if let Some(reminder) = meter.report_trouble(servers.subject(), cause, &message) {
+            warn!(
+                component = &**component,
+                "{message}: events stay in the channel; waiting for at most {limit:?}{reminder}"
+            );
+        }
+    }
+
+    /// Reports that a call is not answered, and why. The client tries again in silence while a NameNode refuses
+    /// connections, so the cause is looked for beside it.
+    async fn look_for_cause(&self, servers: Servers, limit: Duration) {
+        let url = &self.connection.url;
+        let (cause, what) = match servers {
+            Servers::NameNode => probe(url).await,
+            Servers::DataNodes => (Cause::TimedOut, "does not complete a write".to_owned()),
+        };
+        self.report(servers, cause, format!("{url} {what}"), limit);
+    }
+
     /// Returns the status of a file, or `None` if the file does not exist.
     async fn status(&self, path: &str) -> Result<Option<FileStatus>, HdfsError> {
-        match self.answer(CALL_TIMEOUT, self.client()?.get_file_info(path)).await {
+        match self.answer(Servers::NameNode, CALL_TIMEOUT, self.client()?.get_file_info(path)).await {
             Err(HdfsError::Client(ClientError::FileNotFound(_))) => Ok(None),
             status => status.map(Some),
         }
@@ -171,6 +238,49 @@ impl Hdfs {
     /// Finds out whether a rename whose outcome is unknown has happened.
     async fn is_renamed(&self, from: &str, to: &str) -> Result<bool, HdfsError> {
         Ok(self.status(from).await?.is_none() && self.status(to).await?.is_some())
+    }
+}
+
+/// The cause of an error, if it is an outage of a server.
+fn cause(error: &HdfsError) -> Option<Cause> {
+    match error {
+        HdfsError::Timeout(_) => Some(Cause::TimedOut),
+        HdfsError::Client(ClientError::DataTransferError(_)) => Some(Cause::Unreachable),
+        HdfsError::Client(ClientError::IOError(error)) => {
+            Some(Cause::of_system_error(error).unwrap_or(Cause::Unreachable))
+        }
+        HdfsError::Client(
+            ClientError::SASLError(_) | ClientError::GSSAPIError(..) | ClientError::NoSASLMechanism,
+        ) => Some(Cause::NotAuthorised),
+        HdfsError::Client(ClientError::RPCError(class, _)) if class.ends_with("AccessControlException") => {
+            Some(Cause::NotAuthorised)
+        }
+        HdfsError::Client(ClientError::RPCError(class, _)) if class.ends_with("QuotaExceededException") => {
+            Some(Cause::DiskFull)
+        }
+        _ => None,
+    }
+}
+
+/// Finds out why a NameNode does not answer. A name service, which has no port, can't be asked.
+async fn probe(url: &str) -> (Cause, String) {
+    let silent = || (Cause::TimedOut, "does not answer".to_owned());
+    let Some(address) =
+        url.split_once("://").map(|(_, address)| address).filter(|address| address.contains(':'))
+    else {
+        return silent();
+    };
+    let addresses = match lookup_host(address).await {
+        Ok(addresses) => addresses.collect::<Vec<_>>(),
+        Err(error) => return (Cause::NoSuchHost, format!("can't be found: {error}")),
+    };
+    match timeout(PROBE_TIMEOUT, TcpStream::connect(&*addresses)).await {
+        Ok(Err(error)) => {
+            let cause = Cause::of_system_error(&error).unwrap_or(Cause::Unreachable);
+            (cause, format!("can't be reached: {error}"))
+        }
+        Ok(Ok(_)) => (Cause::TimedOut, "accepts connections and does not answer".to_owned()),
+        Err(_elapsed) => (Cause::TimedOut, "can't be reached: no answer".to_owned()),
     }
 }
 
@@ -228,12 +338,15 @@ impl FileSystem for Hdfs {
     async fn create_new(&self, path: &str) -> Result<HdfsFile, HdfsError> {
         // The NameNode makes the directories.
         let create = self.client()?.create(path, WriteOptions::default());
-        Ok(HdfsFile { writer: Some(self.answer(CALL_TIMEOUT, create).await?) })
+        Ok(HdfsFile { writer: Some(self.answer(Servers::NameNode, CALL_TIMEOUT, create).await?) })
     }
 
     async fn write(&self, file: &mut HdfsFile, bytes: Bytes) -> Result<(), HdfsError> {
         let writer = file.writer.as_mut().ok_or(HdfsError::GivenUp)?;
-        self.answer(WRITE_TIMEOUT, writer.write_bytes(bytes)).await.map(drop).map_err(write_error)
+        self.answer(Servers::DataNodes, WRITE_TIMEOUT, writer.write_bytes(bytes))
+            .await
+            .map(drop)
+            .map_err(write_error)
     }
 
     async fn sync(&self, _file: &mut HdfsFile) -> Result<(), HdfsError> {
@@ -242,13 +355,14 @@ impl FileSystem for Hdfs {
 
     async fn close(&self, file: &mut HdfsFile) -> Result<(), HdfsError> {
         let writer = file.writer.as_mut().ok_or(HdfsError::GivenUp)?;
-        self.answer(WRITE_TIMEOUT, writer.close()).await.map_err(write_error)?;
+        self.answer(Servers::DataNodes, WRITE_TIMEOUT, writer.close()).await.map_err(write_error)?;
         file.writer = None;
+        self.works(Servers::DataNodes);
         Ok(())
     }
 
     async fn rename_no_replace(&self, from: &str, to: &str) -> Result<(), HdfsError> {
-        match self.answer(CALL_TIMEOUT, self.client()?.rename(from, to, false)).await {
+        match self.answer(Servers::NameNode, CALL_TIMEOUT, self.client()?.rename(from, to, false)).await {
             Ok(()) => Ok(()),
             // The NameNode may have renamed the file although its answer was lost.
             Err(error) => match self.is_renamed(from, to).await {
@@ -264,13 +378,13 @@ impl FileSystem for Hdfs {
     }
 
     async fn remove(&self, path: &str) -> Result<(), HdfsError> {
-        self.answer(CALL_TIMEOUT, self.client()?.delete(path, false)).await.map(drop)
+        self.answer(Servers::NameNode, CALL_TIMEOUT, self.client()?.delete(path, false)).await.map(drop)
     }
 
     /// Finds out whether the writer of a file is dead. The NameNode refuses to append to a file whose writer has
     /// renewed its lease within the last minute, and the attempt does not disturb the writer.
     async fn is_abandoned(&self, path: &str) -> Result<bool, HdfsError> {
-        match self.answer(CALL_TIMEOUT, self.client()?.append(path)).await {
+        match self.answer(Servers::NameNode, CALL_TIMEOUT, self.client()?.append(path)).await {
             Ok(writer) => drop(HdfsFile { writer: Some(writer) }),
             Err(HdfsError::Client(ClientError::AlreadyExists(_))) => return Ok(false),
             Err(HdfsError::Client(ClientError::RPCError(class, _))) if class.ends_with(RECOVERY) => {}
@@ -285,12 +399,12 @@ impl FileSystem for Hdfs {
     }
 
     async fn read(&self, path: &str) -> Result<Option<Bytes>, HdfsError> {
-        let mut reader = match self.answer(CALL_TIMEOUT, self.client()?.read(path)).await {
+        let mut reader = match self.answer(Servers::NameNode, CALL_TIMEOUT, self.client()?.read(path)).await {
             Err(HdfsError::Client(ClientError::FileNotFound(_))) => return Ok(None),
             reader => reader?,
         };
         let length = reader.file_length();
-        self.answer(WRITE_TIMEOUT, reader.read_bytes(length)).await.map(Some)
+        self.answer(Servers::DataNodes, WRITE_TIMEOUT, reader.read_bytes(length)).await.map(Some)
     }
 
     async fn length(&self, path: &str) -> Result<Option<u64>, HdfsError> {
@@ -298,11 +412,11 @@ impl FileSystem for Hdfs {
     }
 
     async fn checksum(&self, path: &str, length: u64) -> Result<u64, HdfsError> {
-        let mut reader = self.answer(CALL_TIMEOUT, self.client()?.read(path)).await?;
+        let mut reader = self.answer(Servers::NameNode, CALL_TIMEOUT, self.client()?.read(path)).await?;
         let (mut sum, mut left) = (Xxh3Default::new(), length);
         loop {
             let most = usize::try_from(left).map_or(READ_BYTES, |left| left.min(READ_BYTES));
-            let bytes = self.answer(WRITE_TIMEOUT, reader.read_bytes(most)).await?;
+            let bytes = self.answer(Servers::DataNodes, WRITE_TIMEOUT, reader.read_bytes(most)).await?;
             if bytes.is_empty() || most == 0 {
                 return Ok(sum.digest());
             }
@@ -312,7 +426,10 @@ impl FileSystem for Hdfs {
     }
 
     async fn list(&self, directory: &str) -> Result<Vec<Entry>, HdfsError> {
-        let statuses = match self.answer(CALL_TIMEOUT, self.client()?.list_status(directory, false)).await {
+        let statuses = match self
+            .answer(Servers::NameNode, CALL_TIMEOUT, self.client()?.list_status(directory, false))
+            .await
+        {
             Err(HdfsError::Client(ClientError::FileNotFound(_))) => return Ok(Vec::new()),
             statuses => statuses?,
         };

@@ -62,7 +62,8 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink
     check(&settings, &files).map_err(Failure::permanent)?;
     let url = settings.url.trim_end_matches('/').to_string();
     let HdfsSettings { user, config, security: Security::Plaintext, .. } = settings;
-    let hdfs = Hdfs::new(Connection { component: context.component.clone(), url: url.clone(), user, config });
+    let (component, meter) = (context.component.clone(), context.meter.clone());
+    let hdfs = Hdfs::new(Connection { component, url: url.clone(), user, config, meter });
     hdfs.check().map_err(|source| Failure::permanent(HdfsSinkError::Client { url: url.clone(), source }))?;
     Ok(Box::new(FileSink::new(files, hdfs, &url, context)?))
 }

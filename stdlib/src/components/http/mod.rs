@@ -117,6 +117,11 @@ impl HttpSource {
 
 #[async_trait]
 impl Source for HttpSource {
+    fn describe(&self) -> String {
+        let HttpSettings { bind, path, security, .. } = &self.settings;
+        format!("listens on {bind}{path} ({}HTTP)", security.words())
+    }
+
     async fn probe(&mut self) -> Vec<Failure> {
         let HttpSettings { bind, security, authentication, .. } = &self.settings;
         let mut found = listener::probe(bind, security).await;

@@ -11,6 +11,10 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode;
 use serde::Deserialize;
 use tracing::{debug, info, warn};
+use weir_runtime::{Cause, Meter};
+
+/// The subject of the trouble while no broker can be reached.
+const BROKERS: &str = "brokers";
 
 /// How long no broker must be reachable before a warning is logged. A broker that closes an idle connection can be
 /// reached again at once.
@@ -59,6 +63,7 @@ pub(super) struct Connection {
     brokers: String,
     /// What happens to the events while no broker can be reached, for the warning.
     meanwhile: &'static str,
+    meter: Arc<Meter>,
     /// Whether `state` has an outage. It is checked before the lock is taken.
     lost: AtomicBool,
     state: Mutex<State>,
@@ -68,7 +73,7 @@ pub(super) struct Connection {
 struct State {
     outage: Option<Outage>,
     /// The last reason why a broker could not be reached.
-    reason: String,
+    reason: Option<(Cause, String)>,
 }
 
 struct Outage {
@@ -83,12 +88,14 @@ impl Connection {
         component: &Arc<str>,
         brokers: &[String],
         meanwhile: &'static str,
+        meter: &Arc<Meter>,
     ) -> Connection {
         Connection {
             name: format!("{kind} {component}"),
             component: component.clone(),
             brokers: brokers.join(", "),
             meanwhile,
+            meter: meter.clone(),
             lost: AtomicBool::new(false),
             state: Mutex::default(),
         }
@@ -113,8 +120,11 @@ impl Connection {
         debug!(component = %self.component, ?code, "librdkafka: {reason}");
         match code {
             RDKafkaErrorCode::AllBrokersDown => self.lost(),
-            RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve => {
-                self.lock().reason = reason.to_string();
+            RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::Resolve
+            | RDKafkaErrorCode::SSL
+            | RDKafkaErrorCode::Authentication => {
+                self.lock().reason = Some((cause(code, reason), reason.to_owned()));
             }
             _ => {}
         }
@@ -134,6 +144,7 @@ impl Connection {
         }
         let outage = self.lock().outage.take();
         self.lost.store(false, Ordering::Relaxed);
+        self.meter.resolve_trouble(BROKERS);
         if let Some(outage) = outage.filter(|outage| outage.warned) {
             let seconds = outage.since.elapsed().as_secs();
             info!(component = %self.component, "{}: a broker can be reached again, after {seconds} s", self.name);
@@ -150,25 +161,46 @@ impl Connection {
         }
     }
 
+    /// Opens the trouble, or notes that it goes on, and logs it now and then.
+    fn warn(&self, reason: Option<&(Cause, String)>) {
+        let Connection { name, brokers, meanwhile, .. } = self;
+        let (cause, reason) =
+            reason.map_or((Cause::Unreachable, "no connection"), |(cause, reason)| (*cause, reason));
+        let trouble = format!("no broker of {brokers} can be reached: {reason}");
+        if let Some(reminder) = self.meter.report_trouble(BROKERS, cause, trouble) {
+            warn!(
+                component = %self.component,
+                "{name}: no broker of {brokers} can be reached: nothing is lost, {meanwhile}; trying again ({reason}){reminder}"
+            );
+        }
+    }
+
     /// Returns whether a probe is due, and warns of an outage that lasts.
     fn should_probe(&self, now: Instant) -> bool {
         let mut state = self.lock();
         let State { outage, reason } = &mut *state;
         let Some(outage) = outage else { return false };
-        if !outage.warned && now - outage.since >= WARN_AFTER {
-            outage.warned = true;
-            let (name, brokers, meanwhile) = (&self.name, &self.brokers, self.meanwhile);
-            let reason = if reason.is_empty() { "no connection" } else { reason };
-            warn!(
-                component = %self.component,
-                "{name}: no broker of {brokers} can be reached: nothing is lost, {meanwhile}; trying again ({reason})"
-            );
-        }
         let due = now - outage.probed >= PROBE_INTERVAL;
+        if now - outage.since >= WARN_AFTER && (due || !outage.warned) {
+            outage.warned = true;
+            self.warn(reason.as_ref());
+        }
         if due {
             outage.probed = now;
         }
         due
+    }
+}
+
+/// Finds out why a broker can't be reached. librdkafka reports refused and silent brokers with the same code.
+fn cause(code: RDKafkaErrorCode, reason: &str) -> Cause {
+    match code {
+        RDKafkaErrorCode::Resolve => Cause::NoSuchHost,
+        RDKafkaErrorCode::SSL => Cause::Tls,
+        RDKafkaErrorCode::Authentication => Cause::NotAuthorised,
+        _ if reason.contains("Connection refused") => Cause::Refused,
+        _ if reason.contains("timed out") => Cause::TimedOut,
+        _ => Cause::Unreachable,
     }
 }
 
@@ -183,7 +215,7 @@ mod tests {
     use super::*;
 
     fn connection() -> Connection {
-        Connection::new("source", &"logs".into(), &["b:9092".to_string()], "it waits")
+        Connection::new("source", &"logs".into(), &["b:9092".to_string()], "it waits", &Arc::default())
     }
 
     #[test]
@@ -207,7 +239,12 @@ mod tests {
         assert!(!connection.should_probe(later + PROBE_INTERVAL));
         connection.error(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
         assert!(connection.lock().outage.as_ref().is_some_and(|outage| outage.warned));
+        assert_eq!(connection.meter.condition().troubles()[BROKERS].cause, Cause::Unreachable);
+        connection.error(RDKafkaErrorCode::BrokerTransportFailure, "Connect failed: Connection refused");
+        assert!(connection.should_probe(later + 2 * PROBE_INTERVAL));
+        assert_eq!(connection.meter.condition().troubles()[BROKERS].cause, Cause::Refused);
         connection.answered();
+        assert!(connection.meter.condition().troubles().is_empty());
         assert!(!connection.lost.load(Ordering::Relaxed));
     }
 }

@@ -227,6 +227,10 @@ fn bodies(buffer: &Buffer, lines: &[Line]) -> Result<BinaryViewArray, ArrowError
 
 #[async_trait]
 impl Source for LinesSource {
+    fn describe(&self) -> String {
+        "reads standard input".to_owned()
+    }
+
     async fn run(&mut self, mut port: SourcePort) -> Result<(), Failure> {
         self.open().map_err(Failure::permanent)?;
         self.meter.finish_discovery();

@@ -96,6 +96,10 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink
 
 #[async_trait]
 impl Sink for StdoutSink {
+    fn describe(&self) -> String {
+        "writes to standard output".to_owned()
+    }
+
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
         if self.output.is_none() {
             let output = Writer::start(io::stdout()).map_err(StdoutError::Thread);

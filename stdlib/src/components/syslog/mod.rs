@@ -113,6 +113,14 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
 
 #[async_trait]
 impl Source for SyslogSource {
+    fn describe(&self) -> String {
+        let SyslogSettings { bind, transport, .. } = &self.settings;
+        match transport {
+            Transport::Udp { .. } => format!("listens on {bind} (UDP)"),
+            Transport::Tcp { security, .. } => format!("listens on {bind} ({}TCP)", security.words()),
+        }
+    }
+
     async fn probe(&mut self) -> Vec<Failure> {
         let SyslogSettings { bind, transport, .. } = &self.settings;
         match transport {

@@ -77,6 +77,11 @@ impl TcpLinesSource {
 
 #[async_trait]
 impl Source for TcpLinesSource {
+    fn describe(&self) -> String {
+        let TcpLinesSettings { bind, security, .. } = &self.settings;
+        format!("listens on {bind} ({}TCP)", security.words())
+    }
+
     async fn probe(&mut self) -> Vec<Failure> {
         listener::probe(&self.settings.bind, &self.settings.security).await
     }

@@ -152,6 +152,8 @@ enum FileSinkError {
 /// A sink of files on one file system.
 pub(crate) struct FileSink<F: FileSystem> {
     context: Context,
+    /// Where the files are, with the holes of `path`, for the log.
+    place: String,
     path: Renderer,
     close_after: CloseAfter,
     max_open: usize,
@@ -195,6 +197,7 @@ impl<F: FileSystem> FileSink<F> {
             path, prefix, format, compress, roll, zone, round, in_use, max_open, retry, ..
         } = settings;
         let (None | Some(Allowed::Sensitive)) = settings.allow;
+        let described = format!("{place}{path}");
         let path = Renderer::for_path(&path, &zone, round).map_err(FileSinkError::Path);
         let path = path.map_err(Failure::permanent)?;
         if path.is_empty() {
@@ -234,6 +237,7 @@ impl<F: FileSystem> FileSink<F> {
         // An earlier run with other settings may have left committed open files, so the ledger is read anyway.
         let keeps_ledger = context.exactly_once || F::COMMITS_OPEN_FILES;
         Ok(FileSink {
+            place: described,
             totals: Totals::under(&format!("{place}{root}")),
             ledger: SinkLedger {
                 directory: keeps_ledger.then(|| ledger::directory(&root, program, component)),
@@ -321,6 +325,10 @@ impl<F: FileSystem> FileSink<F> {
 
 #[async_trait]
 impl<F: FileSystem> Sink for FileSink<F> {
+    fn describe(&self) -> String {
+        format!("writes to {}", self.place)
+    }
+
     fn retry(&self) -> Retry {
         self.retry
     }

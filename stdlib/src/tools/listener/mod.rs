@@ -60,6 +60,17 @@ pub(crate) enum ServerSecurity {
     Tls { cert: PathBuf, key: PathBuf, ca: Option<PathBuf> },
 }
 
+impl ServerSecurity {
+    /// The words before the name of the protocol, for the log.
+    pub(crate) fn words(&self) -> &'static str {
+        match self {
+            ServerSecurity::Plaintext => "",
+            ServerSecurity::Tls { ca: None, .. } => "TLS, ",
+            ServerSecurity::Tls { ca: Some(_), .. } => "TLS with certificates of clients, ",
+        }
+    }
+}
+
 /// Why a source can't listen.
 #[derive(Debug, Error)]
 pub(crate) enum ListenError {

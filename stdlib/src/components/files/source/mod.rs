@@ -33,6 +33,7 @@ mod text_reader;
 mod tracked;
 mod watching;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,6 +110,8 @@ struct FilesSettings {
 /// Reads files, one event a line, or as `multiline` says.
 struct FilesSource {
     component: Arc<str>,
+    /// The globs, for the log.
+    paths: String,
     meter: Arc<Meter>,
     descriptors: Descriptors,
     batches: Batches,
@@ -130,6 +133,8 @@ struct FilesSource {
     gone_unread: LogLimit,
     /// Limits the warnings about copies whose original is quarantined.
     waiting_copies: LogLimit,
+    /// The paths of files that are set aside, as the meter's troubles name them.
+    set_aside: BTreeSet<String>,
     /// Whether the source has never run before: files found now existed before its first start.
     first_run: bool,
 }
@@ -201,6 +206,7 @@ impl FilesSource {
             FileMode::Complete { .. } | FileMode::Follow { .. } => None,
         };
         let complete = matches!(settings.mode, FileMode::Complete { .. });
+        let paths = settings.paths.join(", ");
         let patterns = Patterns::new(settings.paths, complete, suffix)?;
         let discovery =
             Discovery::new(file_system.clone(), patterns, context.component.clone(), &context.meter);
@@ -225,6 +231,7 @@ impl FilesSource {
         };
         Ok(FilesSource {
             component: context.component.clone(),
+            paths,
             meter: context.meter.clone(),
             descriptors: context.descriptors.clone(),
             batches: Batches::new(&context, buffers),
@@ -240,6 +247,7 @@ impl FilesSource {
             long_lines: LogLimit::default(),
             gone_unread: LogLimit::default(),
             waiting_copies: LogLimit::default(),
+            set_aside: BTreeSet::new(),
             first_run: true,
         })
     }
@@ -258,6 +266,13 @@ impl Multiline {
 
 #[async_trait]
 impl Source for FilesSource {
+    fn describe(&self) -> String {
+        let positions = self.positions_path.as_ref();
+        let positions =
+            positions.map_or_else(String::new, |path| format!(", positions in {}", path.display()));
+        format!("reads {}{positions}", self.paths)
+    }
+
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
         let buffers = self.rules.buffers.clone();
         buffers.during(run::run(self, port)).await.map_err(FilesError::into_failure)

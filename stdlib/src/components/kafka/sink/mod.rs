@@ -155,7 +155,8 @@ impl KafkaSink {
     fn start(&self) -> Result<ProducerHandle, SinkError> {
         let KafkaSinkSettings { brokers, timeout, .. } = &self.settings;
         let meanwhile = "the events stay in the channel";
-        let connection = Connection::new("sink", &self.context.component, brokers, meanwhile);
+        let connection =
+            Connection::new("sink", &self.context.component, brokers, meanwhile, &self.context.meter);
         let context = ErrorContext {
             component: self.context.component.to_string(),
             timeout: *timeout,
@@ -266,6 +267,11 @@ impl KafkaSink {
 
 #[async_trait]
 impl Sink for KafkaSink {
+    fn describe(&self) -> String {
+        let KafkaSinkSettings { brokers, topic, .. } = &self.settings;
+        format!("writes to {topic} of {}", brokers.join(", "))
+    }
+
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
         let producer = self.start().map_err(SinkError::into_failure)?;
         let sent = self.send_all(port, &producer).await;

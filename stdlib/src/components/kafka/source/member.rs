@@ -70,7 +70,13 @@ impl Member {
     pub(super) fn new(context: &Context, settings: &KafkaSourceSettings, channels: Channels) -> Member {
         let meanwhile = "offsets stay where they are";
         Member {
-            connection: Connection::new("source", &context.component, &settings.brokers, meanwhile),
+            connection: Connection::new(
+                "source",
+                &context.component,
+                &settings.brokers,
+                meanwhile,
+                &context.meter,
+            ),
             meter: context.meter.clone(),
             group: settings.group.clone(),
             topics: settings.topics.clone(),

@@ -203,6 +203,11 @@ impl Drop for PollingThread {
 
 #[async_trait]
 impl Source for KafkaSource {
+    fn describe(&self) -> String {
+        let KafkaSourceSettings { brokers, topics, group, .. } = &self.settings;
+        format!("reads {} of {} as a member of the group {group}", topics.join(", "), brokers.join(", "))
+    }
+
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
         let channels = Channels::new(port.downstream().clone(), &crate::tools::listener::host());
         let (mut polling, batches) =

@@ -1,13 +1,14 @@
 //! Quarantines files that have changed or can't be read.
 
+use std::collections::HashSet;
 use std::io::{self, ErrorKind};
 
 use tokio::time::Instant;
 use tracing::{error, info, warn};
-use weir_runtime::is_outage;
+use weir_runtime::{Cause, is_outage};
 
 use super::super::FileMode;
-use super::super::tracked::{FileId, Phase};
+use super::super::tracked::{FileId, Phase, Tracked};
 use super::{OUTAGE_RETRY, RETRY, Run, SCAN_PAUSE_MIN};
 
 impl Run<'_> {
@@ -30,6 +31,8 @@ impl Run<'_> {
             file.path.display()
         );
         self.source.meter.count("files_set_aside", 1);
+        let path = file.path.display().to_string();
+        self.report_set_aside(path.clone(), format!("{path} {why}: it is set aside"));
         self.warn_of_waiting_copies(id);
     }
 
@@ -71,6 +74,8 @@ impl Run<'_> {
                 file.path.display()
             );
             self.source.meter.count("files_set_aside", 1);
+            let path = file.path.display().to_string();
+            self.report_set_aside(path.clone(), format!("can't read {path}: {error}; it is set aside"));
             return;
         }
         let path = file.path.clone();
@@ -84,6 +89,32 @@ impl Run<'_> {
                 path.display()
             );
         }
+    }
+
+    /// Reports a file that is set aside as a trouble of the source.
+    fn report_set_aside(&mut self, path: String, message: String) {
+        self.source.meter.report_trouble(&path, Cause::SetAside, message);
+        self.source.set_aside.insert(path);
+    }
+
+    /// Closes the troubles of files that are gone, or are read again.
+    pub(super) fn resolve_set_aside(&mut self) {
+        if self.source.set_aside.is_empty() {
+            return;
+        }
+        let is_set_aside = |file: &Tracked| {
+            file.gone_since.is_none() && (file.phase == Phase::Quarantined || file.retry_at.is_some())
+        };
+        let files = self.files.iter().map(|(_, file)| file).filter(|file| is_set_aside(file));
+        let still: HashSet<String> = files.map(|file| file.path.display().to_string()).collect();
+        let meter = &self.source.meter;
+        self.source.set_aside.retain(|path| {
+            let is_still = still.contains(path);
+            if !is_still {
+                meter.resolve_trouble(path);
+            }
+            is_still
+        });
     }
 
     /// Logs the end of an outage after a file was read.

@@ -85,6 +85,7 @@ impl Run<'_> {
         self.visit_gone_files(now, outlet, deliveries).await?;
         self.release_closed();
         self.files.prune().into_iter().for_each(|id| self.enqueue(id));
+        self.resolve_set_aside();
         took += rest.elapsed();
         let factor = if all_watched && seen.all_watchable {
             SCAN_PAUSE_FACTOR_WATCHED
