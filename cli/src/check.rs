@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use weir_compiler::{Analysis, Diagnostic, Library, Severity, lower, render};
 
 use crate::MISUSE;
+use crate::connect;
 use crate::files::{STANDARD_INPUT, programs_in};
 use crate::fix::fix;
 use crate::program::{
@@ -32,6 +33,9 @@ pub(crate) struct Arguments {
     /// Check again whenever a file of the programs changes, until the command is stopped
     #[arg(long, conflicts_with = "fix")]
     watch: bool,
+    /// Also let every component ask the servers, topics, directories and files that it needs, without changing them
+    #[arg(long)]
+    connect: bool,
     /// Show the type of the events at every edge of the graph
     #[arg(short, long)]
     verbose: bool,
@@ -117,6 +121,9 @@ fn check(arguments: &Arguments, library: &Library) -> Result<Checked, String> {
         analysis.diagnostics.extend(warnings);
         let place = |diagnostic: &Diagnostic| diagnostic.describe().labels.first().map(|label| label.span);
         analysis.diagnostics.sort_by_cached_key(place);
+    }
+    if arguments.connect {
+        checked.iter_mut().for_each(connect::check);
     }
     remove_duplicates(&mut checked);
     report(&checked, arguments, library);

@@ -2,6 +2,7 @@
 
 mod channel;
 mod check;
+mod connect;
 mod explain;
 mod files;
 mod fix;

@@ -30,7 +30,9 @@ pub use environment::descriptors::{Descriptor, DescriptorCounts, Descriptors, Pu
 pub use environment::random::{SeededRandom, number_from_environment};
 pub use environment::storage;
 pub use environment::workers::{QueueId, WorkerPanicked, Workers};
-pub use failure::{Cause, Failure, Remedy, SYSTEM_ERRORS, SystemError, is_disk_failure, is_outage, remedy};
+pub use failure::{
+    Cause, ConnectFailure, Failure, Remedy, SYSTEM_ERRORS, SystemError, is_disk_failure, is_outage, remedy,
+};
 #[doc(hidden)]
 #[cfg(weir_bug)]
 pub use losses::is_put_back;

@@ -15,10 +15,11 @@ use weir_grammar::{FileId, Span};
 use weir_plan::Function;
 
 use crate::analysis::notes::Notes;
-use crate::diagnostics::{Diagnostic, Severity};
+use crate::diagnostics::{CannotConnect, Diagnostic, Severity};
 use crate::files::modules::Module;
 use crate::files::sources::Files;
 use crate::names::definitions::Definitions;
+use crate::spelling::role_in_words;
 
 pub use crate::analysis::events::Events;
 pub use crate::analysis::expressions::{ExpressionType, Use, UseId};
@@ -254,6 +255,25 @@ impl Analysis {
     /// Returns the component of the graph that has this name.
     pub fn component(&self, name: &str) -> Option<&Component> {
         self.graph.components.iter().find(|component| &*component.declared.name == name)
+    }
+
+    /// Returns the diagnostic of a component that can't use a system outside of the program. The setting is the one that names
+    /// the system.
+    pub fn cannot_connect(
+        &self,
+        component: &str,
+        setting: Option<&str>,
+        reason: String,
+    ) -> Option<Diagnostic> {
+        let found = self.component(component)?;
+        let named = setting.and_then(|name| found.settings.get(name));
+        let span = match named.map(|setting| setting.origin) {
+            Some(Origin::Written(span) | Origin::Derived { decided_by: span, .. }) => span,
+            _ => found.declared.span,
+        };
+        let component = format!("{} `{component}`", role_in_words(found.declared.role));
+        let setting = named.map(|setting| setting.name.clone());
+        Some(CannotConnect { component, reason, span, setting }.into())
     }
 
     /// Returns the settings of a parser at one use, by the span of the parser's name.

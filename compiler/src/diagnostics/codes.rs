@@ -13,7 +13,7 @@ pub const FAMILIES: [(&str, &str); 10] = [
     ("E07", "Delivery"),
     ("E08", "Resources"),
     ("E09", "Security"),
-    ("E00", "This version"),
+    ("E00", "This version, and what surrounds the program"),
 ];
 
 /// Returns the title of a code: the heading of its page without the code.

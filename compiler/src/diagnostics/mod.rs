@@ -7,6 +7,7 @@ mod after_copy;
 mod ambiguous;
 mod broken_requirement;
 mod can_fail;
+mod cannot_connect;
 mod cannot_fail;
 mod chained_question;
 mod channel_into_channel;
@@ -91,6 +92,7 @@ pub use after_copy::AfterCopy;
 pub use ambiguous::Ambiguous;
 pub use broken_requirement::{BrokenRequirement, RequiredSetting};
 pub use can_fail::{CanFail, StepEnd};
+pub use cannot_connect::CannotConnect;
 pub use cannot_fail::CannotFail;
 pub use chained_question::ChainedQuestion;
 pub use channel_into_channel::ChannelIntoChannel;
@@ -353,6 +355,7 @@ macro_rules! registry {
 registry! {
     // E00: this version
     "E0002" Warning NotCarriedOut
+    "E0003" Error CannotConnect
     // E01: syntax
     "E0101" Error Unexpected
     "E0102" Error UnclosedText

@@ -79,6 +79,10 @@ fn each_page_shows_its_code() {
             let warnings = wrong.not_carried_out();
             wrong.diagnostics.extend(warnings);
         }
+        if *code == "E0003" {
+            let refused = "no broker of localhost:9902 can be reached: Connection refused".to_owned();
+            wrong.diagnostics.extend(wrong.cannot_connect("clicks", Some("brokers"), refused));
+        }
         let said = render::human(&wrong.diagnostics, &wrong.files, false);
         assert!(!wrong.diagnostics.is_empty(), "{code}: nothing is wrong");
         assert!(wrong.diagnostics.iter().all(|diagnostic| diagnostic.code() == *code), "{code}\n{said}");

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
+
 use super::{Agent, Role};
-use crate::failure::Failure;
+use crate::failure::{ConnectFailure, Failure};
 
 /// A failed check of a component.
 #[derive(Debug)]
@@ -33,6 +35,23 @@ impl fmt::Display for Problem {
 }
 
 impl Agent {
+    /// Lets every source and sink ask the servers that it needs, all at the same time. Returns the failures by component.
+    pub async fn connect(&mut self) -> Vec<(Arc<str>, ConnectFailure)> {
+        let sources = self.sources.iter_mut().map(|built| {
+            let name = built.name.clone();
+            async move { (name, built.source.connect().await) }
+        });
+        let sinks = self.sinks.iter_mut().map(|built| {
+            let name = built.name.clone();
+            async move { (name, built.sink.connect().await) }
+        });
+        let (sources, sinks) = tokio::join!(join_all(sources), join_all(sinks));
+        let named = sources.into_iter().chain(sinks).flat_map(|(name, failures)| {
+            failures.into_iter().map(move |failure| (name.clone(), failure)).collect::<Vec<_>>()
+        });
+        named.collect()
+    }
+
     /// Lets every component check the systems that it needs, without changing them. Returns all problems.
     pub async fn probe(&mut self) -> Vec<Problem> {
         let mut problems = Vec::new();

@@ -115,6 +115,15 @@ fn system_error<'error>(error: &'error (dyn Error + 'static)) -> Option<&'error 
     None
 }
 
+/// A failure to reach or to use a system outside of the agent, and the setting that names the system.
+#[derive(Debug)]
+pub struct ConnectFailure {
+    /// The setting that is wrong, such as `brokers`; none if no single one is.
+    pub setting: Option<&'static str>,
+    /// The failure.
+    pub failure: Failure,
+}
+
 /// The error and its causes, separated by colons.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::channel::{Acceptance, Recovered};
-use crate::failure::Failure;
+use crate::failure::{ConnectFailure, Failure};
 
 pub(crate) use failover::FailoverGroup;
 pub(crate) use feed_steps::{FeedSteps, StepsOfReader};
@@ -39,6 +39,12 @@ pub trait Sink: Send {
     /// Checks the secrets, certificates, directories and other systems that the sink needs, without changing them.
     /// Called before any component runs. Returns all failures; a permanent failure prevents the start.
     async fn probe(&mut self) -> Vec<Failure> {
+        Vec::new()
+    }
+
+    /// Asks the servers that the sink needs whether they are there, let it in, and have what its settings name. Changes nothing.
+    /// Takes a few seconds at most. Returns all failures.
+    async fn connect(&mut self) -> Vec<ConnectFailure> {
         Vec::new()
     }
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::channel::Channel;
 use crate::environment::workers::Workers;
-use crate::failure::Failure;
+use crate::failure::{ConnectFailure, Failure};
 use crate::observability::meter::Meter;
 use crate::routing::{Leg, Target};
 pub(crate) use outlet::scope_names;
@@ -47,6 +47,12 @@ pub trait Source: Send {
     /// Checks the secrets, certificates, addresses, files and other systems that the source needs, without changing
     /// them. Called before any component runs. Returns all failures; a permanent failure prevents the start.
     async fn probe(&mut self) -> Vec<Failure> {
+        Vec::new()
+    }
+
+    /// Asks the servers that the source needs whether they are there, let it in, and have what its settings name. Changes nothing.
+    /// Takes a few seconds at most. Returns all failures.
+    async fn connect(&mut self) -> Vec<ConnectFailure> {
         Vec::new()
     }
 

@@ -20,7 +20,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
-use weir_runtime::{Cause, Meter};
+use weir_runtime::{Cause, ConnectFailure, Failure, Meter};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::tools::file_writer::{Entry, FileSystem};
@@ -42,6 +42,9 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often the cause of a call's delay is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
+
+/// The timeout of `weir check --connect`.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The servers that a call needs: the subjects of troubles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,6 +238,26 @@ impl Hdfs {
         }
     }
 
+    /// Creates an empty file in the nearest directory that exists, and removes it.
+    async fn try_directory(&self, directory: &str) -> Result<(), HdfsError> {
+        let client = self.client()?;
+        let mut existing = directory.trim_end_matches('/');
+        while !existing.is_empty() {
+            match client.get_file_info(existing).await {
+                Ok(status) if status.isdir => break,
+                Ok(_) => return Err(ClientError::OperationFailed(format!("{existing} is a file")).into()),
+                Err(ClientError::FileNotFound(_)) => {
+                    existing = existing.rsplit_once('/').map_or("", |(parent, _)| parent);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let path = format!("{existing}/.weir-connect-{:016x}", getrandom::u64().unwrap_or_default());
+        client.create(&path, WriteOptions::default()).await?.close().await?;
+        client.delete(&path, false).await?;
+        Ok(())
+    }
+
     /// Finds out whether a rename whose outcome is unknown has happened.
     async fn is_renamed(&self, from: &str, to: &str) -> Result<bool, HdfsError> {
         Ok(self.status(from).await?.is_none() && self.status(to).await?.is_some())
@@ -333,6 +356,21 @@ impl FileSystem for Hdfs {
     /// A file on HDFS uses a few connections. A lack of descriptors is not a reason to close another file.
     fn is_out_of_descriptors(_error: &HdfsError) -> bool {
         false
+    }
+
+    /// Creates an empty file in the nearest directory that exists, and removes it.
+    async fn connect(&self, directory: &str) -> Vec<ConnectFailure> {
+        let at = |setting, failure| vec![ConnectFailure { setting: Some(setting), failure }];
+        match timeout(CONNECT_TIMEOUT, self.try_directory(directory)).await {
+            Ok(Ok(())) => Vec::new(),
+            Ok(Err(error)) if cause(&error) == Some(Cause::NotAuthorised) => at("path", Failure::from(error)),
+            Ok(Err(error)) => at("url", Failure::from(error)),
+            Err(_elapsed) => {
+                let url = &self.connection.url;
+                let (cause, what) = probe(url).await;
+                at("url", Failure::transient(format!("{url} {what}")).caused_by(cause))
+            }
+        }
     }
 
     async fn create_new(&self, path: &str) -> Result<HdfsFile, HdfsError> {

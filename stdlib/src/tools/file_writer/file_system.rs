@@ -4,7 +4,7 @@ use std::error::Error;
 use std::future::Future;
 
 use bytes::Bytes;
-use weir_runtime::{BlockingExecutor, Failure};
+use weir_runtime::{BlockingExecutor, ConnectFailure, Failure};
 
 /// The operations on a file system that the writer needs. Paths are joined with `/`.
 ///
@@ -31,6 +31,12 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
     /// file system does not try.
     fn probe(&self, _directory: &str) -> impl Future<Output = Option<Failure>> + Send {
         std::future::ready(None)
+    }
+
+    /// Asks the servers whether files can be written below a directory. Returns the failures; none for a file system without
+    /// servers, which [`FileSystem::probe`] tries.
+    fn connect(&self, _directory: &str) -> impl Future<Output = Vec<ConnectFailure>> + Send {
+        std::future::ready(Vec::new())
     }
 
     /// Creates a file, which must not exist yet, and the directories that it is in.

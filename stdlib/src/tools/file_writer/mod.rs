@@ -45,7 +45,7 @@ use tokio::time::timeout;
 use weir_plan::Template;
 use weir_runtime::channel::{Acceptance, Recovered};
 use weir_runtime::sink::{Retry, Sink, SinkPort};
-use weir_runtime::{Context, Failure};
+use weir_runtime::{ConnectFailure, Context, Failure};
 
 use file::{FileLimits, FileWriter};
 use ledger::{Ledger, LedgerError};
@@ -327,6 +327,10 @@ impl<F: FileSystem> FileSink<F> {
 impl<F: FileSystem> Sink for FileSink<F> {
     fn describe(&self) -> String {
         format!("writes to {}", self.place)
+    }
+
+    async fn connect(&mut self) -> Vec<ConnectFailure> {
+        self.writer.file_system.connect(&self.writer.root).await
     }
 
     fn retry(&self) -> Retry {
