@@ -197,7 +197,7 @@ impl Hdfs {
             let Connection { component, url, meter, .. } = &self.connection;
             if let Some(lasted) = meter.resolve_trouble(servers.subject()) {
                 info!(
-                    component = &**component,
+                    component = %component,
                     "the {} of {url} answer again, after {} s",
                     servers.subject(),
                     lasted.as_secs()
@@ -213,7 +213,7 @@ impl Hdfs {
         self.in_trouble.store(true, Ordering::Relaxed);
         if let Some(reminder) = meter.report_trouble(servers.subject(), cause, &message) {
             warn!(
-                component = &**component,
+                component = %component,
                 "{message}: events stay in the channel; waiting for at most {limit:?}{reminder}"
             );
         }

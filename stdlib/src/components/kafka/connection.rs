@@ -46,6 +46,9 @@ pub(super) fn client_config(brokers: &[String], security: Security) -> ClientCon
         // New partitions and new topics are found within this time.
         .set("topic.metadata.refresh.interval.ms", "10000")
         .set("reconnect.backoff.max.ms", "2000")
+        // A broker that does not answer at all is known within seconds.
+        .set("socket.connection.setup.timeout.ms", "8000")
+        .set("api.version.request.timeout.ms", "5000")
         .set_log_level(RDKafkaLogLevel::Info);
     config
 }

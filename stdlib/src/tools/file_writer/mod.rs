@@ -197,7 +197,7 @@ impl<F: FileSystem> FileSink<F> {
             path, prefix, format, compress, roll, zone, round, in_use, max_open, retry, ..
         } = settings;
         let (None | Some(Allowed::Sensitive)) = settings.allow;
-        let described = format!("{place}{path}");
+        let described = format!("{place}{}", path.to_string().trim_matches('"'));
         let path = Renderer::for_path(&path, &zone, round).map_err(FileSinkError::Path);
         let path = path.map_err(Failure::permanent)?;
         if path.is_empty() {

@@ -269,7 +269,7 @@ impl KafkaSink {
 impl Sink for KafkaSink {
     fn describe(&self) -> String {
         let KafkaSinkSettings { brokers, topic, .. } = &self.settings;
-        format!("writes to {topic} of {}", brokers.join(", "))
+        format!("writes to {} of {}", topic.to_string().trim_matches('"'), brokers.join(", "))
     }
 
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
