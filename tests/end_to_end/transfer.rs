@@ -44,6 +44,11 @@ impl<'a> Transfer<'a> {
 
     /// Starts Weir with a flow that has the params of `examples/kafka_to_hdfs.flow`.
     pub(crate) fn run(&self, flow: &str) -> Weir {
+        self.run_with(flow, &[])
+    }
+
+    /// The same with further options of `weir run`.
+    pub(crate) fn run_with(&self, flow: &str, options: &[&str]) -> Weir {
         let settings = [
             ("brokers", self.kafka.brokers()),
             ("topic", self.topic().to_owned()),
@@ -51,7 +56,7 @@ impl<'a> Transfer<'a> {
             ("hdfs", self.session.hdfs().url().to_owned()),
             ("directory", self.path.clone()),
         ];
-        Weir::run(self.scene, flow, &settings)
+        Weir::run_by(self.scene, &[], flow, &settings, options)
     }
 
     /// Waits until the source has committed at least `count` records.
