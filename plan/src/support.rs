@@ -94,9 +94,6 @@ pub const PARTIAL_SETTINGS: &[PartialSetting] = &[
     partial("source", "kafka", "security", &["plaintext"]),
     partial("sink", "hdfs", "replication", &[]),
     partial("sink", "hdfs", "security", &["plaintext"]),
-    partial("sink", "kafka", "format", &["raw"]),
-    partial("sink", "kafka", "headers", &[]),
-    partial("sink", "kafka", "retry", &[]),
     partial("sink", "kafka", "security", &["plaintext"]),
 ];
 

@@ -13,6 +13,7 @@ mod generate_to_kafka;
 mod harness;
 mod idle_connections;
 mod injected_errors;
+mod kafka_records;
 mod kafka_to_hdfs;
 mod limits;
 mod local_files;

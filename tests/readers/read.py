@@ -3,7 +3,8 @@ object for each event.
 
     python read.py FORMAT FILE
 
-FORMAT is text, raw, sequence_file, json, csv, avro or parquet. A raw file is read as one event. The ending of the file's name
+FORMAT is text, raw, sequence_file, json, csv, avro, avro_data or parquet. A raw file is read as one event. The lines of a file of
+avro_data are Avro data as Base64, whose schema is in the file with the same name and `.avsc`. The ending of the file's name
 gives the compression of the complete file. Python's own modules read JSON and CSV, the system's gzip, zstd, bzip2 and lz4
 decompress, and fastavro and pyarrow (Arrow's C++ implementation with its snappy) read the other formats.
 """
@@ -169,6 +170,13 @@ def rows(kind, path):
     if kind == "avro":
         with open(path, "rb") as file:
             return list(fastavro.reader(file))
+    if kind == "avro_data":
+        with open(path + ".avsc") as file:
+            schema = fastavro.parse_schema(json.load(file))
+        data = [io.BytesIO(base64.b64decode(line)) for line in content(path).splitlines()]
+        values = [fastavro.schemaless_reader(datum, schema) for datum in data]
+        assert not any(datum.read() for datum in data), "there are bytes after a datum"
+        return values
     if kind == "parquet":
         return pyarrow.parquet.read_table(path).to_pylist()
     raise SystemExit(f"no such format: {kind}")

@@ -1,6 +1,7 @@
 //! Reads and writes Kafka with librdkafka.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -11,6 +12,9 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde_json::Value;
+
+use crate::servers::{run, tool};
 
 /// The time limit of a request to the broker. It only decides how long a failing test hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -19,11 +23,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct Kafka {
     bootstrap: String,
+    /// The folder of the servers.
+    servers: PathBuf,
 }
 
 impl Kafka {
-    pub(crate) fn new(bootstrap: &str) -> Kafka {
-        Kafka { bootstrap: bootstrap.to_owned() }
+    pub(crate) fn new(bootstrap: &str, servers: &Path) -> Kafka {
+        Kafka { bootstrap: bootstrap.to_owned(), servers: servers.to_owned() }
     }
 
     /// Returns the broker's address as a value for `--set brokers=…`.
@@ -33,8 +39,14 @@ impl Kafka {
 
     /// Creates a topic.
     pub fn create_topic(&self, topic: &str, partitions: i32) {
+        self.create_topic_with(topic, partitions, &[]);
+    }
+
+    /// Creates a topic with these settings, such as `max.message.bytes`.
+    pub fn create_topic_with(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> = expect("an admin client", self.config().create());
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.unwrap_or_else(|error| panic!("tokio: {error}"));
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
@@ -84,6 +96,15 @@ impl Kafka {
             left -= 1;
         }
         bodies
+    }
+
+    /// Reads all records that are in a topic now with Kafka's own client, each as a JSON object (see
+    /// `tests/services/README.md`).
+    pub fn records(&self, topic: &str) -> Vec<Value> {
+        let printed = run(tool(&self.servers).args(["records", topic]))
+            .unwrap_or_else(|why| panic!("services records {topic}: {why}"));
+        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("it printed: {line}"));
+        printed.lines().map(parse).collect()
     }
 
     /// Returns a reader of a consumer group's progress in a topic. It does not join the group.

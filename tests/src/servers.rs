@@ -98,7 +98,7 @@ impl Servers {
 impl Session {
     /// Returns a client of the broker.
     pub fn kafka(&self) -> Kafka {
-        Kafka::new(&self.servers.bootstrap)
+        Kafka::new(&self.servers.bootstrap, &self.servers.folder)
     }
 
     /// Returns a client of HDFS.

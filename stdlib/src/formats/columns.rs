@@ -217,6 +217,20 @@ fn stored(field: &FieldRef, array: ArrayRef) -> Result<ArrayRef, ArrowError> {
     })
 }
 
+/// Returns values as text, as CSV writes them; null stays null.
+///
+/// # Errors
+/// When the values have no text.
+pub(super) fn cells(field: &FieldRef, array: &ArrayRef) -> Result<StringViewArray, ArrowError> {
+    let kind = stored_type(Style::Cells, field.data_type());
+    let text = stored(&Arc::new(Field::new(field.name(), kind, true)), array.clone())?;
+    match text.as_string_view_opt() {
+        Some(text) => Ok(text.clone()),
+        // Numbers and booleans have the same text in JSON.
+        None => json::texts(field, &text),
+    }
+}
+
 fn texts(array: &dyn Array, mut write: impl FnMut(usize, &mut Vec<u8>)) -> StringViewArray {
     let mut texts = StringViewBuilder::with_capacity(array.len());
     let mut text = Vec::new();

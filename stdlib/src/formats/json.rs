@@ -103,6 +103,25 @@ pub(crate) fn write_lines(
     Ok(end - first)
 }
 
+/// Appends each row as one object, and the end of each to `ends`.
+///
+/// # Errors
+/// When a column has a type that JSON can't represent. Nothing is appended then.
+pub(crate) fn write_objects(
+    batch: &RecordBatch,
+    out: &mut Vec<u8>,
+    ends: &mut Vec<usize>,
+) -> Result<(), ArrowError> {
+    let field = Arc::new(Field::new_struct("", batch.schema().fields().clone(), false));
+    let (structs, options) = (StructArray::from(batch.clone()), options());
+    let mut encoder = arrow_json::writer::make_encoder(&field, &structs, &options)?;
+    for row in 0..batch.num_rows() {
+        encoder.encode(row, out);
+        ends.push(out.len());
+    }
+    Ok(())
+}
+
 /// Returns each value of a column as JSON text; null stays null.
 ///
 /// # Errors

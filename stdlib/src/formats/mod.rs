@@ -11,7 +11,10 @@ mod avro;
 pub(crate) mod codec;
 mod columns;
 mod compressor;
+mod datums;
+mod fitting;
 pub(crate) mod json;
+pub(crate) mod messages;
 mod parquet;
 mod sequence_file;
 mod stream;
@@ -97,6 +100,17 @@ pub(crate) enum FormatError {
     /// A codec that the format does not have.
     #[error(transparent)]
     Codec(#[from] UnsupportedCodec),
+    /// The file with the schema can't be used.
+    #[error("its `schema`, \"{path}\": {why}")]
+    SchemaFile {
+        /// The path of the file.
+        path: String,
+        /// Why, in words for the user.
+        why: String,
+    },
+    /// The frame and the number of the schema don't fit together.
+    #[error("{0}")]
+    SchemaId(&'static str),
     /// The format has no counterpart of a type.
     #[error("the events can't be written: {0}")]
     Types(#[from] ArrowError),

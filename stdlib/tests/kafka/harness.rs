@@ -221,6 +221,7 @@ pub(crate) fn sink_settings(topic: Value, changed: Vec<(&str, Value)>) -> Settin
         ("key", Value::Null),
         ("partitioner", variant("murmur2")),
         ("format", variant("raw")),
+        ("headers", Value::List(Vec::new())),
         ("acks", variant("all")),
         ("compress", variant("lz4")),
         ("linger", Value::Duration(Duration::from_millis(5))),

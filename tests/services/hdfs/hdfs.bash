@@ -115,20 +115,9 @@ hdfs_start_role() { # ROLE
 # ---- Hadoop's own client, compiled once ----
 
 dfs() { # VERB PATH...
-  local source=$HERE/hdfs/Dfs.java classes javac=${JAVA_HOME:+$JAVA_HOME/bin/}javac
   [[ -f $ROOT/hdfs/env ]] || die "hdfs is not up in $ROOT"
   classpath hdfs
-  classes=$CACHE/dfs-$({ cat "$source" "$HERE/hdfs/pom.xml"; "$JAVA" -version; } 2>&1 | sha256sum | cut -c1-16)
-  (
-    flock 8
-    if [[ ! -f $classes/Dfs.class ]]; then
-      need "$javac" openjdk-17-jdk-headless
-      mkdir -p "$classes.new"
-      "$javac" -nowarn -cp "$CP" -d "$classes.new" "$source" >&2 || die "compiling $source failed"
-      rm -rf "$classes"
-      mv "$classes.new" "$classes"
-    fi
-  ) 8>"$CACHE/dfs.lock" || exit 1
+  compiled hdfs Dfs
   exec "$JAVA" -Xmx1g -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dweir.log.level=WARN \
-    -cp "$ROOT/hdfs/conf:$classes:$CP" Dfs "$@"
+    -cp "$ROOT/hdfs/conf:$CLASSES:$CP" Dfs "$@"
 }

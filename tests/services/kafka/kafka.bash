@@ -51,3 +51,11 @@ kafka_start() {
 }
 
 kafka_start_role() { kafka_start; }
+
+records() { # TOPIC
+  [[ -f $ROOT/kafka/env ]] || die "kafka is not up in $ROOT"
+  classpath kafka
+  compiled kafka Records
+  exec "$JAVA" -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
+    -cp "$CLASSES:$CP" Records "$(setting kafka KAFKA_BOOTSTRAP)" "$@"
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use arrow_schema::ArrowError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
 use weir_runtime::{Failure, ReasonKind};
@@ -33,15 +34,32 @@ pub(super) enum SinkError {
         #[source]
         source: TemplateError,
     },
-    /// The events have no bodies.
-    #[error("sink {component}: the events have no body of bytes")]
-    NoBody { component: String },
+    /// The events don't have the columns of the plan.
+    #[error("sink {component}: the events can't be written")]
+    Events {
+        component: String,
+        #[source]
+        source: ArrowError,
+    },
+    /// The settings name a header that the events do not have.
+    #[error("sink {component}: `headers` names {header}, which the events do not have")]
+    NoHeader { component: String, header: String },
+    /// The format can't represent an event.
+    #[error(
+        "sink {component}: an event can't be written in its format: {reason}; the event stays in the channel"
+    )]
+    Unwritable { component: String, reason: String },
     /// A record is larger than the topic or the client allows.
     #[error(
         "sink {component}: a record of {bytes} bytes is too large for topic {topic}: the topic takes what its max.message.bytes \
          says, this sink at most {limit} bytes, its buffer; the event stays in the channel"
     )]
     TooLarge { component: String, topic: String, bytes: usize, limit: u64 },
+    /// The broker has refused a batch of several records, each of which may be small enough.
+    #[error(
+        "sink {component}: topic {topic} does not take a batch of up to {bytes} bytes: the next ones are smaller"
+    )]
+    BatchTooLarge { component: String, topic: String, bytes: usize },
     /// The broker does not authorize the sink.
     #[error(
         "sink {component}: the broker refuses to write to topic {topic}: {code}; the events stay in the channel"
@@ -84,6 +102,7 @@ impl SinkError {
             SinkError::NoTopicName { .. } => {
                 Some((ReasonKind::Unwritable, "the text can't be the name of a topic".to_owned()))
             }
+            SinkError::Unwritable { reason, .. } => Some((ReasonKind::Unwritable, reason.clone())),
             _ => None,
         }
     }
@@ -93,12 +112,15 @@ impl SinkError {
         match self {
             SinkError::Client { .. }
             | SinkError::Template { .. }
-            | SinkError::NoBody { .. }
+            | SinkError::Events { .. }
+            | SinkError::NoHeader { .. }
+            | SinkError::Unwritable { .. }
             | SinkError::TooLarge { .. }
             | SinkError::Refused { .. }
             | SinkError::NoTopicName { .. }
             | SinkError::RecordRefused { .. } => Failure::permanent(self),
             SinkError::Thread { .. }
+            | SinkError::BatchTooLarge { .. }
             | SinkError::NoTopic { .. }
             | SinkError::TimedOut { .. }
             | SinkError::Failed { .. } => Failure::transient(self),

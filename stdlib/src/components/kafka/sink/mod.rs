@@ -8,6 +8,8 @@ mod error;
 mod producer;
 mod records;
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,16 +18,17 @@ use serde::Deserialize;
 use tokio::time::sleep;
 use weir_plan::{Settings, Template, TemplatePart};
 use weir_runtime::channel::Taken;
-use weir_runtime::sink::{Delivery, Sink, SinkPort};
+use weir_runtime::sink::{Delivery, Retry, Sink, SinkPort};
 use weir_runtime::{Context, Failure};
 
 use super::connection::{Connection, Security, client_config, milliseconds};
 use crate::formats::codec::{Codec, KAFKA_BATCHES, UnsupportedCodec};
-use crate::language::types::Allowed;
+use crate::formats::messages::{Contents, MessageFormat, MessageFormatting, Unwritable};
+use crate::language::types::{Allowed, RetrySettings};
 use crate::tools::template::Renderer;
 use error::{ErrorContext, SinkError};
-use producer::{BATCH_BYTES_MAX, DeliveryReports, Enqueued, PendingBatch, ProducerHandle, Refused};
-use records::{RecordError, Records};
+use producer::{DeliveryReports, Enqueued, PendingBatch, ProducerHandle, Refused};
+use records::{RecordError, RecordHeaders, Records};
 
 /// The most records that are enqueued before the task yields to other tasks.
 const ROWS_PER_YIELD: usize = 512;
@@ -39,6 +42,12 @@ const RECORD_BYTES: u64 = 256;
 
 /// The longest time that a broker may take for one request.
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(30);
+
+/// The most bytes of a batch of several records at first, as librdkafka counts them. Brokers take a little more by default.
+const BATCH_BYTES_MAX: usize = 1_000_000;
+
+/// When a broker refuses a batch, the next ones have only this part of its size.
+const BATCH_DIVISOR: usize = 8;
 
 /// The largest value of librdkafka's `message.max.bytes`.
 const RECORD_BYTES_MAX: u64 = 1_000_000_000;
@@ -58,26 +67,21 @@ enum Partitioner {
     Crc32,
 }
 
-/// The only format that this version writes.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Format {
-    Raw,
-}
-
 #[derive(Debug, Deserialize)]
 struct KafkaSinkSettings {
     brokers: Vec<String>,
     topic: Template,
     key: Option<Template>,
     partitioner: Partitioner,
-    format: Format,
+    format: MessageFormat,
+    headers: Vec<String>,
     acks: Acks,
     compress: Codec,
     linger: Duration,
     timeout: Duration,
     buffer: u64,
     security: Security,
+    retry: Option<RetrySettings>,
     allow: Option<Allowed>,
 }
 
@@ -101,7 +105,6 @@ impl KafkaSinkSettings {
             .set("acks", acks)
             .set("enable.idempotence", idempotent.to_string())
             .set("compression.type", KAFKA_BATCHES.of(self.compress)?)
-            .set("batch.size", BATCH_BYTES_MAX.to_string())
             .set("linger.ms", milliseconds(self.linger))
             .set("delivery.timeout.ms", milliseconds(self.timeout))
             .set("request.timeout.ms", milliseconds(self.timeout.min(REQUEST_TIMEOUT_MAX)))
@@ -130,6 +133,10 @@ struct KafkaSink {
     /// Whether the topic differs between events.
     topic_has_holes: bool,
     key: Option<Renderer>,
+    headers: RecordHeaders,
+    formatting: MessageFormatting,
+    /// The most bytes of a batch of several records. It becomes smaller when a topic does not take such batches.
+    batch_bytes_max: usize,
 }
 
 /// Makes a Kafka sink.
@@ -138,7 +145,9 @@ struct KafkaSink {
 /// When the settings are invalid, or this version does not implement them.
 pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
     let settings: KafkaSinkSettings = settings.read().map_err(Failure::permanent)?;
-    let KafkaSinkSettings { format: Format::Raw, allow: None | Some(Allowed::Sensitive), .. } = settings;
+    let KafkaSinkSettings { allow: None | Some(Allowed::Sensitive), .. } = settings;
+    let formatting =
+        MessageFormatting::new(settings.format.clone(), &context.schema).map_err(Failure::permanent)?;
     let client = settings.client_config().map_err(Failure::permanent)?;
     let component = context.component.to_string();
     let renderer = |setting, template: &Template| {
@@ -148,7 +157,20 @@ pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>,
     let topic = renderer("topic", &settings.topic)?;
     let key = settings.key.as_ref().map(|key| renderer("key", key)).transpose()?;
     let topic_has_holes = settings.topic.parts.iter().any(|part| matches!(part, TemplatePart::Hole(_)));
-    Ok(Box::new(KafkaSink { context, settings, client, topic, topic_has_holes, key }))
+    let headers = RecordHeaders::new(&settings.headers, &context.schema)
+        .map_err(|header| SinkError::NoHeader { component: component.clone(), header })
+        .map_err(SinkError::into_failure)?;
+    Ok(Box::new(KafkaSink {
+        context,
+        settings,
+        client,
+        topic,
+        topic_has_holes,
+        key,
+        headers,
+        formatting,
+        batch_bytes_max: BATCH_BYTES_MAX,
+    }))
 }
 
 impl KafkaSink {
@@ -162,11 +184,16 @@ impl KafkaSink {
             timeout: *timeout,
             limit: self.settings.record_bytes_max(),
         };
-        ProducerHandle::start(&self.client, DeliveryReports::new(connection, context))
+        let mut client = self.client.clone();
+        client.set("batch.size", self.batch_bytes_max.to_string());
+        if self.batch_bytes_max <= 1 {
+            client.set("batch.num.messages", "1");
+        }
+        ProducerHandle::start(&client, DeliveryReports::new(connection, context, self.batch_bytes_max))
     }
 
     /// Sends events until the channel ends, then waits until all records are written.
-    async fn send_all(&self, port: &mut SinkPort, producer: &ProducerHandle) -> Result<(), Failure> {
+    async fn send_all(&mut self, port: &mut SinkPort, producer: &ProducerHandle) -> Result<(), Failure> {
         let reports = producer.reports();
         loop {
             let taken = tokio::select! {
@@ -222,15 +249,41 @@ impl KafkaSink {
     }
 
     /// Passes a batch to the producer. The batch is acknowledged when all its records are reported.
-    async fn send(&self, delivery: Delivery, producer: &ProducerHandle) -> Result<(), Failure> {
+    async fn send(&mut self, delivery: Delivery, producer: &ProducerHandle) -> Result<(), Failure> {
         let batch = delivery.batch.clone();
         let pending = producer.reports().track(delivery);
-        let mut records = Records::bind(&self.topic, self.key.as_ref(), &batch)
+        let mut records = Records::bind(&self.topic, self.key.as_ref(), &self.headers, &batch)
             .map_err(|error| self.sink_error(error).into_failure())?;
-        let (mut row, mut pause) = (0, QUEUE_FULL_PAUSE_MIN);
-        while row < batch.rows() {
-            let rows = row..batch.rows().min(row + ROWS_PER_YIELD);
-            match producer.enqueue(&mut records, rows, &pending) {
+        let rows_at_once = self.formatting.rows_at_once(&batch);
+        for first in (0..batch.rows()).step_by(rows_at_once) {
+            let rows = first..batch.rows().min(first + rows_at_once);
+            let contents = self.formatting.encode(&batch, rows.clone());
+            let contents =
+                contents.map_err(|error| self.sink_error(RecordError::Events(error)).into_failure())?;
+            for Unwritable { row, reason } in &contents.unwritable {
+                let component = self.context.component.to_string();
+                let error = SinkError::Unwritable { component, reason: reason.clone() };
+                self.reject(*row, error, &pending).await?;
+            }
+            self.send_rows(&mut records, &contents, rows, &pending, producer).await?;
+        }
+        pending.all_enqueued();
+        Ok(())
+    }
+
+    /// Passes the records of these rows to the producer. Waits while its queue is full.
+    async fn send_rows(
+        &self,
+        records: &mut Records<'_>,
+        contents: &Contents,
+        all: Range<usize>,
+        pending: &Arc<PendingBatch>,
+        producer: &ProducerHandle,
+    ) -> Result<(), Failure> {
+        let (mut row, mut pause) = (all.start, QUEUE_FULL_PAUSE_MIN);
+        while row < all.end {
+            let rows = row..all.end.min(row + ROWS_PER_YIELD);
+            match producer.enqueue(records, contents, rows, pending) {
                 Enqueued::All(next) => {
                     row = next;
                     tokio::task::yield_now().await;
@@ -246,12 +299,11 @@ impl KafkaSink {
                     }
                 }
                 Enqueued::Refused(refused, error) => {
-                    self.reject(refused, error, &pending).await?;
+                    self.reject(refused, error, pending).await?;
                     row = refused + 1;
                 }
             }
         }
-        pending.all_enqueued();
         Ok(())
     }
 
@@ -260,7 +312,7 @@ impl KafkaSink {
         match error {
             RecordError::Topic(source) => SinkError::Template { component, setting: "topic", source },
             RecordError::Key(source) => SinkError::Template { component, setting: "key", source },
-            RecordError::NoBody => SinkError::NoBody { component },
+            RecordError::Events(source) => SinkError::Events { component, source },
         }
     }
 }
@@ -275,7 +327,14 @@ impl Sink for KafkaSink {
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
         let producer = self.start().map_err(SinkError::into_failure)?;
         let sent = self.send_all(port, &producer).await;
+        if producer.reports().batch_was_refused() {
+            self.batch_bytes_max = (self.batch_bytes_max / BATCH_DIVISOR).max(1);
+        }
         producer.end().await;
         sent
+    }
+
+    fn retry(&self) -> Retry {
+        self.settings.retry.map_or_else(Retry::default, Retry::from)
     }
 }

@@ -1,6 +1,5 @@
 //! The producer, its polling thread, and the acknowledgement of batches by delivery reports.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -9,20 +8,17 @@ use std::time::Duration;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{BorrowedMessage, DeliveryResult, Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 use weir_runtime::Acknowledgement;
-use weir_runtime::batch::Batch;
 use weir_runtime::sink::{Delivery, Rejecter};
 
 use super::error::{ErrorContext, SinkError};
-use super::records::Records;
+use super::records::{Record, Records, fingerprint};
 use crate::components::kafka::connection::Connection;
-
-/// The most bytes of a batch of several records, as librdkafka counts them. A larger record is alone in its batch.
-pub(super) const BATCH_BYTES_MAX: usize = 1_000_000;
+use crate::formats::messages::Contents;
 
 /// The longest time of one poll.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
@@ -34,6 +30,10 @@ const END_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct DeliveryReports {
     connection: Connection,
     context: ErrorContext,
+    /// The most bytes of a batch of several records, as librdkafka counts them. A larger record is alone in its batch.
+    batch_bytes_max: usize,
+    /// Whether the broker has refused a batch of several records as too large.
+    batch_refused: AtomicBool,
     /// The number of batches with records that are not reported yet.
     unsettled: AtomicUsize,
     failure: Mutex<Option<SinkError>>,
@@ -55,12 +55,10 @@ pub(super) struct Refused {
 /// the batch is acknowledged, or returned to the channel if a record has failed.
 pub(super) struct PendingBatch {
     reports: Arc<DeliveryReports>,
-    /// The events of the records.
-    batch: Batch,
     pub(super) rejecter: Rejecter,
     acknowledgement: Mutex<Option<Acknowledgement>>,
-    /// The rows of the events that the broker has refused.
-    refused_rows: Mutex<BTreeSet<usize>>,
+    /// The fingerprints and the rows of the records that are alone in their batches. Only these can be refused on their own.
+    alone: Mutex<Vec<(u128, usize)>>,
     /// The number of refused events that are not rejected yet.
     unrejected: AtomicUsize,
     /// Whether the producer has all records, so that the last report settles the batch.
@@ -85,13 +83,17 @@ impl PendingBatch {
         self.unrejected.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Finds the row of a refused record by its body. Of equal bodies, each is found once.
-    fn refused_row(&self, body: &[u8]) -> Option<usize> {
-        let mut refused = self.refused_rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let bodies = self.batch.bodies()?;
-        let row = (0..self.batch.rows()).find(|row| bodies.value(*row) == body && !refused.contains(row))?;
-        refused.insert(row);
-        Some(row)
+    /// Notes a record that is alone in its batch, so that its event is found if the broker refuses it.
+    fn note_alone(&self, record: &Record<'_>, row: usize) {
+        let note = (record.fingerprint(), row);
+        self.alone.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+    }
+
+    /// Finds the row of a refused record. Of equal records, each is found once.
+    fn refused_row(&self, fingerprint: u128) -> Option<usize> {
+        let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = alone.iter().position(|(known, _)| *known == fingerprint)?;
+        Some(alone.remove(index).1)
     }
 }
 
@@ -111,10 +113,16 @@ impl Drop for PendingBatch {
 }
 
 impl DeliveryReports {
-    pub(super) fn new(connection: Connection, context: ErrorContext) -> Arc<DeliveryReports> {
+    pub(super) fn new(
+        connection: Connection,
+        context: ErrorContext,
+        batch_bytes_max: usize,
+    ) -> Arc<DeliveryReports> {
         Arc::new(DeliveryReports {
             connection,
             context,
+            batch_bytes_max,
+            batch_refused: AtomicBool::new(false),
             unsettled: AtomicUsize::new(0),
             failure: Mutex::default(),
             refused: Mutex::default(),
@@ -125,13 +133,12 @@ impl DeliveryReports {
     /// Adds a batch whose records are to be sent.
     pub(super) fn track(self: &Arc<Self>, delivery: Delivery) -> Arc<PendingBatch> {
         self.unsettled.fetch_add(1, Ordering::AcqRel);
-        let Delivery { batch, acknowledgement, rejecter } = delivery;
+        let Delivery { acknowledgement, rejecter, .. } = delivery;
         Arc::new(PendingBatch {
             reports: self.clone(),
-            batch,
             rejecter,
             acknowledgement: Mutex::new(Some(acknowledgement)),
-            refused_rows: Mutex::default(),
+            alone: Mutex::default(),
             unrejected: AtomicUsize::new(0),
             all_enqueued: AtomicBool::new(false),
             failed: AtomicBool::new(false),
@@ -143,14 +150,37 @@ impl DeliveryReports {
         self.changed.notify_waiters();
     }
 
-    /// Keeps a record that the broker has refused for good, if its event can be rejected. A record that was not alone in its
-    /// batch may have been refused because of the others.
-    fn refuse(&self, pending: &Arc<PendingBatch>, body: &[u8], error: SinkError) -> Result<(), SinkError> {
-        let is_alone = matches!(&error, SinkError::TooLarge { bytes, .. } if *bytes > BATCH_BYTES_MAX);
-        if !is_alone || !pending.rejecter.has_route() {
+    /// Whether a record of this size has a batch of its own.
+    fn is_alone(&self, bytes: usize) -> bool {
+        bytes > self.batch_bytes_max || self.batch_bytes_max <= 1
+    }
+
+    /// Whether the broker has refused a batch of several records as too large, each of which may be small enough.
+    pub(super) fn batch_was_refused(&self) -> bool {
+        self.batch_refused.load(Ordering::Acquire)
+    }
+
+    /// Keeps a record that the broker has refused for good, if its event can be rejected.
+    fn refuse(
+        &self,
+        pending: &Arc<PendingBatch>,
+        message: &BorrowedMessage<'_>,
+        error: SinkError,
+    ) -> Result<(), SinkError> {
+        let SinkError::TooLarge { component, topic, bytes, .. } = &error else { return Err(error) };
+        if !self.is_alone(*bytes) {
+            // The record may have been refused because of the others in its batch.
+            self.batch_refused.store(true, Ordering::Release);
+            let (component, topic) = (component.clone(), topic.clone());
+            return Err(SinkError::BatchTooLarge { component, topic, bytes: self.batch_bytes_max });
+        }
+        if !pending.rejecter.has_route() {
             return Err(error);
         }
-        let Some(row) = pending.refused_row(body) else { return Err(error) };
+        let headers = message.headers().into_iter().flat_map(Headers::iter);
+        let headers = headers.map(|header| (header.key, header.value.unwrap_or_default()));
+        let fingerprint = fingerprint(message.topic(), message.key(), message.payload(), headers);
+        let Some(row) = pending.refused_row(fingerprint) else { return Err(error) };
         pending.unrejected.fetch_add(1, Ordering::Relaxed);
         let refused = Refused { pending: pending.clone(), row, error };
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(refused);
@@ -221,16 +251,17 @@ impl ProducerContext for Callbacks {
 
     fn delivery(&self, report: &DeliveryResult<'_>, pending: Arc<PendingBatch>) {
         let Err((error, message)) = report else { return self.0.connection.answered() };
-        use rdkafka::Message;
         let code = error.rdkafka_error_code();
         // These codes mean that the producer is being dropped, which has another cause.
         if matches!(code, Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)) {
             pending.failed.store(true, Ordering::Relaxed);
             return;
         }
-        let bytes = message.payload_len() + message.key_len();
+        let headers = message.headers().into_iter().flat_map(Headers::iter);
+        let headers = headers.map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len));
+        let bytes = message.payload_len() + message.key_len() + headers.sum::<usize>();
         let error = self.0.context.record(error.clone(), message.topic(), bytes);
-        if let Err(error) = self.0.refuse(&pending, message.payload().unwrap_or_default(), error) {
+        if let Err(error) = self.0.refuse(&pending, message, error) {
             pending.failed.store(true, Ordering::Relaxed);
             self.0.fail(error);
         }
@@ -285,18 +316,23 @@ impl ProducerHandle {
         &self.reports
     }
 
-    /// Passes the records of `rows` to the producer until its queue is full. Never blocks.
+    /// Passes the records of `rows` to the producer until its queue is full. Leaves out rows that the format can't represent.
+    /// Never blocks.
     pub(super) fn enqueue(
         &self,
         records: &mut Records<'_>,
+        contents: &Contents,
         rows: std::ops::Range<usize>,
         pending: &Arc<PendingBatch>,
     ) -> Enqueued {
         let Some(producer) = &self.producer else { return Enqueued::Full(rows.start) };
         let context = &self.reports.context;
         for row in rows.clone() {
-            let record = records.record(row);
-            let bytes = record.body.len() + record.key.map_or(0, str::len);
+            if contents.is_unwritable(row) {
+                continue;
+            }
+            let record = records.record(contents, row);
+            let bytes = record.bytes();
             let too_large = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
             if bytes as u64 > context.limit {
                 return Enqueued::Refused(row, context.record(too_large, record.topic, bytes));
@@ -307,18 +343,22 @@ impl ProducerHandle {
                 payload: Some(record.body),
                 key: record.key,
                 timestamp: record.time,
-                headers: None,
+                headers: record.owned_headers(),
                 delivery_opaque: pending.clone(),
             };
-            match producer.send(send) {
-                Ok(()) => {}
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                    return Enqueued::Full(row);
-                }
-                Err((error, _)) => {
-                    return Enqueued::Refused(row, context.record(error, record.topic, bytes));
-                }
+            // The report may come before `send` returns.
+            let is_alone = self.reports.is_alone(bytes);
+            if is_alone {
+                pending.note_alone(&record, row);
             }
+            let Err((error, _)) = producer.send(send) else { continue };
+            if is_alone {
+                pending.refused_row(record.fingerprint());
+            }
+            if matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) {
+                return Enqueued::Full(row);
+            }
+            return Enqueued::Refused(row, context.record(error, record.topic, bytes));
         }
         Enqueued::All(rows.end)
     }
