@@ -316,13 +316,7 @@ fn constructs_that_this_version_can_not_run_are_refused_before_the_start() {
         ended.error
     };
     let every = refused("every_construct.flow");
-    for part in [
-        "`format: json` of the sink `kafka`\n   ┌─ every_construct.flow:42:13",
-        "`security: sasl` of the sink `kafka`",
-        "the bounds of `agent { … }`",
-    ] {
-        assert!(every.contains(part), "{every}");
-    }
+    assert!(every.contains("the bounds of `agent { … }`"), "{every}");
     let whole = refused("whole_program.flow");
     assert!(whole.contains("this version can't carry out the promise `exactly_once`"), "{whole}");
 }

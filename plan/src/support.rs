@@ -89,12 +89,10 @@ pub struct PartialSetting {
 
 /// The settings of which only some values are carried out.
 pub const PARTIAL_SETTINGS: &[PartialSetting] = &[
-    partial("source", "kafka", "member", &[]),
-    partial("source", "kafka", "partitions", &["group"]),
-    partial("source", "kafka", "security", &["plaintext"]),
+    partial("source", "kafka", "security", &["plaintext", "sasl", "sasl_tls", "tls"]),
     partial("sink", "hdfs", "replication", &[]),
     partial("sink", "hdfs", "security", &["plaintext"]),
-    partial("sink", "kafka", "security", &["plaintext"]),
+    partial("sink", "kafka", "security", &["plaintext", "sasl", "sasl_tls", "tls"]),
 ];
 
 const fn partial(

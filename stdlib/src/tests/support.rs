@@ -46,20 +46,10 @@ fn the_lists_name_what_is_registered() {
 type Variants = &'static [(&'static str, &'static str)];
 
 /// The values of settings with variants, and of settings that a component may not read.
-const VALUES: [(&str, &str, &str, Variants); 9] = [
-    ("source", "kafka", "member", &[("", "\"a\"")]),
-    (
-        "source",
-        "kafka",
-        "partitions",
-        &[("group", "group"), ("all", "all"), ("only", "only { numbers: [0] }")],
-    ),
+const VALUES: [(&str, &str, &str, Variants); 4] = [
     ("source", "kafka", "security", CLIENT),
     ("sink", "hdfs", "replication", &[("", "2")]),
     ("sink", "hdfs", "security", &[("plaintext", "plaintext"), ("kerberos", KERBEROS)]),
-    ("sink", "kafka", "format", &[("raw", "raw"), ("json", "json"), ("avro", "avro")]),
-    ("sink", "kafka", "headers", &[("", "[@timestamp]")]),
-    ("sink", "kafka", "retry", &[("", "{}")]),
     ("sink", "kafka", "security", CLIENT),
 ];
 const KERBEROS: &str = "kerberos { principal: \"a\", keytab: \"b\" }";

@@ -21,7 +21,7 @@ use weir_runtime::batch::Batch;
 use weir_runtime::channel::{Channel, Limits, MemoryChannel, Taken};
 use weir_runtime::sink::SinkPort;
 use weir_runtime::source::SourcePort;
-use weir_runtime::{Context, Failure, SystemClock};
+use weir_runtime::{Context, Failure, Meter, SystemClock};
 
 /// The tool that runs the servers.
 pub(crate) const SERVICES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/services/services");
@@ -57,20 +57,28 @@ fn log() {
 
 /// Returns the broker's address: from `KAFKA_BOOTSTRAP`, or from the servers in `WEIR_SERVICES_DIR`.
 pub(crate) fn bootstrap() -> String {
-    static ADDRESS: OnceLock<String> = OnceLock::new();
-    ADDRESS.get_or_init(|| std::env::var("KAFKA_BOOTSTRAP").unwrap_or_else(|_| address_of_services())).clone()
+    server_setting("KAFKA_BOOTSTRAP")
 }
 
-fn address_of_services() -> String {
+/// Returns a line of the services' output, such as `KAFKA_TLS`: from the environment, or from the servers in
+/// `WEIR_SERVICES_DIR`.
+pub(crate) fn server_setting(key: &str) -> String {
+    static LINES: OnceLock<String> = OnceLock::new();
+    std::env::var(key).unwrap_or_else(|_| {
+        let lines = LINES.get_or_init(lines_of_services).lines();
+        let value = lines.into_iter().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        value.unwrap_or_else(|| panic!("the services have no {key}")).to_owned()
+    })
+}
+
+fn lines_of_services() -> String {
     assert!(
         std::env::var_os("WEIR_SERVICES_DIR").is_some(),
         "these tests need a Kafka broker: set KAFKA_BOOTSTRAP to its address, or run them through tests/run"
     );
     let output = Command::new(SERVICES).args(["up", "kafka"]).output().unwrap();
-    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
-    let address = lines.lines().find_map(|line| line.strip_prefix("KAFKA_BOOTSTRAP="));
-    let why = || format!("{SERVICES} up kafka: {}", String::from_utf8_lossy(&output.stderr));
-    address.unwrap_or_else(|| panic!("{}", why())).to_string()
+    assert!(output.status.success(), "{SERVICES} up kafka: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Makes a name that no other run uses.
@@ -168,6 +176,7 @@ pub(crate) fn schema() -> SchemaRef {
         Field::new("@offset", DataType::Int64, false),
         Field::new("@partition", DataType::Int64, false),
         Field::new("@timestamp", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false),
+        Field::new("@tombstone", DataType::Boolean, false),
         Field::new("@topic", DataType::Utf8View, false),
         Field::new("body", DataType::BinaryView, false),
     ]))
@@ -248,6 +257,7 @@ pub(crate) struct RunningSource {
     received: Arc<Mutex<Received>>,
     acknowledge_limit: watch::Sender<usize>,
     channel: Arc<dyn Channel>,
+    meter: Arc<Meter>,
 }
 
 #[derive(Default)]
@@ -258,6 +268,8 @@ struct Received {
     acknowledged: usize,
     /// The offsets by topic and partition, in the order of arrival.
     offsets: BTreeMap<(String, i64), Vec<i64>>,
+    /// Whether each record has no value, in the order of arrival.
+    tombstones: Vec<bool>,
 }
 
 impl RunningSource {
@@ -279,14 +291,33 @@ impl RunningSource {
     }
 
     fn run(settings: &Settings, channel: Arc<dyn Channel>, sink: SinkPort) -> RunningSource {
-        let mut source = weir_stdlib::kafka::make_source(settings, context("in", schema())).unwrap();
+        let context = context("in", schema());
+        let meter = context.meter.clone();
+        let mut source = weir_stdlib::kafka::make_source(settings, context).unwrap();
         let received = Arc::<Mutex<Received>>::default();
         let (acknowledge_limit, limit) = watch::channel(usize::MAX);
         tokio::spawn(collect(sink, received.clone(), limit));
         let port = SourcePort::into_channel(channel.clone());
         let stop = port.stop.clone();
         let task = tokio::spawn(async move { source.run(port).await });
-        RunningSource { stop: Box::new(move || stop.cancel()), task, received, acknowledge_limit, channel }
+        RunningSource {
+            stop: Box::new(move || stop.cancel()),
+            task,
+            received,
+            acknowledge_limit,
+            channel,
+            meter,
+        }
+    }
+
+    /// Returns whether each record had no value, in the order of arrival.
+    pub(crate) fn tombstones(&self) -> Vec<bool> {
+        self.received.lock().unwrap().tombstones.clone()
+    }
+
+    /// Returns the lag of a partition, if the source has measured it.
+    pub(crate) fn lag(&self, partition: &str) -> Option<u64> {
+        self.meter.partition_gauges().get("lag_events")?.get(partition).copied()
     }
 
     /// Switches the acknowledgement of taken records on or off.
@@ -393,6 +424,10 @@ fn record(received: &mut Received, batch: &Batch) {
     let column = |name: &str| batch.column(name).unwrap();
     let (topics, partitions, offsets) = (column("@topic"), column("@partition"), column("@offset"));
     received.taken += batch.rows();
+    let tombstones = column("@tombstone");
+    received
+        .tombstones
+        .extend((0..batch.rows()).map(|row| tombstones.values().as_boolean().value(tombstones.index(row))));
     for row in 0..batch.rows() {
         let body = String::from_utf8(batch.bodies().unwrap().value(row).to_vec()).unwrap();
         *received.bodies.entry(body).or_default() += 1;

@@ -12,6 +12,8 @@ mod harness;
 mod headers;
 mod outage;
 mod rebalance;
+mod security;
+mod selection;
 mod sink;
 mod source;
 mod starting;

@@ -161,12 +161,7 @@ async fn a_record_that_is_too_large_stops_the_sink_with_a_message_that_names_the
     let _broker = Broker::shared().await;
     let topic = unique("small");
     create_topic(&topic, 1, &[("max.message.bytes", "2000")]).await;
-    let columns = vec![
-        Column::constant_text("host"),
-        Column::constant_time(0),
-        BinaryViewArray::from_iter_values(["small".to_string(), pseudo_random(5000)]).into(),
-    ];
-    let batch = Batch::new(schema(), columns, 2, Origins::default()).unwrap();
+    let batch = two_records("small".to_owned(), pseudo_random(1_500_000));
     let (ended, _) = write(&sink_settings(template(&topic), vec![]), vec![batch]).await;
     let failure = ended.unwrap_err();
     assert!(failure.is_permanent());
@@ -175,6 +170,27 @@ async fn a_record_that_is_too_large_stops_the_sink_with_a_message_that_names_the
         text.contains("sink out") && text.contains(&topic) && text.contains("max.message.bytes"),
         "{text}"
     );
+}
+
+fn two_records(one: String, other: String) -> Batch {
+    let columns = vec![
+        Column::constant_text("host"),
+        Column::constant_time(0),
+        BinaryViewArray::from_iter_values([one, other]).into(),
+    ];
+    Batch::new(schema(), columns, 2, Origins::default()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_batch_of_several_records_is_tried_again_in_smaller_ones() {
+    let _broker = Broker::shared().await;
+    let topic = unique("batches");
+    create_topic(&topic, 1, &[("max.message.bytes", "5000")]).await;
+    let batch = two_records(pseudo_random(4_000), pseudo_random(3_000));
+    let (ended, _) = write(&sink_settings(template(&topic), vec![]), vec![batch]).await;
+    let failure = ended.unwrap_err();
+    assert!(!failure.is_permanent());
+    assert!(failure.to_string().contains("the next ones are smaller"), "{failure}");
 }
 
 /// Makes a text that no codec can compress.

@@ -3,20 +3,74 @@
 
 kafka_roles() { echo broker; }
 
+# The listeners beside PLAINTEXT: the name, its protocol, and the key of its address in the env file. MTLS wants a certificate of
+# the client, and the certificate of EXPIRED has expired.
+KAFKA_SECURE=(
+  "TLS SSL KAFKA_TLS" "MTLS SSL KAFKA_MTLS" "EXPIRED SSL KAFKA_EXPIRED"
+  "SASL SASL_PLAINTEXT KAFKA_SASL" "SASLTLS SASL_SSL KAFKA_SASL_TLS"
+)
+KAFKA_PASSWORD=open-sesame # of the user weir, by PLAIN and SCRAM
+
+kafka_certificates() { # FOLDER: an authority, and another one that nobody knows; the server's and the client's certificates
+  local name
+  need openssl openssl
+  mkdir -p "$1"
+  (
+    cd "$1"
+    for name in ca other-ca; do
+      openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj "/CN=$name" -keyout "$name.key" -out "$name.pem"
+    done
+    for name in server expired client; do
+      openssl req -newkey rsa:2048 -nodes -subj "/CN=$name" -keyout "$name.key" -out "$name.csr"
+      openssl x509 -req -in "$name.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -out "$name.pem" \
+        -days "$([[ $name == expired ]] && echo -1 || echo 3650)" \
+        -extfile <(echo "subjectAltName=IP:127.0.0.1,DNS:localhost")
+      cat "$name.key" "$name.pem" >"$name.store.pem"
+    done
+  ) >"$ROOT/kafka/log/certificates.log" 2>&1 || { cat "$ROOT/kafka/log/certificates.log" >&2; die "making certificates failed"; }
+}
+
+kafka_security() { # CERTIFICATES: the settings of the secure listeners
+  local plain=org.apache.kafka.common.security.plain.PlainLoginModule name
+  local scram=org.apache.kafka.common.security.scram.ScramLoginModule
+  for name in tls mtls saslTls expired; do
+    echo "listener.name.${name,,}.ssl.keystore.type=PEM"
+    echo "listener.name.${name,,}.ssl.keystore.location=$1/$([[ $name == expired ]] && echo expired || echo server).store.pem"
+  done
+  echo "listener.name.mtls.ssl.client.auth=required"
+  echo "listener.name.mtls.ssl.truststore.type=PEM"
+  echo "listener.name.mtls.ssl.truststore.location=$1/ca.pem"
+  for name in sasl sasltls; do
+    echo "listener.name.$name.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512"
+    echo "listener.name.$name.plain.sasl.jaas.config=$plain required user_weir=\"$KAFKA_PASSWORD\";"
+    echo "listener.name.$name.scram-sha-256.sasl.jaas.config=$scram required;"
+    echo "listener.name.$name.scram-sha-512.sasl.jaas.config=$scram required;"
+  done
+}
+
 kafka_configure() {
-  local folder=$ROOT/kafka client controller
+  local folder=$ROOT/kafka client controller listeners map secure=() line name protocol key
   need base64 coreutils
   mkdir -p "$folder/log"
+  kafka_certificates "$folder/certificates"
   pick_port "${KAFKA_PORT:-}"; client=$PORT
   pick_port; controller=$PORT
+  listeners=PLAINTEXT://127.0.0.1:$client map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+  for line in "${KAFKA_SECURE[@]}"; do
+    read -r name protocol key <<<"$line"
+    pick_port
+    listeners+=,$name://127.0.0.1:$PORT map+=,$name:$protocol
+    secure+=("$key=127.0.0.1:$PORT")
+  done
   {
     echo "process.roles=broker,controller"
     echo "node.id=1"
     echo "controller.quorum.voters=1@127.0.0.1:$controller"
     echo "controller.listener.names=CONTROLLER"
-    echo "listeners=PLAINTEXT://127.0.0.1:$client,CONTROLLER://127.0.0.1:$controller"
-    echo "advertised.listeners=PLAINTEXT://127.0.0.1:$client"
-    echo "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"
+    echo "listeners=$listeners,CONTROLLER://127.0.0.1:$controller"
+    echo "advertised.listeners=$listeners"
+    echo "listener.security.protocol.map=$map"
+    kafka_security "$folder/certificates"
     echo "inter.broker.listener.name=PLAINTEXT"
     echo "log.dirs=$folder/data"
     echo "log.retention.hours=-1"
@@ -32,10 +86,13 @@ kafka_configure() {
     echo "share.coordinator.state.topic.num.partitions=4"
     [[ -z ${KAFKA_EXTRA:-} ]] || tr ' ' '\n' <<<"$KAFKA_EXTRA"
   } >"$folder/server.properties"
-  printf '%s\n' "KAFKA_BOOTSTRAP=127.0.0.1:$client" "KAFKA_CONTROLLER_PORT=$controller" >"$folder/env"
+  printf '%s\n' "KAFKA_BOOTSTRAP=127.0.0.1:$client" "KAFKA_CONTROLLER_PORT=$controller" "${secure[@]}" \
+    "KAFKA_CERTIFICATES=$folder/certificates" "KAFKA_PASSWORD=$KAFKA_PASSWORD" >"$folder/env"
   # a cluster id is 16 bytes in URL-safe base64; the "W" prevents a leading "-", which would be parsed as an option
   CLASSPATH=$CP "$JAVA" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC kafka.tools.StorageTool format \
     -t "W$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 2-22)" -c "$folder/server.properties" \
+    --add-scram "SCRAM-SHA-256=[name=weir,password=$KAFKA_PASSWORD]" \
+    --add-scram "SCRAM-SHA-512=[name=weir,password=$KAFKA_PASSWORD]" \
     >"$folder/log/format.log" 2>&1 || { cat "$folder/log/format.log" >&2; die "formatting Kafka's storage failed"; }
 }
 

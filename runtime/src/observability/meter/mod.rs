@@ -79,6 +79,9 @@ impl Gauge {
     }
 }
 
+/// Gauges with a value for each partition: by the gauge's name, and by the partition's.
+pub type PartitionGauges = BTreeMap<&'static str, BTreeMap<String, u64>>;
+
 /// The counts of one component. The core counts events; the component adds its own counters, gauges and notes.
 #[derive(Debug)]
 pub struct Meter {
@@ -106,6 +109,7 @@ pub struct Meter {
     moved: AtomicU64,
     counters: Mutex<BTreeMap<&'static str, u64>>,
     gauges: Mutex<BTreeMap<&'static str, Gauge>>,
+    partition_gauges: Mutex<PartitionGauges>,
     notes: Mutex<BTreeMap<&'static str, String>>,
     /// The number of buffers that hold events which will be emitted without further input.
     buffered: AtomicU64,
@@ -133,6 +137,7 @@ impl Default for Meter {
             moved: AtomicU64::default(),
             counters: Mutex::default(),
             gauges: Mutex::default(),
+            partition_gauges: Mutex::default(),
             notes: Mutex::default(),
             buffered: AtomicU64::default(),
             is_replaced: AtomicBool::default(),
@@ -172,6 +177,16 @@ impl Meter {
     pub fn gauges(&self) -> BTreeMap<&'static str, u64> {
         let gauges = lock(&self.gauges);
         gauges.iter().map(|(name, gauge)| (*name, gauge.0.load(Ordering::Relaxed))).collect()
+    }
+
+    /// Sets a gauge that has a value for each partition which the component reads now, such as `lag_events`.
+    pub fn set_partition_gauge(&self, gauge: &'static str, values: BTreeMap<String, u64>) {
+        lock(&self.partition_gauges).insert(gauge, values);
+    }
+
+    /// The component's own gauges with a value for each partition.
+    pub fn partition_gauges(&self) -> PartitionGauges {
+        lock(&self.partition_gauges).clone()
     }
 
     /// Sets the number of buffers that hold events which the component will emit without further input, such as an

@@ -18,7 +18,8 @@ use crate::channel::{Channel, Fill};
 use crate::environment::descriptors::{DescriptorCounts, Descriptors};
 use crate::failure::{Cause, Failure};
 use crate::observability::meter::{
-    LatencySnapshot, Meter, Phase, Reading, RejectedBySteps, RuleReading, StepReading, Trouble,
+    LatencySnapshot, Meter, PartitionGauges, Phase, Reading, RejectedBySteps, RuleReading, StepReading,
+    Trouble,
 };
 use crate::observability::role::Role;
 
@@ -141,6 +142,8 @@ pub struct ComponentSnapshot {
     pub counters: BTreeMap<&'static str, u64>,
     /// The component's own gauges.
     pub gauges: BTreeMap<&'static str, u64>,
+    /// The component's own gauges with a value for each partition.
+    pub partition_gauges: PartitionGauges,
     /// The component's notes.
     pub notes: BTreeMap<&'static str, String>,
 }
@@ -338,6 +341,7 @@ impl MeasuredComponent {
             commit: meter.commit.read(),
             counters: meter.counters(),
             gauges: meter.gauges(),
+            partition_gauges: meter.partition_gauges(),
             notes: meter.notes(),
         }
     }

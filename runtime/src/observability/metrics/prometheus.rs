@@ -387,6 +387,24 @@ impl Measures {
                 }
             }
         }
+        self.own_by_partition(encoder)
+    }
+
+    fn own_by_partition(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let components = || self.0.components.iter();
+        let gauges: BTreeSet<&'static str> =
+            components().flat_map(|component| component.partition_gauges.keys().copied()).collect();
+        for name in gauges {
+            let metric = (format!("weir_component_{name}"), format!("A component's own number: {name}"));
+            let mut family = encoder.encode_descriptor(&metric.0, &metric.1, None, MetricType::Gauge)?;
+            for component in components() {
+                for (partition, value) in component.partition_gauges.get(name).into_iter().flatten() {
+                    let mut labels = self.labels(component);
+                    labels.push(("partition", partition.clone()));
+                    family.encode_family(&labels)?.encode_gauge(value)?;
+                }
+            }
+        }
         Ok(())
     }
 }

@@ -105,6 +105,7 @@ async fn measures_are_text_for_prometheus_and_json() {
     scene.sink.commit.record(Duration::from_millis(2));
     scene.sink.count("files_closed_early", 3);
     scene.sink.gauge("xxh3").set(u64::MAX);
+    scene.source.set_partition_gauge("lag_events", [("logs/0".to_owned(), 7)].into());
     let address = scene.serve().await;
     let text = get(address, "/metrics").await;
     assert!(text.starts_with("HTTP/1.1 200 OK\r\ncontent-type: application/openmetrics-text; "), "{text}");
@@ -118,6 +119,7 @@ async fn measures_are_text_for_prometheus_and_json() {
         format!("weir_received_bytes_total{{{source}}} 400"),
         format!("weir_processed_events_total{{{source}}} 30"),
         format!("weir_dropped_events_total{{{source},step=\"keep if a\"}} 10"),
+        format!("weir_component_lag_events{{{source},partition=\"logs/0\"}} 7"),
         format!("weir_channel_events{{{channel}}} 30.0"),
         format!("weir_channel_events_max{{{channel}}} 1000.0"),
         format!("weir_commit_seconds_bucket{{le=\"0.001\",{sink}}} 0"),

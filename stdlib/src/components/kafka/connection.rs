@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode;
-use serde::Deserialize;
 use tracing::{debug, info, warn};
 use weir_runtime::{Cause, Meter};
 
 /// The subject of the trouble while no broker can be reached.
 const BROKERS: &str = "brokers";
+
+use super::security::Refusal;
 
 /// How long no broker must be reachable before a warning is logged. A broker that closes an idle connection can be
 /// reached again at once.
@@ -26,23 +27,12 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// The timeout of a probe, which blocks the polling thread.
 pub(super) const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The only security that this version implements.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Security {
-    Plaintext,
-}
-
-/// Returns the settings that every client of these brokers has.
-pub(super) fn client_config(brokers: &[String], security: Security) -> ClientConfig {
-    let protocol = match security {
-        Security::Plaintext => "plaintext",
-    };
+/// Returns the settings that every client of these brokers has, without its security.
+pub(super) fn client_config(brokers: &[String]) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", brokers.join(","))
         .set("client.id", "weir")
-        .set("security.protocol", protocol)
         // New partitions and new topics are found within this time.
         .set("topic.metadata.refresh.interval.ms", "10000")
         .set("reconnect.backoff.max.ms", "2000")
@@ -77,6 +67,8 @@ struct State {
     outage: Option<Outage>,
     /// The last reason why a broker could not be reached.
     reason: Option<(Cause, String)>,
+    /// A broker has not let the client in.
+    refusal: Option<Refusal>,
 }
 
 struct Outage {
@@ -121,6 +113,9 @@ impl Connection {
     /// Handles an error of the client that concerns no single record or partition.
     pub(super) fn error(&self, code: RDKafkaErrorCode, reason: &str) {
         debug!(component = %self.component, ?code, "librdkafka: {reason}");
+        if let Some(refusal) = Refusal::of(code, reason) {
+            self.lock().refusal.get_or_insert(refusal);
+        }
         match code {
             RDKafkaErrorCode::AllBrokersDown => self.lost(),
             RDKafkaErrorCode::BrokerTransportFailure
@@ -131,6 +126,11 @@ impl Connection {
             }
             _ => {}
         }
+    }
+
+    /// Takes the refusal of a broker that has not let the client in, if there was one.
+    pub(super) fn take_refusal(&self) -> Option<Refusal> {
+        self.lock().refusal.take()
     }
 
     fn lost(&self) {
@@ -181,7 +181,7 @@ impl Connection {
     /// Returns whether a probe is due, and warns of an outage that lasts.
     fn should_probe(&self, now: Instant) -> bool {
         let mut state = self.lock();
-        let State { outage, reason } = &mut *state;
+        let State { outage, reason, .. } = &mut *state;
         let Some(outage) = outage else { return false };
         let due = now - outage.probed >= PROBE_INTERVAL;
         if now - outage.since >= WARN_AFTER && (due || !outage.warned) {

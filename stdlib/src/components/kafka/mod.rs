@@ -3,7 +3,9 @@
 //! Each consists of a librdkafka client, which is polled by a separate thread, and of an asynchronous part that is
 //! connected to the runtime. The code that both need for a client is in `connection`.
 
+mod certificates;
 mod connection;
+mod security;
 mod sink;
 mod source;
 

@@ -7,6 +7,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
 use weir_runtime::{Failure, ReasonKind};
 
+use crate::components::kafka::security::{Refusal, Security, SecurityError};
 use crate::tools::template::TemplateError;
 
 /// Why a sink can't continue. Events that were not acknowledged stay in the channel.
@@ -18,6 +19,13 @@ pub(super) enum SinkError {
         component: String,
         #[source]
         source: Box<KafkaError>,
+    },
+    /// The brokers don't let the client in, or a certificate is not valid.
+    #[error("sink {component}: no connection to the brokers; the events stay in the channel")]
+    Security {
+        component: String,
+        #[source]
+        source: SecurityError,
     },
     /// The thread of the client could not be started.
     #[error("sink {component}: the thread of its Kafka client can't be started")]
@@ -120,6 +128,7 @@ impl SinkError {
             | SinkError::NoTopicName { .. }
             | SinkError::RecordRefused { .. } => Failure::permanent(self),
             SinkError::Thread { .. }
+            | SinkError::Security { .. }
             | SinkError::BatchTooLarge { .. }
             | SinkError::NoTopic { .. }
             | SinkError::TimedOut { .. }
@@ -135,9 +144,17 @@ pub(super) struct ErrorContext {
     pub(super) timeout: Duration,
     /// The most bytes of one record.
     pub(super) limit: u64,
+    pub(super) brokers: Vec<String>,
+    pub(super) security: Security,
 }
 
 impl ErrorContext {
+    /// Makes the error of a broker that does not let the client in.
+    pub(super) fn refusal(&self, refusal: Refusal) -> SinkError {
+        let source = self.security.error(&self.brokers, refusal);
+        SinkError::Security { component: self.component.clone(), source }
+    }
+
     /// Makes the error of a record of `bytes` bytes that could not be written.
     pub(super) fn record(&self, error: KafkaError, topic: &str, bytes: usize) -> SinkError {
         let (component, topic) = (self.component.clone(), topic.to_string());
@@ -173,8 +190,13 @@ mod tests {
     use super::*;
 
     fn failure(code: RDKafkaErrorCode) -> Failure {
-        let context =
-            ErrorContext { component: "out".into(), timeout: Duration::from_secs(300), limit: 64 << 20 };
+        let context = ErrorContext {
+            component: "out".into(),
+            timeout: Duration::from_secs(300),
+            limit: 64 << 20,
+            brokers: Vec::new(),
+            security: Security::Plaintext,
+        };
         context.record(KafkaError::MessageProduction(code), "logs", 70).into_failure()
     }
 

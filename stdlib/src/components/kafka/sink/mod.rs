@@ -21,7 +21,8 @@ use weir_runtime::channel::Taken;
 use weir_runtime::sink::{Delivery, Retry, Sink, SinkPort};
 use weir_runtime::{Context, Failure};
 
-use super::connection::{Connection, Security, client_config, milliseconds};
+use super::connection::{Connection, client_config, milliseconds};
+use super::security::Security;
 use crate::formats::codec::{Codec, KAFKA_BATCHES, UnsupportedCodec};
 use crate::formats::messages::{Contents, MessageFormat, MessageFormatting, Unwritable};
 use crate::language::types::{Allowed, RetrySettings};
@@ -89,7 +90,7 @@ impl KafkaSinkSettings {
     /// # Errors
     /// When Kafka does not have the codec.
     fn client_config(&self) -> Result<ClientConfig, UnsupportedCodec> {
-        let mut config = client_config(&self.brokers, self.security);
+        let mut config = client_config(&self.brokers);
         let acks = match self.acks {
             Acks::None => "0",
             Acks::Leader => "1",
@@ -175,7 +176,7 @@ pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>,
 
 impl KafkaSink {
     fn start(&self) -> Result<ProducerHandle, SinkError> {
-        let KafkaSinkSettings { brokers, timeout, .. } = &self.settings;
+        let KafkaSinkSettings { brokers, timeout, security, .. } = &self.settings;
         let meanwhile = "the events stay in the channel";
         let connection =
             Connection::new("sink", &self.context.component, brokers, meanwhile, &self.context.meter);
@@ -183,8 +184,12 @@ impl KafkaSink {
             component: self.context.component.to_string(),
             timeout: *timeout,
             limit: self.settings.record_bytes_max(),
+            brokers: brokers.clone(),
+            security: security.clone(),
         };
         let mut client = self.client.clone();
+        let insecure = |source| SinkError::Security { component: context.component.clone(), source };
+        security.apply(&mut client).map_err(insecure)?;
         client.set("batch.size", self.batch_bytes_max.to_string());
         if self.batch_bytes_max <= 1 {
             client.set("batch.num.messages", "1");
@@ -332,6 +337,10 @@ impl Sink for KafkaSink {
         }
         producer.end().await;
         sent
+    }
+
+    async fn probe(&mut self) -> Vec<Failure> {
+        self.settings.security.probe(&self.settings.brokers).await
     }
 
     fn retry(&self) -> Retry {

@@ -340,7 +340,7 @@ impl ProducerHandle {
             let send = BaseRecord {
                 topic: record.topic,
                 partition: None,
-                payload: Some(record.body),
+                payload: record.body,
                 key: record.key,
                 timestamp: record.time,
                 headers: record.owned_headers(),
@@ -386,6 +386,10 @@ fn poll_until(producer: &BaseProducer<Callbacks>, ending: &AtomicBool) {
     while !ending.load(Ordering::Acquire) {
         producer.poll(POLL_TIMEOUT);
         let probe = |timeout| producer.client().fetch_metadata(None, timeout).is_ok();
-        producer.context().0.connection.tick(probe);
+        let reports = &producer.context().0;
+        reports.connection.tick(probe);
+        if let Some(refusal) = reports.connection.take_refusal() {
+            reports.fail(reports.context.refusal(refusal));
+        }
     }
 }

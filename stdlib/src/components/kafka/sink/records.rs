@@ -2,7 +2,7 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
-use arrow_array::{Array, BinaryViewArray, PrimitiveArray};
+use arrow_array::{Array, BinaryViewArray, BooleanArray, PrimitiveArray};
 use arrow_schema::{ArrowError, FieldRef, SchemaRef};
 use rdkafka::message::{Header, OwnedHeaders};
 use weir_plan::HEADER_SIGIL;
@@ -14,6 +14,9 @@ use crate::tools::template::{Bound, Renderer, TemplateError};
 
 /// The column whose value becomes a record's time.
 const TIMESTAMP: &str = "@timestamp";
+
+/// The column that is true for records without a value.
+const TOMBSTONE: &str = "@tombstone";
 
 /// Why no records can be made of a batch.
 #[derive(Debug)]
@@ -80,7 +83,8 @@ impl BoundHeader<'_> {
 pub(super) struct Record<'a> {
     pub(super) topic: &'a str,
     pub(super) key: Option<&'a str>,
-    pub(super) body: &'a [u8],
+    /// None of a tombstone.
+    pub(super) body: Option<&'a [u8]>,
     /// Milliseconds since 1970-01-01T00:00:00Z; `None` is the time of writing.
     pub(super) time: Option<i64>,
     row: usize,
@@ -97,7 +101,7 @@ impl<'a> Record<'a> {
     /// Returns the size of key, body and headers, in bytes. The record needs a few more in its batch.
     pub(super) fn bytes(&self) -> usize {
         let headers = self.headers().map(|(name, value)| name.len() + value.len());
-        self.body.len() + self.key.map_or(0, str::len) + headers.sum::<usize>()
+        self.body.map_or(0, <[u8]>::len) + self.key.map_or(0, str::len) + headers.sum::<usize>()
     }
 
     /// Returns the headers for the producer; none if all are null.
@@ -112,7 +116,7 @@ impl<'a> Record<'a> {
 
     /// Returns the fingerprint of the record.
     pub(super) fn fingerprint(&self) -> u128 {
-        fingerprint(self.topic, self.key.map(str::as_bytes), Some(self.body), self.headers())
+        fingerprint(self.topic, self.key.map(str::as_bytes), self.body, self.headers())
     }
 }
 
@@ -143,6 +147,7 @@ pub(super) struct Records<'a> {
     topic: RenderedText<'a>,
     key: Option<RenderedText<'a>>,
     times: Option<(&'a Column, &'a PrimitiveArray<TimestampMicrosecondType>)>,
+    tombstones: Option<(&'a Column, &'a BooleanArray)>,
     headers: Vec<BoundHeader<'a>>,
 }
 
@@ -154,6 +159,7 @@ impl<'a> Records<'a> {
         batch: &'a Batch,
     ) -> Result<Records<'a>, RecordError> {
         let times = batch.column(TIMESTAMP);
+        let tombstones = batch.column(TOMBSTONE);
         Ok(Records {
             topic: RenderedText::new(topic.bind(batch).map_err(RecordError::Topic)?),
             key: key
@@ -161,6 +167,7 @@ impl<'a> Records<'a> {
                 .transpose()
                 .map_err(RecordError::Key)?,
             times: times.and_then(|column| Some((column, column.values().as_primitive_opt()?))),
+            tombstones: tombstones.and_then(|column| Some((column, column.values().as_boolean_opt()?))),
             headers: headers.bind(batch).map_err(RecordError::Events)?,
         })
     }
@@ -171,10 +178,14 @@ impl<'a> Records<'a> {
             let index = column.index(row);
             times.is_valid(index).then(|| times.value(index).div_euclid(1000))
         });
+        let is_tombstone = self.tombstones.is_some_and(|(column, tombstones)| {
+            let index = column.index(row);
+            tombstones.is_valid(index) && tombstones.value(index)
+        });
         Record {
             topic: self.topic.get(row),
             key: self.key.as_mut().map(|key| key.get(row)),
-            body: contents.of(row),
+            body: (!is_tombstone).then(|| contents.of(row)),
             time,
             row,
             headers: &self.headers,
@@ -262,7 +273,7 @@ mod tests {
         let expected = [("logs-a", "a", "one"), ("logs-a", "a", "two"), ("logs-b", "b", "")];
         for (row, (topic, key, body)) in expected.into_iter().enumerate() {
             let record = records.record(&contents, row);
-            assert_eq!((record.topic, record.key, record.body), (topic, Some(key), body.as_bytes()));
+            assert_eq!((record.topic, record.key, record.body), (topic, Some(key), Some(body.as_bytes())));
             assert_eq!(record.time, Some(1_700_000_000_123));
             let headers: Vec<_> = record.headers().collect();
             assert_eq!(
@@ -288,5 +299,24 @@ mod tests {
     fn a_header_that_the_events_lack_is_refused() {
         let error = RecordHeaders::new(&["@user".to_owned()], batch().schema()).unwrap_err();
         assert_eq!(error, "@user");
+    }
+
+    #[test]
+    fn a_tombstone_has_no_value() {
+        let schema = Schema::new(vec![
+            Field::new("@tombstone", DataType::Boolean, true),
+            Field::new("body", DataType::BinaryView, false),
+        ]);
+        let tombstones = BooleanArray::from(vec![Some(true), Some(false), None]);
+        let bodies = BinaryViewArray::from_iter_values(["", "", "text"]);
+        let columns = vec![Column::Array(Arc::new(tombstones)), bodies.into()];
+        let batch = Batch::new(Arc::new(schema), columns, 3, Origins::default()).unwrap();
+        let (topic, headers) =
+            (renderer(vec![text("logs")]), RecordHeaders::new(&[], batch.schema()).unwrap());
+        let contents = contents(&batch);
+        let mut records = Records::bind(&topic, None, &headers, &batch).unwrap();
+        assert_eq!(records.record(&contents, 0).body, None);
+        assert_eq!(records.record(&contents, 1).body, Some(&b""[..]));
+        assert_eq!(records.record(&contents, 2).body, Some(&b"text"[..]));
     }
 }

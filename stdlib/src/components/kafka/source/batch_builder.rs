@@ -28,7 +28,8 @@ pub(super) struct Record<'a> {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     pub(super) time: i64,
     pub(super) key: Option<&'a [u8]>,
-    pub(super) body: &'a [u8],
+    /// None of a tombstone, which becomes an empty body.
+    pub(super) body: Option<&'a [u8]>,
     /// The record's headers, if the schema [has them](BatchBuilder::wants_headers).
     pub(super) headers: &'a [(&'a str, &'a str)],
 }
@@ -49,6 +50,7 @@ enum ColumnKind {
     Offset,
     Key,
     Timestamp,
+    Tombstone,
     /// The headers of the record.
     Headers,
     Body,
@@ -62,6 +64,7 @@ impl ColumnKind {
             "@offset" => ColumnKind::Offset,
             "@key" => ColumnKind::Key,
             "@timestamp" => ColumnKind::Timestamp,
+            "@tombstone" => ColumnKind::Tombstone,
             HEADERS => ColumnKind::Headers,
             BODY => ColumnKind::Body,
             _ => return None,
@@ -124,6 +127,8 @@ struct Rows {
     keys: BytesColumn,
     /// Whether each row has a key.
     keyed: Vec<bool>,
+    /// Whether each row has no value.
+    tombstones: Vec<bool>,
     headers: Option<HeaderRows>,
 }
 
@@ -346,12 +351,13 @@ impl Rows {
                     self.keyed.push(record.key.is_some());
                     self.keys.push(record.key.unwrap_or_default());
                 }
+                ColumnKind::Tombstone => self.tombstones.push(record.body.is_none()),
                 ColumnKind::Headers => {
                     if let Some(headers) = &mut self.headers {
                         headers.push(record.headers);
                     }
                 }
-                ColumnKind::Body => self.bodies.push(record.body),
+                ColumnKind::Body => self.bodies.push(record.body.unwrap_or_default()),
             }
         }
     }
@@ -378,6 +384,10 @@ impl Rows {
                 let keyed = std::mem::replace(&mut self.keyed, Vec::with_capacity(rows));
                 let nulls = keyed.contains(&false).then(|| NullBuffer::from(keyed));
                 self.keys.take(nulls)?.into()
+            }
+            ColumnKind::Tombstone => {
+                let tombstones = std::mem::replace(&mut self.tombstones, Vec::with_capacity(rows));
+                Column::Array(Arc::new(BooleanArray::from(tombstones)))
             }
             ColumnKind::Headers => self
                 .headers

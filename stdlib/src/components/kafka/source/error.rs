@@ -5,6 +5,8 @@ use thiserror::Error;
 use weir_runtime::Failure;
 use weir_runtime::batch::BatchError;
 
+use crate::components::kafka::security::SecurityError;
+
 /// Why a source can't continue. Its committed offsets don't change, so no record is skipped.
 #[derive(Debug, Error)]
 pub(super) enum SourceError {
@@ -96,6 +98,22 @@ pub(super) enum SourceError {
         #[source]
         source: Box<KafkaError>,
     },
+    /// The brokers don't let the client in, or a certificate is not valid.
+    #[error("source {component}: no connection to the brokers; offsets stay where they are")]
+    Security {
+        component: String,
+        #[source]
+        source: SecurityError,
+    },
+    /// Another member has the same name.
+    #[error(
+        "source {component}: another member of group {group} has its name, `member`: give each agent of the group a name of its own; \
+         offsets stay where they are"
+    )]
+    Fenced { component: String, group: String },
+    /// A partition does not exist.
+    #[error("source {component}: topic {topic} has {count} partitions, and `only` names number {number}")]
+    NoPartition { component: String, topic: String, number: i64, count: usize },
     /// The client has a fatal error.
     #[error("source {component}: the Kafka client failed")]
     Fatal {
@@ -126,12 +144,15 @@ impl SourceError {
             | SourceError::MissingRecords { .. }
             | SourceError::Refused { .. }
             | SourceError::Unreadable { .. }
+            | SourceError::Fenced { .. }
+            | SourceError::NoPartition { .. }
             | SourceError::Batch { .. }
             | SourceError::Column { .. } => Failure::permanent(self),
             SourceError::Thread { .. }
             | SourceError::ThreadEnded { .. }
             | SourceError::WentBack { .. }
             | SourceError::LookUp { .. }
+            | SourceError::Security { .. }
             | SourceError::Fatal { .. } => Failure::transient(self),
         }
     }

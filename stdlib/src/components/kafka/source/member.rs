@@ -1,7 +1,7 @@
 //! The member of the consumer group: librdkafka's callbacks on the polling thread, for assigned and revoked partitions,
 //! commits and errors.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use tracing::{debug, info, warn};
@@ -21,6 +22,7 @@ use super::error::{SourceError, is_refusal};
 use super::positions::{Commit, Positions, StartOffset, TopicPartition};
 use super::start::{LookedUp, Start, metadata, start_offsets};
 use crate::components::kafka::connection::Connection;
+use crate::components::kafka::security::Security;
 
 /// The shortest time between two warnings of the same kind.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
@@ -42,7 +44,8 @@ pub(super) enum Change {
 pub(super) struct Member {
     connection: Connection,
     group: String,
-    topics: Vec<String>,
+    brokers: Vec<String>,
+    security: Security,
     start: Start,
     lookup_timeout: Duration,
     /// The durable channels behind the source.
@@ -79,7 +82,8 @@ impl Member {
             ),
             meter: context.meter.clone(),
             group: settings.group.clone(),
-            topics: settings.topics.clone(),
+            brokers: settings.brokers.clone(),
+            security: settings.security.clone(),
             start: settings.start,
             lookup_timeout: settings.session_timeout / 2,
             channels,
@@ -243,7 +247,19 @@ impl Member {
         }
     }
 
-    fn assign(&self, consumer: &BaseConsumer<Member>, list: &TopicPartitionList) -> Result<(), SourceError> {
+    /// Returns the error of a broker that does not let the client in.
+    pub(super) fn check_security(&self) -> Result<(), SourceError> {
+        let Some(refusal) = self.connection.take_refusal() else { return Ok(()) };
+        let source = self.security.error(&self.brokers, refusal);
+        Err(SourceError::Security { component: self.component(), source })
+    }
+
+    /// Reads further partitions. The group assigns partitions by [`ConsumerContext::rebalance`], which calls this as well.
+    pub(super) fn assign(
+        &self,
+        consumer: &BaseConsumer<Member>,
+        list: &TopicPartitionList,
+    ) -> Result<(), SourceError> {
         let found = start_offsets(consumer, list).map_err(|error| self.lookup_error(error))?;
         let start_offsets = found.into_iter().map(|found| self.check_channels(found));
         let start_offsets = start_offsets.collect::<Result<Vec<StartOffset>, SourceError>>()?;
@@ -254,8 +270,9 @@ impl Member {
             started.add_partition_offset(topic, *number, offset).map_err(|error| self.lookup_error(error))?;
         }
         let assigned = match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_assign(&started),
-            _ => consumer.assign(&started),
+            RebalanceProtocol::Eager => consumer.assign(&started),
+            // Without a subscription, partitions are added to those that are read already.
+            _ => consumer.incremental_assign(&started),
         };
         assigned.map_err(|error| self.lookup_error(error))?;
         self.log_partitions("reads", start_offsets.iter().map(|start| &start.partition));
@@ -355,17 +372,37 @@ impl Member {
         );
     }
 
-    /// Finds out from librdkafka's message `Subscribed topic not available` which topic does not exist.
+    /// Finds out from librdkafka's message `Subscribed topic not available: TOPIC: …` which topic does not exist.
     fn note_missing_topics(&self, reason: &str) {
-        for topic in &self.topics {
-            if reason.contains(&format!(": {topic}:")) && lock(&self.missing_topics).insert(topic.clone()) {
-                warn!(
-                    component = %self.connection.component(),
-                    "source {}: topic {topic} does not exist; it is read as soon as it does",
-                    self.connection.component()
-                );
+        let topic = reason.split_once(": ").and_then(|(_, rest)| Some(rest.split_once(':')?.0));
+        topic.into_iter().for_each(|topic| self.note_missing(topic));
+    }
+
+    /// Warns once of a topic that does not exist.
+    pub(super) fn note_missing(&self, topic: &str) {
+        if lock(&self.missing_topics).insert(topic.to_owned()) {
+            warn!(
+                component = %self.connection.component(),
+                "source {}: topic {topic} does not exist; it is read as soon as it does",
+                self.connection.component()
+            );
+        }
+    }
+
+    /// Sets the metric of the lag: the records of each partition that are not delivered yet.
+    fn set_lag(&self, statistics: &Statistics) {
+        let positions = lock(&self.positions);
+        let mut lag = BTreeMap::new();
+        for partition in positions.partitions() {
+            let known = statistics.topics.get(&*partition.topic);
+            let known = known.and_then(|topic| topic.partitions.get(&partition.number));
+            // Records behind the last stable offset belong to open transactions, and can't be read yet.
+            let end = known.and_then(|known| u64::try_from(known.ls_offset).ok());
+            if let (Some(end), Some(delivered)) = (end, positions.delivered_of(&partition)) {
+                lag.insert(partition.partition().to_string(), end.saturating_sub(delivered));
             }
         }
+        self.meter.set_partition_gauge("lag_events", lag);
     }
 }
 
@@ -384,6 +421,10 @@ impl ClientContext for Member {
             self.note_missing_topics(reason);
         }
         self.connection.error(code, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.set_lag(&statistics);
     }
 }
 

@@ -14,6 +14,7 @@ mod headers;
 mod member;
 mod poller;
 mod positions;
+mod selection;
 mod start;
 
 use std::sync::Arc;
@@ -33,12 +34,14 @@ use weir_runtime::batch::Batch;
 use weir_runtime::source::{Deliveries, Outlet, PutError, Source, SourcePort};
 use weir_runtime::{Context, Failure};
 
-use super::connection::{Security, client_config, milliseconds};
+use super::connection::{client_config, milliseconds};
+use super::security::Security;
 use batch_builder::BatchBuilder;
 use channels::Channels;
 use error::SourceError;
 use member::Member;
 use poller::Poller;
+use selection::{Partitions, Selection};
 use start::Start;
 
 /// The most batches in the queue between the polling thread and the source's task.
@@ -51,19 +54,17 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// rebalance waits until all members know of it.
 const HEARTBEAT_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
-/// The only way of choosing partitions that this version implements.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Partitions {
-    Group,
-}
+/// The time between two statistics of the client, from which the lag is read.
+const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Deserialize)]
 struct KafkaSourceSettings {
     brokers: Vec<String>,
     topics: Vec<String>,
+    topic_pattern: Option<String>,
     group: String,
     partitions: Partitions,
+    member: Option<String>,
     start: Start,
     batch: usize,
     linger: Duration,
@@ -76,13 +77,14 @@ impl KafkaSourceSettings {
     fn client_config(&self) -> ClientConfig {
         let session = milliseconds(self.session_timeout);
         let heartbeat = (self.session_timeout / 3).min(HEARTBEAT_INTERVAL_MAX);
-        let mut config = client_config(&self.brokers, self.security);
-        let strategy = match self.partitions {
-            Partitions::Group => "cooperative-sticky",
-        };
+        let mut config = client_config(&self.brokers);
+        if let Some(member) = &self.member {
+            config.set("group.instance.id", member);
+        }
         config
             .set("group.id", &self.group)
-            .set("partition.assignment.strategy", strategy)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("statistics.interval.ms", milliseconds(STATISTICS_INTERVAL))
             .set("session.timeout.ms", &session)
             .set("heartbeat.interval.ms", milliseconds(heartbeat))
             // The thread always polls, so a member that is silent for either reason has the same time limit.
@@ -103,6 +105,7 @@ impl KafkaSourceSettings {
 struct KafkaSource {
     context: Context,
     settings: KafkaSourceSettings,
+    selection: Selection,
 }
 
 /// Makes a Kafka source.
@@ -111,7 +114,8 @@ struct KafkaSource {
 /// When the settings are invalid, or the schema has a column that records don't have.
 pub fn make_source(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
     let settings: KafkaSourceSettings = settings.read().map_err(Failure::permanent)?;
-    let source = KafkaSource { context, settings };
+    let selection = Selection::new(&settings).map_err(Failure::permanent)?;
+    let source = KafkaSource { context, settings, selection };
     source.batch_builder().map_err(SourceError::into_failure)?;
     Ok(Box::new(source))
 }
@@ -133,14 +137,14 @@ impl KafkaSource {
         let member = Member::new(&self.context, &self.settings, channels);
         let batch_builder = self.batch_builder()?.with_identities(identities);
         let no_client = |error| SourceError::Client { component: component.clone(), source: Box::new(error) };
-        let config = self.settings.client_config();
+        let mut config = self.settings.client_config();
+        let insecure = |source| SourceError::Security { component: component.clone(), source };
+        self.settings.security.apply(&mut config).map_err(insecure)?;
         let consumer: BaseConsumer<Member> = config.create_with_context(member).map_err(no_client)?;
-        let topics: Vec<&str> = self.settings.topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).map_err(no_client)?;
         let member = consumer.context().clone();
         let (sender, batches) = mpsc::channel(QUEUED_BATCHES_MAX);
         let (end_sender, ended) = oneshot::channel();
-        let mut poller = Poller::new(consumer, batch_builder, sender);
+        let mut poller = Poller::new(consumer, self.selection.clone(), batch_builder, sender);
         let spawned = thread::Builder::new().name(format!("kafka {component}")).spawn(move || {
             let result = poller.run();
             // A failure is reported at once, and success after the member has left the group.
@@ -204,8 +208,14 @@ impl Drop for PollingThread {
 #[async_trait]
 impl Source for KafkaSource {
     fn describe(&self) -> String {
-        let KafkaSourceSettings { brokers, topics, group, .. } = &self.settings;
-        format!("reads {} of {} as a member of the group {group}", topics.join(", "), brokers.join(", "))
+        let KafkaSourceSettings { brokers, topics, topic_pattern, group, .. } = &self.settings;
+        let pattern = topic_pattern.iter().map(|pattern| format!("topics that match {pattern}"));
+        let topics: Vec<String> = topics.iter().cloned().chain(pattern).collect();
+        format!("reads {} of {} as the group {group}", topics.join(", "), brokers.join(", "))
+    }
+
+    async fn probe(&mut self) -> Vec<Failure> {
+        self.settings.security.probe(&self.settings.brokers).await
     }
 
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {

@@ -20,6 +20,7 @@ use super::batch_builder::{BatchBuilder, PartitionIndex, Record, WentBack};
 use super::error::{SourceError, is_refusal, is_unreadable};
 use super::headers;
 use super::member::{Change, Member};
+use super::selection::Selection;
 use crate::components::kafka::connection::PROBE_TIMEOUT;
 
 /// The longest wait for a record.
@@ -37,6 +38,7 @@ const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
 /// The state of the polling thread.
 pub(super) struct Poller {
     consumer: BaseConsumer<Member>,
+    selection: Selection,
     builder: BatchBuilder,
     batches: mpsc::Sender<Batch>,
     committed: Instant,
@@ -52,10 +54,11 @@ struct Backpressure {
 impl Poller {
     pub(super) fn new(
         consumer: BaseConsumer<Member>,
+        selection: Selection,
         builder: BatchBuilder,
         batches: mpsc::Sender<Batch>,
     ) -> Poller {
-        Poller { consumer, builder, batches, committed: Instant::now(), backpressure: None }
+        Poller { consumer, selection, builder, batches, committed: Instant::now(), backpressure: None }
     }
 
     fn member(&self) -> &Member {
@@ -84,8 +87,10 @@ impl Poller {
         Ok(())
     }
 
-    /// Handles assigned and revoked partitions, errors of callbacks, outages and commits that are due.
+    /// Looks for topics and partitions, handles assigned and revoked partitions, errors of callbacks, outages and commits that
+    /// are due.
     fn do_housekeeping(&mut self) -> Result<(), SourceError> {
+        self.selection.refresh(&self.consumer)?;
         for change in self.member().take_changes() {
             match change {
                 Change::Assigned(start) => self.builder.assign(&start),
@@ -95,6 +100,7 @@ impl Poller {
         if let Some(error) = self.member().take_failure() {
             return Err(error);
         }
+        self.member().check_security()?;
         let probe = |timeout| self.consumer.fetch_metadata(None, timeout).is_ok();
         self.member().connection().tick(probe);
         if self.committed.elapsed() >= COMMIT_INTERVAL {
@@ -217,7 +223,7 @@ fn add_message(
         offset: message.offset(),
         time: message.timestamp().to_millis().unwrap_or(0),
         key: message.key(),
-        body: message.payload().unwrap_or_default(),
+        body: message.payload(),
         headers: &headers,
     };
     builder.add(index, record, Instant::now).map_err(|WentBack { partition, offset, position }| {
@@ -232,6 +238,7 @@ fn handle_error(consumer: &BaseConsumer<Member>, error: KafkaError) -> Result<()
     let component = member.component();
     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
     match code {
+        RDKafkaErrorCode::FencedInstanceId => Err(SourceError::Fenced { component, group: member.group() }),
         _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
             Err(SourceError::Fatal { component, source: Box::new(error) })
         }

@@ -41,6 +41,13 @@ const CHANNELS: &str = "channels=";
 pub(super) enum Start {
     Oldest,
     Newest,
+    Time {
+        /// Microseconds since 1970-01-01T00:00:00Z.
+        at: i64,
+    },
+    Offset {
+        number: u64,
+    },
 }
 
 /// Looks up the start offset of each partition, and the channels that the group's commit names. Blocks for at most
@@ -52,8 +59,8 @@ pub(super) fn start_offsets(
     let lookup = Lookup { consumer, member: consumer.context() };
     let committed = lookup.committed(partitions)?;
     let partitions_at_start = match lookup.member.start() {
-        Start::Oldest => HashMap::new(),
-        Start::Newest => lookup.partitions_at_start(&committed)?,
+        Start::Oldest | Start::Time { .. } => HashMap::new(),
+        Start::Newest | Start::Offset { .. } => lookup.partitions_at_start(&committed)?,
     };
     committed.iter().map(|known| lookup.start_offset(known, &partitions_at_start)).collect()
 }
@@ -121,12 +128,41 @@ impl Lookup<'_> {
             let channels = known.channels.clone();
             return Ok(LookedUp { partition, offset, committed: true, channels, partitions_at_start });
         }
-        let watermarks =
-            |timeout| self.consumer.fetch_watermarks(&partition.topic, partition.number, timeout);
-        let (oldest, newest) = self.retry(watermarks)?;
-        let skips = partitions_at_start.is_some_and(|count| partition.number < count);
-        let offset = u64::try_from(if skips { newest } else { oldest }).unwrap_or(0);
+        let is_older = partitions_at_start.is_some_and(|count| partition.number < count);
+        let offset = match self.member.start() {
+            Start::Offset { number } if is_older => number,
+            Start::Time { at } => self.first_since(&partition, at)?,
+            start => {
+                let watermarks =
+                    |timeout| self.consumer.fetch_watermarks(&partition.topic, partition.number, timeout);
+                let (oldest, newest) = self.retry(watermarks)?;
+                let is_skipped = start == Start::Newest && is_older;
+                u64::try_from(if is_skipped { newest } else { oldest }).unwrap_or(0)
+            }
+        };
         Ok(LookedUp { partition, offset, committed: false, channels: Vec::new(), partitions_at_start })
+    }
+
+    /// Returns the offset of the first record whose time is not before this one, in microseconds; without one, the
+    /// partition's end.
+    fn first_since(&self, partition: &TopicPartition, at: i64) -> KafkaResult<u64> {
+        let (topic, number) = (&*partition.topic, partition.number);
+        // A record's time has milliseconds: the first one that is not before.
+        let milliseconds = at.div_euclid(1_000) + i64::from(at.rem_euclid(1_000) > 0);
+        self.retry(|timeout| {
+            let mut wanted = TopicPartitionList::with_capacity(1);
+            wanted.add_partition_offset(topic, number, Offset::Offset(milliseconds.max(0)))?;
+            let found = self.consumer.offsets_for_times(wanted, timeout)?;
+            let element = found.find_partition(topic, number);
+            element.as_ref().map_or(Ok(()), |element| element.error())?;
+            match element.map(|element| element.offset()) {
+                Some(Offset::Offset(offset)) => Ok(u64::try_from(offset).unwrap_or(0)),
+                _ => {
+                    let (_, end) = self.consumer.fetch_watermarks(topic, number, timeout)?;
+                    Ok(u64::try_from(end).unwrap_or(0))
+                }
+            }
+        })
     }
 
     fn committed(&self, partitions: &TopicPartitionList) -> KafkaResult<Vec<Committed>> {

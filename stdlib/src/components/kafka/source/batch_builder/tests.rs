@@ -10,6 +10,7 @@ fn schema() -> SchemaRef {
         Field::new("@offset", DataType::Int64, false),
         Field::new("@partition", DataType::Int64, false),
         Field::new("@timestamp", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false),
+        Field::new("@tombstone", DataType::Boolean, false),
         Field::new("@topic", DataType::Utf8View, false),
         Field::new("body", DataType::BinaryView, false),
     ]))
@@ -28,8 +29,13 @@ fn builder(batch: usize, beginnings: &[StartOffset]) -> BatchBuilder {
 
 fn add(builder: &mut BatchBuilder, topic: &str, number: i32, offset: i64) -> Result<(), WentBack> {
     let body = format!("the body of record {offset} in {topic}");
-    let record =
-        Record { offset, time: 1_700_000_000_000 + offset, key: None, body: body.as_bytes(), headers: &[] };
+    let record = Record {
+        offset,
+        time: 1_700_000_000_000 + offset,
+        key: None,
+        body: Some(body.as_bytes()),
+        headers: &[],
+    };
     let index = builder.index(topic, number).unwrap();
     builder.add(index, record, Instant::now)
 }
@@ -138,7 +144,8 @@ fn a_batch_is_full_by_rows_or_bytes_and_due_by_time() {
     assert_eq!(builder.remaining(now), Some(Duration::ZERO));
     builder.take().unwrap();
     let index = builder.index("logs", 0).unwrap();
-    let large = Record { offset: 2, time: 0, key: Some(b"k"), body: &vec![7; BATCH_BYTES_MAX], headers: &[] };
+    let large =
+        Record { offset: 2, time: 0, key: Some(b"k"), body: Some(&vec![7; BATCH_BYTES_MAX]), headers: &[] };
     builder.add(index, large, Instant::now).unwrap();
     assert!(builder.is_full());
     let batch = builder.take().unwrap().unwrap();
@@ -177,7 +184,7 @@ fn headers_are_a_map_with_the_last_value_of_each_name() {
     for _again in 0..2 {
         builder.assign(&begin("logs", 0, 0));
         for (offset, headers) in rows.iter().enumerate() {
-            let record = Record { offset: offset as i64, time: 0, key: None, body: b"body", headers };
+            let record = Record { offset: offset as i64, time: 0, key: None, body: Some(b"body"), headers };
             builder.add(builder.index("logs", 0).unwrap(), record, Instant::now).unwrap();
         }
         let batch = builder.take().unwrap().unwrap();
@@ -194,4 +201,18 @@ fn headers_are_a_map_with_the_last_value_of_each_name() {
 fn headers_of_another_type_are_refused() {
     let schema = Arc::new(Schema::new(vec![Field::new("headers", DataType::Utf8View, false)]));
     assert_eq!(BatchBuilder::new(schema, 10, Duration::ZERO).err(), Some("headers".to_string()));
+}
+
+#[test]
+fn a_tombstone_is_told_apart_from_an_empty_body() {
+    let mut builder = builder(10, &[begin("logs", 0, 0)]);
+    let index = builder.index("logs", 0).unwrap();
+    for (offset, body) in [(0, Some(&b""[..])), (1, None), (2, Some(b"text"))] {
+        let record = Record { offset, time: 0, key: Some(b"key"), body, headers: &[] };
+        builder.add(index, record, Instant::now).unwrap();
+    }
+    let batch = builder.take().unwrap().unwrap();
+    assert_eq!(bodies(&batch), ["", "", "text"]);
+    let tombstones = batch.column("@tombstone").unwrap().values().as_boolean();
+    assert_eq!(tombstones.values().iter().collect::<Vec<_>>(), [false, true, false]);
 }

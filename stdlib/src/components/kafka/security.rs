@@ -1,0 +1,308 @@
+//! How the connections to brokers are protected: the settings of `KafkaSecurity`, and the check of them before a start.
+//!
+//! librdkafka tries for ever to connect with a wrong password or to a broker whose certificate is not valid. So a component
+//! connects once before it starts, and a refusal is then a permanent failure with its reason. While it runs, a refusal is a
+//! transient failure, after which secrets and certificates are read again: they may have been exchanged meanwhile.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
+use serde::Deserialize;
+use thiserror::Error;
+use weir_plan::SecretReference;
+use weir_runtime::Failure;
+
+use super::certificates;
+use crate::tools::secrets::{self, SecretError};
+
+/// How long the check before a start waits for an answer of a broker. No answer is no refusal.
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
+
+/// The timeout of one request of this check.
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The wait for events of the client between two requests.
+const POLL_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// The enum `KafkaSecurity` of the signature, without the variants that this version does not implement.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Security {
+    Plaintext,
+    Tls { ca: Option<String>, cert: Option<String>, key: Option<String> },
+    Sasl { mechanism: Mechanism, user: String, password: SecretReference },
+    SaslTls { mechanism: Mechanism, user: String, password: SecretReference, ca: Option<String> },
+}
+
+/// The enum `SaslMechanism` of the signature.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Mechanism {
+    Plain,
+    #[serde(rename = "scram_sha_256")]
+    ScramSha256,
+    #[serde(rename = "scram_sha_512")]
+    ScramSha512,
+}
+
+impl Mechanism {
+    /// The name of the mechanism in the protocol.
+    fn name(self) -> &'static str {
+        match self {
+            Mechanism::Plain => "PLAIN",
+            Mechanism::ScramSha256 => "SCRAM-SHA-256",
+            Mechanism::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+/// Why a client can't be protected as the settings say.
+#[derive(Debug, Error)]
+pub(super) enum SecurityError {
+    /// The password can't be read.
+    #[error("`password` of `security`")]
+    Secret(#[from] SecretError),
+    /// A file can't be read.
+    #[error("`{setting}` of `security`: {path} can't be read")]
+    File {
+        setting: &'static str,
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    /// librdkafka does not take a certificate or a key.
+    #[error("`security`: the Kafka client can't be made with its certificates")]
+    Client(#[source] Box<KafkaError>),
+    /// The brokers refuse the user or the password.
+    #[error(
+        "`security`: the brokers don't let the user {user:?} in with its `password` by {mechanism}: {reason}"
+    )]
+    Credentials { user: String, mechanism: &'static str, reason: String },
+    /// The brokers want other credentials than the settings have.
+    #[error("`security`: the brokers don't accept a connection without a user: {reason}")]
+    NoCredentials { reason: String },
+    /// A broker's certificate is not valid.
+    #[error("`security`: the certificate of {broker} {problem}")]
+    Certificate { broker: String, problem: String },
+    /// The TLS connection fails for another reason.
+    #[error("`security`: no TLS connection to the brokers: {reason}")]
+    Tls { reason: String },
+}
+
+impl Security {
+    /// Sets the client's settings. Reads the password.
+    ///
+    /// # Errors
+    /// When the password or a file can't be read.
+    pub(super) fn apply(&self, config: &mut ClientConfig) -> Result<(), SecurityError> {
+        let protocol = match self {
+            Security::Plaintext => "plaintext",
+            Security::Tls { .. } => "ssl",
+            Security::Sasl { .. } => "sasl_plaintext",
+            Security::SaslTls { .. } => "sasl_ssl",
+        };
+        config.set("security.protocol", protocol);
+        if let Security::Tls { .. } | Security::SaslTls { .. } = self {
+            config.set("ssl.ca.location", self.authorities());
+            config.set("ssl.endpoint.identification.algorithm", "https");
+        }
+        for (setting, path) in self.files() {
+            std::fs::File::open(path).map_err(|source| SecurityError::File {
+                setting,
+                path: path.to_owned(),
+                source,
+            })?;
+        }
+        match self {
+            Security::Tls { cert: Some(cert), key: Some(key), .. } => {
+                config.set("ssl.certificate.location", cert).set("ssl.key.location", key);
+            }
+            Security::Sasl { mechanism, user, password }
+            | Security::SaslTls { mechanism, user, password, .. } => {
+                config.set("sasl.mechanism", mechanism.name()).set("sasl.username", user);
+                config.set("sasl.password", secrets::read(password)?);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The files of the settings, with the names of the settings.
+    fn files(&self) -> Vec<(&'static str, &str)> {
+        let (ca, cert, key) = match self {
+            Security::Tls { ca, cert, key } => (ca, cert, key),
+            Security::SaslTls { ca, .. } => (ca, &None, &None),
+            _ => (&None, &None, &None),
+        };
+        let files = [("ca", ca), ("cert", cert), ("key", key)];
+        files.into_iter().filter_map(|(name, path)| Some((name, path.as_deref()?))).collect()
+    }
+
+    /// The file with the certificates of the authorities; `probe` lets librdkafka search the machine's own.
+    fn authorities(&self) -> &str {
+        match self {
+            Security::Tls { ca: Some(ca), .. } | Security::SaslTls { ca: Some(ca), .. } => ca,
+            _ if Path::new(certificates::SYSTEM).exists() => certificates::SYSTEM,
+            _ => "probe",
+        }
+    }
+
+    /// Makes the error of a refusal: which setting is wrong, as far as that can be found out.
+    pub(super) fn error(&self, brokers: &[String], refusal: Refusal) -> SecurityError {
+        let Refusal { code, reason } = refusal;
+        if code == RDKafkaErrorCode::SSL {
+            return match certificates::diagnose(brokers, Path::new(self.authorities())) {
+                Some((broker, problem)) => SecurityError::Certificate { broker, problem },
+                None => SecurityError::Tls { reason },
+            };
+        }
+        match self {
+            Security::Sasl { mechanism, user, .. } | Security::SaslTls { mechanism, user, .. } => {
+                SecurityError::Credentials { user: user.clone(), mechanism: mechanism.name(), reason }
+            }
+            _ => SecurityError::NoCredentials { reason },
+        }
+    }
+
+    /// Connects to the brokers once, to see whether they let the client in. Blocks for at most about five seconds. A broker
+    /// that can't be reached is no refusal.
+    ///
+    /// # Errors
+    /// When the settings can't be used, or a broker refuses the client.
+    fn connect_once(&self, brokers: &[String]) -> Result<(), SecurityError> {
+        let mut config = super::connection::client_config(brokers);
+        self.apply(&mut config)?;
+        if let Security::Plaintext = self {
+            return Ok(());
+        }
+        let client: BaseProducer<ProbeContext> = config
+            .create_with_context(ProbeContext::default())
+            .map_err(|error| SecurityError::Client(Box::new(error)))?;
+        let begin = Instant::now();
+        while begin.elapsed() < PROBE_LIMIT {
+            client.poll(POLL_TIMEOUT);
+            if let Some(refusal) = client.context().take() {
+                return Err(self.error(brokers, refusal));
+            }
+            if client.client().fetch_metadata(None, REQUEST_TIMEOUT).is_ok() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the files, the password, and whether the brokers let the client in.
+    pub(super) async fn probe(&self, brokers: &[String]) -> Vec<Failure> {
+        let (security, brokers) = (self.clone(), brokers.to_vec());
+        let checked = tokio::task::spawn_blocking(move || security.connect_once(&brokers)).await;
+        match checked {
+            Ok(Ok(())) => Vec::new(),
+            Ok(Err(error)) => vec![Failure::permanent(error)],
+            Err(panicked) => vec![Failure::from(panicked)],
+        }
+    }
+}
+
+/// A broker that does not let the client in, or whose certificate is not valid.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    code: RDKafkaErrorCode,
+    reason: String,
+}
+
+impl Refusal {
+    /// Returns the refusal of this error of the client, if it is one.
+    pub(super) fn of(code: RDKafkaErrorCode, reason: &str) -> Option<Refusal> {
+        use RDKafkaErrorCode::{
+            Authentication, IllegalSASLState, SSL, SaslAuthenticationFailed, UnsupportedSASLMechanism,
+        };
+        let is_refusal = matches!(
+            code,
+            Authentication | SaslAuthenticationFailed | SSL | UnsupportedSASLMechanism | IllegalSASLState
+        );
+        is_refusal.then(|| Refusal { code, reason: reason.to_owned() })
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+/// Keeps the first refusal of a client that checks the security.
+#[derive(Default)]
+struct ProbeContext(Mutex<Option<Refusal>>);
+
+impl ProbeContext {
+    fn take(&self) -> Option<Refusal> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl ClientContext for ProbeContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(?level, "librdkafka: {facility}: {message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        if let Some(refusal) = Refusal::of(code, reason) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(refusal);
+        }
+    }
+}
+
+impl ProducerContext for ProbeContext {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _report: &DeliveryResult<'_>, (): ()) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn password(text: &str) -> (tempfile::NamedTempFile, SecretReference) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let reference = SecretReference::File(file.path().to_string_lossy().into_owned());
+        (file, reference)
+    }
+
+    #[test]
+    fn a_client_has_the_user_and_the_password_of_the_file() {
+        let (_file, password) = password("open sesame\n");
+        let (mechanism, user) = (Mechanism::ScramSha512, "weir".to_owned());
+        let mut config = ClientConfig::new();
+        Security::Sasl { mechanism, user, password }.apply(&mut config).unwrap();
+        let expected = [
+            ("security.protocol", "sasl_plaintext"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", "weir"),
+            ("sasl.password", "open sesame"),
+        ];
+        for (name, value) in expected {
+            assert_eq!(config.get(name), Some(value));
+        }
+    }
+
+    #[test]
+    fn a_missing_file_or_password_is_an_error_that_names_the_setting() {
+        let missing = || Some("/nowhere/ca.pem".to_owned());
+        let security = Security::Tls { ca: missing(), cert: None, key: None };
+        let error = security.apply(&mut ClientConfig::new()).unwrap_err();
+        assert_eq!(error.to_string(), "`ca` of `security`: /nowhere/ca.pem can't be read");
+        let (_file, password) = password("");
+        let (mechanism, user) = (Mechanism::Plain, "weir".to_owned());
+        let security = Security::Sasl { mechanism, user, password };
+        let error = security.apply(&mut ClientConfig::new()).unwrap_err();
+        assert_eq!(error.to_string(), "`password` of `security`");
+    }
+}
