@@ -103,8 +103,15 @@ pub(crate) async fn create_topic(name: &str, partitions: i32, settings: &[(&str,
 
 pub(crate) async fn add_partitions(topic: &str, count: usize) {
     let more = NewPartitions::new(topic, count);
-    let results = admin().create_partitions([&more], &AdminOptions::new()).await.unwrap();
+    let admin = admin();
+    let results = admin.create_partitions([&more], &AdminOptions::new()).await.unwrap();
     results[0].as_ref().unwrap();
+    // A producer that the broker tells of too few partitions does not write to the new ones.
+    wait_until("the broker tells of the new partitions", || {
+        let metadata = admin.inner().fetch_metadata(Some(topic), TIMEOUT).unwrap();
+        metadata.topics()[0].partitions().len() == count
+    })
+    .await;
 }
 
 /// Creates a topic with a unique name, and returns the name.

@@ -186,7 +186,8 @@ async fn a_refused_batch_of_several_records_is_tried_again_in_smaller_ones() {
     let _broker = Broker::shared().await;
     let topic = unique("batches");
     create_topic(&topic, 1, &[("max.message.bytes", "5000")]).await;
-    let batch = two_records(pseudo_random(4_000), pseudo_random(3_000));
+    let text = pseudo_random(7_000);
+    let batch = two_records(text[..4_000].to_owned(), text[4_000..].to_owned());
     let (ended, _) = write(&sink_settings(template(&topic), vec![]), vec![batch]).await;
     let failure = ended.unwrap_err();
     assert!(!failure.is_permanent());

@@ -220,13 +220,19 @@ impl Refusal {
     /// Returns the refusal of this error of the client, if it is one.
     pub(super) fn of(code: RDKafkaErrorCode, reason: &str) -> Option<Refusal> {
         use RDKafkaErrorCode::{
-            Authentication, IllegalSASLState, SSL, SaslAuthenticationFailed, UnsupportedSASLMechanism,
+            Authentication, BrokerTransportFailure, IllegalSASLState, SSL, SaslAuthenticationFailed,
+            UnsupportedSASLMechanism,
         };
-        let is_refusal = matches!(
-            code,
-            Authentication | SaslAuthenticationFailed | SSL | UnsupportedSASLMechanism | IllegalSASLState
-        );
-        is_refusal.then(|| Refusal { code, reason: reason.to_owned() })
+        // By TLS 1.3, a broker refuses a client's certificate after the handshake.
+        let is_alert = reason.contains("SSL routines") && reason.contains("alert");
+        let code = match code {
+            BrokerTransportFailure if is_alert => SSL,
+            Authentication | SaslAuthenticationFailed | SSL | UnsupportedSASLMechanism | IllegalSASLState => {
+                code
+            }
+            _ => return None,
+        };
+        Some(Refusal { code, reason: reason.to_owned() })
     }
 }
 
