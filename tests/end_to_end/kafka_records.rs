@@ -39,12 +39,12 @@ const PROGRAM: &str = r#"
       headers:  [@number, @length]
       retry:    { first: 50ms, max: 1s, limit: 30 }
     }
-    sink dead = files { path: "DEAD", format: raw, roll: { age: 1s } }
+    sink dead = files { path: "DEAD", roll: { age: 1s } }
     flow main {
       lines
         -> parse json as Event else reject
         -> set @number = id
-        -> set @length = note if note is not null
+        -> set @length = note
         -> set @suffix = if kind == "nowhere" then "!" else ""
         -> buffer
       buffer -> out

@@ -203,7 +203,7 @@ impl KafkaSink {
         loop {
             let taken = tokio::select! {
                 biased;
-                error = reports.failure() => return Err(error.into_failure()),
+                error = reports.failure() => return Err(unrejected(error)),
                 refused = reports.refused() => {
                     self.reject_refused(refused).await?;
                     continue;
@@ -224,7 +224,7 @@ impl KafkaSink {
         loop {
             let refused = tokio::select! {
                 biased;
-                settled = reports.settled() => return settled.map_err(SinkError::into_failure),
+                settled = reports.settled() => return settled.map_err(unrejected),
                 refused = reports.refused() => refused,
             };
             self.reject_refused(refused).await?;
@@ -247,9 +247,7 @@ impl KafkaSink {
         };
         match pending.share_of_rejected().filter(|_| pending.rejecter.has_route()) {
             Some(share) => pending.rejecter.reject(row, share, kind, &reason).await,
-            None => {
-                Err(Failure::permanent(format!("{error}; a chain that begins with `rejects` would take it")))
-            }
+            None => Err(unrejected(error)),
         }
     }
 
@@ -299,7 +297,7 @@ impl KafkaSink {
                     row = next;
                     tokio::select! {
                         biased;
-                        error = producer.reports().failure() => return Err(error.into_failure()),
+                        error = producer.reports().failure() => return Err(unrejected(error)),
                         () = sleep(pause) => {}
                     }
                 }
@@ -319,6 +317,14 @@ impl KafkaSink {
             RecordError::Key(source) => SinkError::Template { component, setting: "key", source },
             RecordError::Events(source) => SinkError::Events { component, source },
         }
+    }
+}
+
+/// Makes the failure of an error for which no event was rejected.
+fn unrejected(error: SinkError) -> Failure {
+    match error.reason_to_reject() {
+        Some(_) => Failure::permanent(format!("{error}; a chain that begins with `rejects` would take it")),
+        None => error.into_failure(),
     }
 }
 

@@ -37,8 +37,9 @@ pub(super) struct DeliveryReports {
     /// The number of batches with records that are not reported yet.
     unsettled: AtomicUsize,
     failure: Mutex<Option<SinkError>>,
-    /// The records that the broker has refused for good, and that the sink has not rejected yet.
-    refused: Mutex<Vec<Refused>>,
+    /// The records that the broker has refused for good, and that the sink has not rejected yet; none after the run of the sink:
+    /// the batches would be kept for ever, since each of them refers to these reports.
+    refused: Mutex<Option<Vec<Refused>>>,
     /// Notified when there is a failure or a refused record, or when all batches are settled.
     changed: Notify,
 }
@@ -125,7 +126,7 @@ impl DeliveryReports {
             batch_refused: AtomicBool::new(false),
             unsettled: AtomicUsize::new(0),
             failure: Mutex::default(),
-            refused: Mutex::default(),
+            refused: Mutex::new(Some(Vec::new())),
             changed: Notify::new(),
         })
     }
@@ -180,19 +181,28 @@ impl DeliveryReports {
         let headers = message.headers().into_iter().flat_map(Headers::iter);
         let headers = headers.map(|header| (header.key, header.value.unwrap_or_default()));
         let fingerprint = fingerprint(message.topic(), message.key(), message.payload(), headers);
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(refused) = &mut *refused else { return Err(error) };
         let Some(row) = pending.refused_row(fingerprint) else { return Err(error) };
         pending.unrejected.fetch_add(1, Ordering::Relaxed);
-        let refused = Refused { pending: pending.clone(), row, error };
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(refused);
+        refused.push(Refused { pending: pending.clone(), row, error });
         self.changed.notify_waiters();
         Ok(())
+    }
+
+    /// Gives up the refused records that the sink has not rejected. Their events return to the channel.
+    fn give_up_refused(&self) {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Dropped after the lock, since the end of a batch notifies others.
+        drop(refused);
     }
 
     /// Waits until the broker has refused a record whose event has to be rejected.
     pub(super) async fn refused(&self) -> Refused {
         loop {
             let changed = self.changed.notified();
-            let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let refused =
+                self.refused.lock().unwrap_or_else(PoisonError::into_inner).as_mut().and_then(Vec::pop);
             if let Some(refused) = refused {
                 return refused;
             }
@@ -372,6 +382,7 @@ impl ProducerHandle {
 
     fn stop_polling(&mut self) {
         self.producer = None;
+        self.reports.give_up_refused();
         self.ending.store(true, Ordering::Release);
     }
 }
