@@ -117,24 +117,9 @@ pub(super) fn fitted(field: &Field, array: &ArrayRef) -> Result<ArrayRef, String
             let fit = |value: i64| i32::try_from(value.div_euclid(DAY)).map_err(|_| too_large("a date"));
             Arc::new(converted::<TimestampMicrosecondType, Date32Type>(array, fit)?)
         }
-        (DataType::Timestamp(..), DataType::Timestamp(unit, zone)) => match unit {
-            TimeUnit::Millisecond => {
-                let times =
-                    converted::<TimestampMicrosecondType, TimestampMillisecondType>(array, |value| {
-                        Ok(value.div_euclid(1_000))
-                    })?;
-                Arc::new(times.with_timezone_opt(zone.clone()))
-            }
-            TimeUnit::Nanosecond => {
-                let fit = |value: i64| value.checked_mul(1_000).ok_or_else(|| too_large("nanoseconds"));
-                let times = converted::<TimestampMicrosecondType, TimestampNanosecondType>(array, fit)?;
-                Arc::new(times.with_timezone_opt(zone.clone()))
-            }
-            _ => {
-                let times = array.as_primitive::<TimestampMicrosecondType>();
-                Arc::new(times.clone().with_timezone_opt(zone.clone()))
-            }
-        },
+        (DataType::Timestamp(..), DataType::Timestamp(unit, zone)) => {
+            fitted_times(name, array, *unit, zone.clone())?
+        }
         (DataType::BinaryView, DataType::Utf8View) => {
             let text = array.as_binary_view().clone().to_string_view();
             Arc::new(text.map_err(|_| format!("`{name}` is not UTF-8, and a string in the Avro schema"))?)
@@ -174,6 +159,29 @@ pub(super) fn fitted(field: &Field, array: &ArrayRef) -> Result<ArrayRef, String
             Arc::new(maps.map_err(|_| unfit(name))?)
         }
         _ => return Err(unfit(name)),
+    })
+}
+
+/// Converts times to another unit.
+fn fitted_times(
+    name: &str,
+    array: &dyn Array,
+    unit: TimeUnit,
+    zone: Option<Arc<str>>,
+) -> Result<ArrayRef, String> {
+    Ok(match unit {
+        TimeUnit::Millisecond => {
+            let convert = |value: i64| Ok(value.div_euclid(1_000));
+            let times = converted::<TimestampMicrosecondType, TimestampMillisecondType>(array, convert)?;
+            Arc::new(times.with_timezone_opt(zone))
+        }
+        TimeUnit::Nanosecond => {
+            let too_large = || format!("`{name}` is beyond the range of nanoseconds in the Avro schema");
+            let convert = |value: i64| value.checked_mul(1_000).ok_or_else(too_large);
+            let times = converted::<TimestampMicrosecondType, TimestampNanosecondType>(array, convert)?;
+            Arc::new(times.with_timezone_opt(zone))
+        }
+        _ => Arc::new(array.as_primitive::<TimestampMicrosecondType>().clone().with_timezone_opt(zone)),
     })
 }
 
