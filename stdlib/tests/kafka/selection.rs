@@ -153,7 +153,7 @@ async fn a_named_member_keeps_its_partitions_over_a_restart() {
     let first = RunningSource::start(&source_settings(&topic, &group, named("first")));
     first.wait_for(50).await;
     first.stop().await;
-    // The group still waits for the first member, so another one gets no partition at first.
+    // The group still waits for the member, which continues with its partitions.
     produce(&topic, 2, 50..100).await;
     let first = RunningSource::start(&source_settings(&topic, &group, named("first")));
     first.wait_for(50).await;
