@@ -112,9 +112,10 @@ async fn a_group_starts_at_a_time_or_an_offset() {
     let begin = 1_700_000_000_000;
     let records = (0..10).map(|number| (begin + number as i64 * 1_000, Some(body(number))));
     produce_at(&topic, records.collect()).await;
+    let time = |text: &str| with("time", &[("at", Value::Text(text.to_owned()))]);
     let starts = [
-        (with("time", &[("at", Value::Int((begin + 2_500) * 1_000))]), 3),
-        (with("time", &[("at", Value::Int(begin * 1_000))]), 0),
+        (time("2023-11-14T22:13:22.5Z"), 3),
+        (time("2023-11-14T22:13:20Z"), 0),
         (with("offset", &[("number", Value::Int(6))]), 6),
     ];
     for (start, first) in starts {
@@ -125,8 +126,8 @@ async fn a_group_starts_at_a_time_or_an_offset() {
         assert_complete(&bodies, first..10);
         assert_eq!(bodies.len(), 10 - first);
     }
-    let later = with("time", &[("at", Value::Int((begin + 60_000) * 1_000))]);
-    let source = RunningSource::start(&source_settings(&topic, &unique("group"), vec![("start", later)]));
+    let later = vec![("start", time("2023-11-14T22:14:20Z"))];
+    let source = RunningSource::start(&source_settings(&topic, &unique("group"), later));
     tokio::time::sleep(Duration::from_secs(2)).await;
     produce(&topic, 1, 10..15).await;
     source.wait_for(5).await;

@@ -41,13 +41,21 @@ const CHANNELS: &str = "channels=";
 pub(super) enum Start {
     Oldest,
     Newest,
-    Time {
-        /// Microseconds since 1970-01-01T00:00:00Z.
-        at: i64,
-    },
-    Offset {
-        number: u64,
-    },
+    Time { at: StartTime },
+    Offset { number: u64 },
+}
+
+/// A time, in microseconds since 1970-01-01T00:00:00Z. Settings have it as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct StartTime(i64);
+
+impl TryFrom<String> for StartTime {
+    type Error = jiff::Error;
+
+    fn try_from(text: String) -> Result<StartTime, jiff::Error> {
+        Ok(StartTime(text.parse::<jiff::Timestamp>()?.as_microsecond()))
+    }
 }
 
 /// Looks up the start offset of each partition, and the channels that the group's commit names. Blocks for at most
@@ -131,7 +139,7 @@ impl Lookup<'_> {
         let is_older = partitions_at_start.is_some_and(|count| partition.number < count);
         let offset = match self.member.start() {
             Start::Offset { number } if is_older => number,
-            Start::Time { at } => self.first_since(&partition, at)?,
+            Start::Time { at: StartTime(at) } => self.first_since(&partition, at)?,
             start => {
                 let watermarks =
                     |timeout| self.consumer.fetch_watermarks(&partition.topic, partition.number, timeout);
