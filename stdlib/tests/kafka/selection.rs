@@ -127,8 +127,12 @@ async fn a_group_starts_at_a_time_or_an_offset() {
         assert_eq!(bodies.len(), 10 - first);
     }
     let later = vec![("start", time("2023-11-14T22:14:20Z"))];
-    let source = RunningSource::start(&source_settings(&topic, &unique("group"), later));
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let group = unique("group");
+    let source = RunningSource::start(&source_settings(&topic, &group, later));
+    // The start offset is committed at once.
+    while committed(&group, &topic, 1).await != [Some(10)] {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     produce(&topic, 1, 10..15).await;
     source.wait_for(5).await;
     assert_complete(&source.stop().await, 10..15);
