@@ -9,6 +9,7 @@ use weir_plan::{Action, Component, Delivery, Leg as PlannedLeg, Origin, Path, Pl
 
 use super::exactly_once::{ExactlyOnce, progress_into};
 use super::paths::{CompiledPath, compile};
+use super::portions::portion_into;
 use super::rejects::{self, sources_into};
 use super::required::required;
 use super::sink_paths::{SinkPath, for_each_sink};
@@ -158,7 +159,8 @@ impl Builder<'_> {
             if let Some((channel, meter)) = self.make("channel", component, make) {
                 let schema = self.schema(component);
                 let optional = !self.required.contains(&component.name);
-                let built = BuiltChannel { kind: component.kind.clone(), schema, channel, meter, optional };
+                let (kind, portion) = (component.kind.clone(), portion_into(self.plan, &component.name));
+                let built = BuiltChannel { kind, schema, channel, meter, optional, portion };
                 channels.insert(component.name.clone(), built);
             }
         }
@@ -334,7 +336,7 @@ impl Builder<'_> {
 
 /// Returns a channel as the end of a route.
 fn target(channels: &BTreeMap<String, BuiltChannel>, name: &str, optional: bool) -> Option<Target> {
-    let BuiltChannel { schema, channel, meter, .. } = channels.get(name)?;
+    let BuiltChannel { schema, channel, meter, portion, .. } = channels.get(name)?;
     Some(Target {
         name: name.into(),
         channel: channel.clone(),
@@ -343,6 +345,7 @@ fn target(channels: &BTreeMap<String, BuiltChannel>, name: &str, optional: bool)
         optional,
         is_reject: false,
         knows_positions: true,
+        portion: *portion,
     })
 }
 

@@ -7,6 +7,7 @@ mod backoff;
 mod build;
 mod exactly_once;
 mod paths;
+mod portions;
 mod probe;
 mod recovery;
 mod rejects;
@@ -35,7 +36,7 @@ use crate::failure::Failure;
 use crate::observability::meter::Meter;
 use crate::observability::metrics::{Metrics, Stage};
 use crate::registry::Registry;
-use crate::routing::{Leg, Target};
+use crate::routing::{Leg, Portion, Target};
 use crate::sink::{Sink, SinkPort};
 use crate::source::{Progress, ShutdownNotice, Source, SourceWiring};
 
@@ -78,6 +79,8 @@ struct BuiltChannel {
     meter: Arc<Meter>,
     /// Whether the agent goes on without the channel.
     optional: bool,
+    /// The most that a put into the channel has.
+    portion: Portion,
 }
 
 struct BuiltSink {

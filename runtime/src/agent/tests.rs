@@ -22,6 +22,7 @@ mod optional;
 mod rejects;
 mod selection;
 mod starting;
+mod throttle;
 
 use super::*;
 use crate::batch::{Batch, Origins, Partition};

@@ -15,7 +15,7 @@ use crate::channel::Channel;
 use crate::environment::workers::Workers;
 use crate::failure::{ConnectFailure, Failure};
 use crate::observability::meter::Meter;
-use crate::routing::{Leg, Target};
+use crate::routing::{Leg, Portion, Target};
 pub(crate) use outlet::scope_names;
 pub(crate) use positions::least_of;
 pub(crate) use progress::Progress;
@@ -157,8 +157,16 @@ impl SourcePort {
     pub fn into_channel(channel: Arc<dyn Channel>) -> SourcePort {
         let name = "channel".into();
         let (schema, meter) = (None, Arc::default());
-        let target =
-            Target { name, channel, meter, schema, optional: false, is_reject: false, knows_positions: true };
+        let target = Target {
+            name,
+            channel,
+            meter,
+            schema,
+            optional: false,
+            is_reject: false,
+            knows_positions: true,
+            portion: Portion::WHOLE,
+        };
         let legs = [Leg::direct(target)].into();
         let wiring = SourceWiring {
             component: "source".into(),

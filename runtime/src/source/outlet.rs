@@ -1,6 +1,7 @@
 //! The outlet of a source, which applies the steps to its batches and puts them into channels.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -10,9 +11,9 @@ use super::progress::Progress;
 use crate::batch::{Batch, Interval, Origins};
 use crate::channel::{Limits, Scope};
 use crate::environment::workers::{QueueId, Workers};
-use crate::observability::meter::{Meter, Reading};
+use crate::observability::meter::{Meter, Reading, StepCount};
 use crate::routing::{Acknowledgement, Leg, Put, PutError, Puts, Target};
-use crate::steps::{Pass, PutNumber, Transaction};
+use crate::steps::{Pace, Pass, PutNumber, Transaction};
 
 /// Puts a source's batches into its channels.
 pub struct Outlet {
@@ -30,27 +31,35 @@ pub struct Outlet {
     closed: CancellationToken,
 }
 
-/// A batch after the steps.
+/// The bounds of a source whose events are all dropped.
+const WITHOUT_CHANNELS: Limits = Limits {
+    capacity: 10_000,
+    transaction_capacity: 10_000,
+    byte_capacity: 64 << 20,
+    keep_alive: Duration::from_secs(3),
+};
+
+/// A part of a batch after the steps.
 struct Prepared {
-    /// The puts of each part, and the changes to the state of the steps.
-    parts: Vec<(Vec<Put>, Transaction)>,
-    /// The events that steps have rejected.
-    rejected: Reading,
+    origins: Origins,
+    /// The events that the steps have not rejected: rejected events never count as delivered.
+    countable: Reading,
+    puts: Vec<Put>,
+    /// The changes to the state of the steps.
+    transaction: Transaction,
+    /// Whether the part is small so that its events are acknowledged before the next ones of a slow batch.
+    is_portion: bool,
 }
 
 impl Outlet {
     /// Makes an outlet into the legs of the wiring.
-    ///
-    /// # Panics
-    /// When no leg leads to a channel, which the compiler prevents.
     pub(crate) fn new(wiring: &SourceWiring, progress: Arc<Progress>, stop: CancellationToken) -> Outlet {
         let SourceWiring { component, legs, meter, workers, .. } = wiring;
         let (component, legs, meter) = (component.clone(), legs.clone(), meter.clone());
         let workers = (workers.clone(), workers.add_queue());
         let bounds = |target: &Target| (target.is_reject, target.channel.limits());
         let bounds: Vec<(bool, Limits)> = legs.iter().flat_map(Leg::targets).map(bounds).collect();
-        let all = bounds.iter().map(|(_, limits)| *limits).reduce(smallest);
-        let all = all.expect("the compiler refuses a source that leads to no channel");
+        let all = bounds.iter().map(|(_, limits)| *limits).reduce(smallest).unwrap_or(WITHOUT_CHANNELS);
         // Rejected events are few: the channel that takes them does not bound the parts of a batch.
         let main = bounds.iter().filter(|(is_reject, _)| !is_reject).map(|(_, limits)| *limits);
         let limits = Limits { byte_capacity: all.byte_capacity, ..main.reduce(smallest).unwrap_or(all) };
@@ -74,49 +83,70 @@ impl Outlet {
         let (rows, bytes, begun) = (batch.rows(), batch.payload_bytes(), Instant::now());
         self.meter.touch(begun);
         let origins = batch.origins().clone();
-        let Prepared { parts, rejected } = self.prepare(batch).await?;
+        let parts = self.prepare(batch).await?;
         self.meter.received.add(rows, bytes);
-        // This share stays open until all parts are put. Events that steps dropped need no share, so an empty batch is
-        // delivered with this share alone.
-        // Rejected events never count as delivered.
-        let (events, bytes) =
-            (rows.saturating_sub(rejected.events as usize), bytes.saturating_sub(rejected.bytes));
-        let mut acknowledgement = self.progress.begin(&origins, events, bytes);
-        for (puts, transaction) in parts {
-            self.await_turn(&transaction).await;
-            self.put_part(puts, &mut acknowledgement).await?;
-            transaction.commit();
+        let has_origins = |part: &Prepared| part.is_portion && !part.origins.intervals().is_empty();
+        if parts.len() > 1 && parts.iter().all(has_origins) {
+            for part in parts {
+                let acknowledgement = self.begin(&part.origins, part.countable);
+                self.put_part(part, acknowledgement).await?;
+            }
+        } else {
+            let mut countable = Reading::default();
+            parts.iter().for_each(|part| countable.add_reading(part.countable));
+            // This share stays open until all parts are put. Events that steps dropped need no share, so an empty batch is
+            // delivered with this share alone.
+            let mut acknowledgement = self.begin(&origins, countable);
+            acknowledgement.add_shares(parts.len() as u64);
+            for part in parts {
+                let share = acknowledgement.split(1);
+                self.put_part(part, share).await?;
+            }
+            acknowledgement.done();
         }
         self.meter.put.record(begun.elapsed());
-        acknowledgement.done();
         Ok(())
     }
 
-    /// Waits until the events may go on. A stop ends the wait: the events that have been read go on.
-    async fn await_turn(&self, transaction: &Transaction) {
-        let Some(pace) = transaction.pace() else { return };
-        tokio::select! {
-            () = sleep_until(pace.begin) => {}
-            () = self.stop.cancelled() => {}
+    fn begin(&self, origins: &Origins, countable: Reading) -> Acknowledgement {
+        let events = usize::try_from(countable.events).unwrap_or(usize::MAX);
+        self.progress.begin(origins, events, countable.bytes)
+    }
+
+    /// Puts a part when its events may go on. A stop does not change that: a source that is stopped gives up the put and reads
+    /// the events again, or waits.
+    async fn put_part(&self, part: Prepared, mut share: Acknowledgement) -> Result<(), PutError> {
+        let Prepared { puts, transaction, .. } = part;
+        if let Some(pace) = transaction.pace() {
+            sleep_until(pace.begin).await;
         }
+        puts.iter().filter(|put| !put.target.is_reject).for_each(|put| {
+            self.meter.processed.add(put.batch.rows(), put.batch.payload_bytes());
+        });
+        self.puts.put(puts.into_iter().zip(&self.scopes).collect(), &mut share, &self.meter).await?;
+        transaction.commit();
+        share.done();
+        Ok(())
     }
 
     /// Splits a batch into parts and applies the steps to each. A part is halved if the steps or a channel's type make
-    /// it too large, and divided if a step lets its events go on slowly. No part is put before all parts are known to fit.
-    async fn prepare(&self, batch: Batch) -> Result<Prepared, PutError> {
+    /// it too large, and divided if a step before or behind a channel lets its events go on slowly. No part is put before all
+    /// parts are known to fit.
+    async fn prepare(&self, batch: Batch) -> Result<Vec<Prepared>, PutError> {
         let mut parts = Vec::new();
         split(batch.compacted(), self.limits, &mut parts);
         let mut parts = with_origins_of_parts(parts);
         parts.reverse();
         let (mut first, mut rows, mut row) = (None, Vec::new(), 0);
-        let (mut prepared, mut counts) = (Vec::new(), Vec::new());
+        let (mut prepared, mut counts, mut is_portion) = (Vec::new(), Vec::new(), false);
         let number = PutNumber::next();
         while let Some(part) = parts.pop() {
             let (puts, pass) = self.apply_steps(&part, number).await?;
             let too_large = puts.iter().find(|put| !put.target.optional && !put.fits());
             // An event that is slow stays whole.
-            let slow = pass.transaction.pace().map_or(1, |pace| pace.parts(part.rows()));
+            let slow = pieces_of_slow(&puts, pass.transaction.pace(), part.rows());
             let pieces = if too_large.is_some() { slow.max(2).min(part.rows()) } else { slow };
+            is_portion |= slow > 1;
             match too_large {
                 _ if pieces > 1 => {
                     drop(pass);
@@ -124,8 +154,10 @@ impl Outlet {
                     continue;
                 }
                 None => {
-                    prepared.push((puts, pass.transaction));
-                    counts.extend(pass.counts);
+                    let Pass { transaction, counts: of_part, .. } = pass;
+                    let (origins, countable) = (part.origins().clone(), countable(&part, &of_part));
+                    prepared.push(Prepared { origins, countable, puts, transaction, is_portion: false });
+                    counts.extend(of_part);
                 }
                 Some(put) => {
                     let bound = put.target.channel.limits().byte_capacity;
@@ -138,22 +170,11 @@ impl Outlet {
         match first {
             None => {
                 self.meter.count_steps(&counts);
-                let mut rejected = Reading::default();
-                counts
-                    .iter()
-                    .flat_map(|count| &count.rejected)
-                    .for_each(|(_, one)| rejected.add_reading(*one));
-                Ok(Prepared { parts: prepared, rejected })
+                prepared.iter_mut().for_each(|part| part.is_portion = is_portion);
+                Ok(prepared)
             }
             Some((channel, bytes, bound)) => Err(PutError::TooLarge { channel, bytes, bound, rows }),
         }
-    }
-
-    async fn put_part(&mut self, puts: Vec<Put>, batch_share: &mut Acknowledgement) -> Result<(), PutError> {
-        puts.iter().filter(|put| !put.target.is_reject).for_each(|put| {
-            self.meter.processed.add(put.batch.rows(), put.batch.payload_bytes());
-        });
-        self.puts.put(puts.into_iter().zip(&self.scopes).collect(), batch_share, &self.meter).await
     }
 
     /// Applies the steps to a part of the put with this number, and returns a put for each channel. Steps run on the
@@ -224,6 +245,22 @@ fn split(batch: Batch, limits: Limits, parts: &mut Vec<Batch>) {
     let half = batch.rows() / 2;
     split(batch.slice(0, half), limits, parts);
     split(batch.slice(half, batch.rows() - half), limits, parts);
+}
+
+/// Returns into how many pieces a part has to be divided, so that each takes little time in the steps before the channels,
+/// or behind one; 1 if it stays whole.
+fn pieces_of_slow(puts: &[Put], pace: Option<Pace>, rows: usize) -> usize {
+    let before = pace.map_or(1, |pace| pace.parts(rows));
+    let behind = puts.iter().map(|put| put.target.portion.parts(&put.batch)).max().unwrap_or(1);
+    before.max(behind).min(rows).max(1)
+}
+
+/// Returns the events of a part that the steps have not rejected.
+fn countable(part: &Batch, counts: &[StepCount]) -> Reading {
+    let mut rejected = Reading::default();
+    counts.iter().flat_map(|count| &count.rejected).for_each(|(_, one)| rejected.add_reading(*one));
+    let events = (part.rows() as u64).saturating_sub(rejected.events);
+    Reading { events, bytes: part.payload_bytes().saturating_sub(rejected.bytes) }
 }
 
 /// Divides a part into pieces of nearly the same number of events, each with its origins. There are at least as many events.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::positions::{DeliveredThrough, Given};
 use crate::batch::{Origins, Partition};
-use crate::observability::meter::Meter;
+use crate::observability::meter::{Meter, Reading};
 use crate::routing::{Acknowledgement, Settle};
 
 /// Positions through which all events are delivered.
@@ -183,9 +183,14 @@ struct PutSettle {
 
 impl Settle for PutSettle {
     fn settle(self: Box<Self>, done: bool) {
+        self.settle_with(done, Reading::default());
+    }
+
+    fn settle_with(self: Box<Self>, done: bool, rejected: Reading) {
         if done {
             let meter = &self.progress.meter;
-            meter.delivered.add(self.events, self.bytes);
+            let events = self.events.saturating_sub(usize::try_from(rejected.events).unwrap_or(usize::MAX));
+            meter.delivered.add(events, self.bytes.saturating_sub(rejected.bytes));
             meter.commit.record(self.begun.elapsed());
         }
         self.progress.lock().settle(self.put, &self.origins, done);

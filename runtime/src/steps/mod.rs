@@ -42,7 +42,7 @@ pub use rejection::EventsAsJson;
 use rejection::Reasons;
 pub(crate) use rejection::{ORIGINAL_BODY, RejectEvents, Rejected};
 pub(crate) use selector::Selector;
-pub(crate) use transaction::{Pace, PutNumber, Transaction};
+pub(crate) use transaction::{AT_ONCE, Pace, PutNumber, Transaction};
 
 /// The functions, parsers and event types with which steps are compiled.
 #[derive(Clone, Copy)]

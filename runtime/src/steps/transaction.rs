@@ -34,7 +34,7 @@ pub(crate) struct Pace {
 }
 
 /// Events that go on at once take at most this long together.
-const AT_ONCE: Duration = Duration::from_secs(1);
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(1);
 
 impl Pace {
     /// Returns into how many parts so many events have to be divided; 1 if they go on at once.

@@ -10,7 +10,7 @@ use weir_plan::{
 use super::*;
 use crate::batch::{Identities, Origins, Partition};
 use crate::channel::{Channel, Demand, Lease, MemoryChannel, Overflow, Reader, Taken};
-use crate::routing::{CompiledLeg, Target};
+use crate::routing::{CompiledLeg, Portion, Target};
 use crate::source::{Deliveries, SourcePort, SourceWiring};
 use crate::steps::StepTools;
 
@@ -42,6 +42,7 @@ fn outlet_into(
                 optional: false,
                 is_reject: false,
                 knows_positions: true,
+                portion: Portion::WHOLE,
             })
         })
         .collect();
@@ -189,6 +190,7 @@ async fn a_part_that_steps_make_too_large_is_put_in_halves() {
         optional: false,
         is_reject: false,
         knows_positions: true,
+        portion: Portion::WHOLE,
     };
     let planned = PlannedLeg { steps: vec![keep_body("x")], to: Route::Channel("buffer".into()) };
     let compiled = CompiledLeg::compile(&planned, None, &StepTools::none(), &mut Vec::new()).unwrap();
