@@ -4,22 +4,31 @@
 //! comes back to the channel when the sink has failed, and the sink that is active then takes it first.
 //!
 //! A sink that failed runs again after its back-off. If a sink behind it in the text is active, it takes one batch on trial,
-//! and becomes active again when this batch has arrived.
+//! and becomes active again when this batch has arrived. It is told to commit this batch early, since a file may stay open for
+//! hours.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
-use tracing::warn;
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
 
 use crate::batch::Partition;
 use crate::channel::{Fill, Incarnation, Lease, Reader, Taken};
+use crate::failure::GrowingWaits;
 use crate::observability::failover::{Branch, Cause};
-use crate::observability::meter::Meter;
+use crate::observability::meter::{Meter, Reading};
 use crate::routing::{Acknowledgement, Settle};
+
+/// The shortest and the longest wait before a sink is told again to commit its batch on trial.
+const TRIAL_WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+/// The shortest and the longest time between two messages that no sink works.
+const MESSAGE_WAITS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(3600)];
 
 /// The sinks of one `failover`.
 pub(crate) struct FailoverGroup {
@@ -36,6 +45,17 @@ struct State {
     last: usize,
     /// Whether the channel has no more events, apart from leased ones.
     at_end: bool,
+    /// The time since all members had failed; none while one works.
+    outage: Option<Outage>,
+}
+
+/// A time in which no member works.
+struct Outage {
+    begun: Instant,
+    next_message: Instant,
+    waits: GrowingWaits,
+    /// Why the member failed that was active last.
+    failure: String,
 }
 
 struct Member {
@@ -46,6 +66,8 @@ struct Member {
     /// Whether the member was told to commit at the end of the channel, and has settled no lease since. A sink with several
     /// channels may hold events of another one, for which others wait in their turn.
     told: bool,
+    /// When the member is told next to commit its batch on trial; none if it has none.
+    trial: Option<(Instant, GrowingWaits)>,
 }
 
 /// How well a member works.
@@ -66,8 +88,8 @@ enum Standing {
 enum Admission {
     /// It takes the next batch.
     Take,
-    /// It waits, and may have to commit leased batches early.
-    Wait,
+    /// It waits, and may have to commit leased batches early: at this time, or when the channel says so.
+    Wait(Option<Instant>),
     /// It commits leased batches early.
     Commit,
     /// No more events come.
@@ -89,9 +111,10 @@ impl FailoverGroup {
             standing: Standing::Good,
             leases: 0,
             told: false,
+            trial: None,
         };
         let members = sinks.iter().map(member).collect();
-        let state = State { members, active: Some(0), last: 0, at_end: false };
+        let state = State { members, active: Some(0), last: 0, at_end: false, outage: None };
         Arc::new(FailoverGroup { state: Mutex::new(state), changed: Notify::new() })
     }
 
@@ -110,6 +133,26 @@ impl FailoverGroup {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Member {
+    /// Counts a lease. A lease on trial is to be committed soon.
+    fn leased(&mut self, is_active: bool) {
+        self.leases += 1;
+        if self.standing == Standing::OnTrial && !is_active {
+            self.trial = Some((Instant::now(), GrowingWaits::new(TRIAL_WAITS[0], TRIAL_WAITS[1])));
+        }
+    }
+
+    fn trial_admission(&mut self) -> Admission {
+        match &mut self.trial {
+            Some((due, waits)) if *due <= Instant::now() => {
+                *due = Instant::now() + waits.next_wait();
+                Admission::Commit
+            }
+            trial => Admission::Wait(trial.as_ref().map(|(due, _)| *due)),
+        }
     }
 }
 
@@ -146,10 +189,10 @@ impl State {
             }
             // Only when no other sink has leased batches, none can come back that this sink would have to take.
             _ if self.at_end && others == 0 => Admission::End,
-            _ if self.at_end => Admission::Wait,
+            _ if self.at_end => Admission::Wait(None),
             _ if self.active == Some(index) => Admission::Take,
             (Standing::OnTrial, 0) if !self.active.is_some_and(is_behind) => Admission::Take,
-            _ => Admission::Wait,
+            _ => member.trial_admission(),
         }
     }
 
@@ -163,12 +206,30 @@ impl State {
     fn replace_active(&mut self, failure: &str) {
         self.active = self.candidate();
         match self.active {
-            Some(active) => self.switch(active, Cause::Failed(failure)),
+            Some(active) if self.outage.is_none() => self.switch(active, Cause::Failed(failure)),
+            Some(_) => {}
             None if self.members.iter().all(|member| member.standing == Standing::Gone) => {}
+            None => self.no_member_works(failure),
+        }
+    }
+
+    /// Logs that no member works, at growing distances.
+    fn no_member_works(&mut self, failure: &str) {
+        let now = Instant::now();
+        let component = &self.members[self.last].branch.component;
+        match &mut self.outage {
             None => {
-                let component = &self.members[self.last].branch.component;
                 warn!(%component, "no sink of the `failover` works: the events wait in their channel");
+                let mut waits = GrowingWaits::new(MESSAGE_WAITS[0], MESSAGE_WAITS[1]);
+                let next_message = now + waits.next_wait();
+                self.outage = Some(Outage { begun: now, next_message, waits, failure: failure.to_owned() });
             }
+            Some(outage) if outage.next_message <= now => {
+                outage.next_message = now + outage.waits.next_wait();
+                let since = now - outage.begun;
+                warn!(%component, "no sink of the `failover` has worked for {since:.0?}: {failure}");
+            }
+            Some(_) => {}
         }
     }
 
@@ -193,11 +254,8 @@ impl State {
         }
         self.members[index].standing = Standing::OnTrial;
         if self.active.is_none() {
-            let failure = match &self.members[self.last].standing {
-                Standing::Failed(failure) => failure.clone(),
-                _ => "it has ended".to_owned(),
-            };
-            self.switch(index, Cause::Failed(&failure));
+            // It has taken over only when it has delivered something.
+            self.active = Some(index);
         }
     }
 
@@ -215,17 +273,25 @@ impl State {
         let member = &mut self.members[index];
         member.leases -= 1;
         member.told = false;
+        if member.leases == 0 {
+            member.trial = None;
+        }
         if !done {
             // The events are in the channel again.
             self.at_end = false;
             self.members.iter_mut().for_each(|member| member.told = false);
             return;
         }
-        if member.standing == Standing::OnTrial {
-            member.standing = Standing::Good;
-            if self.active.is_none_or(|active| index < active) {
-                self.switch(index, Cause::WorksAgain);
-            }
+        if member.standing != Standing::OnTrial {
+            return;
+        }
+        member.standing = Standing::Good;
+        if let Some(Outage { begun, failure, .. }) = self.outage.take() {
+            let component = &self.members[index].branch.component;
+            info!(%component, "a sink of the `failover` works again after {:.0?}", begun.elapsed());
+            self.switch(index, Cause::Failed(&failure));
+        } else if self.active.is_none_or(|active| index < active) {
+            self.switch(index, Cause::WorksAgain);
         }
     }
 }
@@ -291,7 +357,10 @@ impl FailoverReader {
             let mut state = group.lock();
             let taken = take.as_mut().poll(context);
             match &taken {
-                Poll::Ready(Taken::Events(_)) => state.members[*index].leases += 1,
+                Poll::Ready(Taken::Events(_)) => {
+                    let is_active = state.active == Some(*index);
+                    state.members[*index].leased(is_active);
+                }
                 Poll::Ready(Taken::End) => {
                     if !std::mem::replace(&mut state.at_end, true) {
                         group.changed.notify_waiters();
@@ -322,8 +391,9 @@ impl Reader for FailoverReader {
             match admission {
                 Admission::End => return Taken::End,
                 Admission::Commit => return Taken::Pressure,
-                Admission::Wait => tokio::select! {
+                Admission::Wait(due) => tokio::select! {
                     () = self.channel.pressure() => return Taken::Pressure,
+                    () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                     () = changed => {}
                 },
                 Admission::Take => tokio::select! {
@@ -383,9 +453,17 @@ struct LeaseSettle {
 
 impl Settle for LeaseSettle {
     fn settle(self: Box<Self>, done: bool) {
+        self.settle_with(done, Reading::default());
+    }
+
+    fn settle_with(self: Box<Self>, done: bool, rejected: Reading) {
         let LeaseSettle { lease, membership: Membership { group, index } } = *self;
-        match done {
+        lease.add_rejected(rejected);
+        let counts_as_moved = put_back!("failover_lease_moved") && group.lock().active != Some(index);
+        match done || counts_as_moved {
             true => lease.done(),
+            // The cursor stays behind the events.
+            false if put_back!("failover_cursor_not_reset") => std::mem::forget(lease),
             false => drop(lease),
         }
         group.change(|state| state.settled(index, done));

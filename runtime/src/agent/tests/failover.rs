@@ -11,8 +11,11 @@ pub(super) struct Manner {
     pub(super) permanent: bool,
     /// The time that the sink needs for a batch.
     pub(super) pause: Duration,
-    /// Whether the sink delivers no batch before the channel has ended, and fails there while it has failures left.
+    /// Whether the sink delivers no batch before it is told to or the channel has ended, and fails there while it has failures
+    /// left.
     pub(super) holds: bool,
+    /// Whether a sink that holds batches fails when it takes one.
+    pub(super) fails_early: bool,
 }
 
 thread_local! {
@@ -52,7 +55,12 @@ impl Sink for Shop {
         let mut held = Vec::new();
         loop {
             match port.take().await? {
-                Taken::Events(delivery) if self.manner.holds => held.push(delivery),
+                Taken::Events(delivery) if self.manner.holds => {
+                    if self.manner.fails_early {
+                        self.fails()?;
+                    }
+                    held.push(delivery);
+                }
                 Taken::Events(delivery) => {
                     tokio::time::sleep(self.manner.pause).await;
                     self.fails()?;
@@ -150,8 +158,13 @@ pub(super) async fn run_whole(plan: &Plan, count: u64) -> Outcome {
     Outcome { ending, by, turns, report }
 }
 
-pub(super) const SLOW: Manner =
-    Manner { failures: 0, permanent: false, pause: Duration::from_millis(50), holds: false };
+pub(super) const SLOW: Manner = Manner {
+    failures: 0,
+    permanent: false,
+    pause: Duration::from_millis(50),
+    holds: false,
+    fails_early: false,
+};
 
 #[tokio::test(start_paused = true)]
 async fn the_first_sink_takes_all_events_while_it_works() {
@@ -237,6 +250,31 @@ async fn sinks_that_hold_events_commit_them_when_the_channel_needs_space() {
     manners(Manner { failures: 2, ..holding }, holding);
     let outcome = run_whole(&over_sinks(1_000), 1_000).await;
     assert!(matches!(outcome.ending, Ending::Complete), "{:?}", outcome.ending);
+}
+
+/// The primary would commit its batch on trial only at the end, as a file of an hour.
+#[tokio::test(start_paused = true)]
+async fn a_sink_on_trial_commits_its_batch_soon() {
+    manners(Manner { failures: 1, holds: true, fails_early: true, ..SLOW }, SLOW);
+    let mut plan = over_sinks(5_000);
+    plan.channels[0] = component("buffer", "memory", &[("capacity", 100_000)]);
+    let outcome = run_whole(&plan, 5_000).await;
+    assert!(matches!(outcome.ending, Ending::Complete), "{:?}", outcome.ending);
+    assert!(outcome.by.iter().filter(|sink| *sink == "backup").count() < 100, "{:?}", outcome.turns);
+    assert!(outcome.notes("primary", "failover_returns: 1"));
+}
+
+/// No sink takes over by an attempt that fails.
+#[tokio::test(start_paused = true)]
+async fn sinks_that_fail_in_turn_take_nothing_over() {
+    manners(Manner { failures: 20, ..SLOW }, Manner { failures: 20, ..SLOW });
+    let outcome = run_whole(&over_sinks(300), 300).await;
+    assert!(matches!(outcome.ending, Ending::Complete), "{:?}", outcome.ending);
+    let notes = |sink: &str| outcome.component(sink).notes.clone();
+    let takeovers = |sink| {
+        notes(sink).iter().any(|note| note.starts_with("failover_takeovers: ") && !note.ends_with(": 1"))
+    };
+    assert!(!takeovers("primary") && !takeovers("backup"), "{:?} {:?}", notes("primary"), notes("backup"));
 }
 
 #[tokio::test(start_paused = true)]
