@@ -8,10 +8,18 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::observability::meter::Reading;
+
 /// Receives the outcome of an acknowledgement.
 pub(crate) trait Settle: Send + Sync {
     /// Called once, when every share is done or dropped; `done` if none was dropped.
     fn settle(self: Box<Self>, done: bool);
+
+    /// The same, with the events that were rejected behind the place of the acknowledgement: they have arrived, and do not
+    /// count as delivered.
+    fn settle_with(self: Box<Self>, done: bool, _rejected: Reading) {
+        self.settle(done);
+    }
 }
 
 /// Shares of the duty to acknowledge events. Dropping them fails the acknowledgement.
@@ -24,6 +32,8 @@ pub struct Acknowledgement {
 struct Pending {
     remaining: AtomicU64,
     dropped: AtomicBool,
+    rejected_events: AtomicU64,
+    rejected_bytes: AtomicU64,
     /// Taken when the last share is released.
     settle: Mutex<Option<Box<dyn Settle>>>,
 }
@@ -38,6 +48,8 @@ impl Acknowledgement {
         let pending = Pending {
             remaining: AtomicU64::new(shares),
             dropped: AtomicBool::new(false),
+            rejected_events: AtomicU64::new(0),
+            rejected_bytes: AtomicU64::new(0),
             settle: Mutex::new(Some(settle)),
         };
         Acknowledgement { pending: Arc::new(pending), shares }
@@ -74,6 +86,13 @@ impl Acknowledgement {
         self.shares += shares;
     }
 
+    /// Counts events that have arrived at the rejects, and do not count as delivered.
+    pub(crate) fn add_rejected(&self, rejected: Reading) {
+        // The release of a share makes them visible to whoever settles the acknowledgement.
+        self.pending.rejected_events.fetch_add(rejected.events, Ordering::Relaxed);
+        self.pending.rejected_bytes.fetch_add(rejected.bytes, Ordering::Relaxed);
+    }
+
     /// Reports that the events of these shares have arrived.
     pub fn done(mut self) {
         self.release(true);
@@ -91,7 +110,11 @@ impl Acknowledgement {
         if self.pending.remaining.fetch_sub(shares, Ordering::AcqRel) == shares {
             let settle = self.pending.settle.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(settle) = settle {
-                settle.settle(!self.pending.dropped.load(Ordering::Acquire));
+                let rejected = Reading {
+                    events: self.pending.rejected_events.load(Ordering::Relaxed),
+                    bytes: self.pending.rejected_bytes.load(Ordering::Relaxed),
+                };
+                settle.settle_with(!self.pending.dropped.load(Ordering::Acquire), rejected);
             }
         }
     }

@@ -482,7 +482,9 @@ impl Settle for DeliverySettle {
             self.sink.commit.record(now.saturating_duration_since(self.taken_at));
             self.sink.touch(now);
             self.channel.delivered.add(self.leased.events, self.leased.bytes);
-            self.rejected.iter().for_each(|rejected| rejected.forget(self.number));
+            if let Some(rejected) = &self.rejected {
+                self.lease.add_rejected(rejected.forget(self.number));
+            }
             self.transaction.commit();
             self.lease.done();
         } else {

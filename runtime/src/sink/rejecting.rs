@@ -12,24 +12,28 @@ use tokio::sync::Notify;
 use crate::batch::{Batch, BatchError, Identities, Interval, Origins, Partition};
 use crate::channel::{Fill, Scope};
 use crate::failure::Failure;
-use crate::observability::meter::Meter;
+use crate::observability::meter::{Meter, Reading};
 use crate::routing::{Acknowledgement, Put, PutError, Puts, RejectRoutes, Settle, Target};
 use crate::steps::{Pass, Rejected, StepError};
 
-/// The rows of leased batches that were rejected, by the batch's number. Readers of one name share them.
+/// The rows of leased batches that were rejected with their bytes, by the batch's number. Readers of one name share them.
 ///
 /// A batch is redelivered if its other events did not arrive. The rejected events have arrived by then, and stay rejected.
 #[derive(Clone, Default)]
-pub(crate) struct RejectedRows(Arc<Mutex<BTreeMap<u64, BTreeSet<usize>>>>);
+pub(crate) struct RejectedRows(Arc<Mutex<BTreeMap<u64, BytesByRow>>>);
+
+/// The bytes of events by their rows in a batch.
+type BytesByRow = BTreeMap<usize, u64>;
 
 impl RejectedRows {
-    fn with<T>(&self, change: impl FnOnce(&mut BTreeMap<u64, BTreeSet<usize>>) -> T) -> T {
+    fn with<T>(&self, change: impl FnOnce(&mut BTreeMap<u64, BytesByRow>) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Forgets a batch that is acknowledged.
-    pub(super) fn forget(&self, number: u64) {
-        self.with(|rows| drop(rows.remove(&number)));
+    /// Forgets a batch that is acknowledged, and returns how much of it was rejected.
+    pub(super) fn forget(&self, number: u64) -> Reading {
+        let rows = self.with(|rows| rows.remove(&number)).unwrap_or_default();
+        Reading { events: rows.len() as u64, bytes: rows.values().sum() }
     }
 }
 
@@ -122,7 +126,7 @@ impl Unsettled {
 pub(super) struct RejectedBatch {
     /// The puts of each part with its slot, in order.
     parts: Vec<(usize, Vec<Put>)>,
-    rows: BTreeSet<usize>,
+    rows: BytesByRow,
     number: u64,
 }
 
@@ -219,7 +223,7 @@ impl FeedRejects {
         let Some(gone) = self.rejected.with(|rows| rows.get(&number).cloned()) else {
             return Ok(batch.clone());
         };
-        let kept = (0..batch.rows()).map(|row| Some(!gone.contains(&row)));
+        let kept = (0..batch.rows()).map(|row| Some(!gone.contains_key(&row)));
         batch.filter(&kept.collect::<BooleanArray>())
     }
 
@@ -263,7 +267,9 @@ impl FeedRejects {
     ) -> Result<(), StepError> {
         let mut puts = Vec::new();
         self.routes.apply_slot(slot, &self.positioned(&events), pass, &mut puts)?;
-        if events.rows() > 1 && puts.iter().any(|put| !put.target.optional && !put.fits()) {
+        let is_large =
+            |put: &Put| !put.target.optional && (!put.fits() || put.target.portion.parts(&put.batch) > 1);
+        if events.rows() > 1 && puts.iter().any(is_large) {
             let half = events.rows() / 2;
             for part in [events.slice(0, half), events.slice(half, events.rows() - half)] {
                 self.add_puts(slot, part, pass, parts)?;
@@ -331,7 +337,7 @@ impl FeedRejects {
 /// Passes the outcome of the puts of rejected events on to the lease.
 struct RejectSettle {
     rejected: RejectedRows,
-    rows: BTreeSet<usize>,
+    rows: BytesByRow,
     number: u64,
     counts: Arc<Counts>,
     lease: Option<Acknowledgement>,
@@ -352,8 +358,8 @@ impl Settle for RejectSettle {
     }
 }
 
-/// Returns the rows of a leased batch that were rejected.
-fn rows_of(lease: &Batch, rejected: &[Rejected]) -> BTreeSet<usize> {
+/// Returns the rows of a leased batch that were rejected, with the bytes of their bodies.
+fn rows_of(lease: &Batch, rejected: &[Rejected]) -> BytesByRow {
     let identities_of = |batch: &Batch| -> Vec<(usize, u64)> {
         let identities = batch.identities().into_iter();
         let each = |identities: &Identities, row| (identities.partition_of(row), identities.position_of(row));
@@ -361,5 +367,6 @@ fn rows_of(lease: &Batch, rejected: &[Rejected]) -> BTreeSet<usize> {
     };
     let gone: BTreeSet<_> = rejected.iter().flat_map(|rejected| identities_of(&rejected.events)).collect();
     let rows = identities_of(lease).into_iter().enumerate();
-    rows.filter(|(_, identity)| gone.contains(identity)).map(|(row, _)| row).collect()
+    let rows = rows.filter(|(_, identity)| gone.contains(identity)).map(|(row, _)| row);
+    rows.map(|row| (row, lease.slice(row, 1).payload_bytes())).collect()
 }

@@ -341,9 +341,13 @@ struct LeaseSettle {
 
 impl Settle for LeaseSettle {
     fn settle(self: Box<Self>, done: bool) {
+        self.settle_with(done, Reading::default());
+    }
+
+    fn settle_with(self: Box<Self>, done: bool, rejected: Reading) {
         self.in_flight.remove(self.fill);
         if done {
-            let released = self.shared.lock().acknowledge(self.reader, self.sequence);
+            let released = self.shared.lock().acknowledge(self.reader, self.sequence, rejected);
             released.settle();
         } else {
             self.shared.lock().roll_back(self.reader, self.sequence);

@@ -115,14 +115,21 @@ impl<Reservation> State<Reservation> {
         Some((sequence, batch))
     }
 
-    /// Leased → Acknowledged, and → Reclaimed when all readers have acknowledged the entry.
-    pub(super) fn acknowledge(&mut self, reader: ReaderId, sequence: u64) -> Released<Reservation> {
+    /// Leased → Acknowledged, and → Reclaimed when all readers have acknowledged the entry. Of its events, these were rejected
+    /// behind the channel.
+    pub(super) fn acknowledge(
+        &mut self,
+        reader: ReaderId,
+        sequence: u64,
+        rejected: Reading,
+    ) -> Released<Reservation> {
         self.return_lease(reader, sequence);
         let demand = self.cursors[reader.0].demand;
         if let Some(entry) = self.entries.get_mut(&sequence) {
             entry.readers_left -= 1;
             if demand == Demand::Required {
                 entry.required_left -= 1;
+                entry.acknowledgement.iter().for_each(|put| put.add_rejected(rejected));
             }
         }
         self.release(sequence)

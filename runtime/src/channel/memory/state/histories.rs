@@ -107,7 +107,7 @@ fn step(
             let Some(sequence) = chosen(&model.leased[*reader], index) else { return };
             model.leased[*reader].remove(&sequence);
             model.acknowledged[*reader].insert(sequence);
-            let released = state.acknowledge(readers[*reader], sequence);
+            let released = state.acknowledge(readers[*reader], sequence, Reading::default());
             assert_eq!(
                 !released.reservations.is_empty(),
                 model.is_reclaimed(sequence),
