@@ -3,6 +3,7 @@
 mod acknowledgement;
 mod compiled;
 mod failover;
+mod portion;
 mod puts;
 mod rejects;
 
@@ -18,6 +19,7 @@ pub(crate) use self::acknowledgement::Settle;
 pub(crate) use self::compiled::{CompiledLeg, CompiledRoute};
 pub(crate) use self::failover::ActiveLeg;
 use self::failover::{Alternatives, Failover};
+pub(crate) use self::portion::Portion;
 pub use self::puts::PutError;
 pub(crate) use self::puts::Puts;
 pub(crate) use self::rejects::RejectRoutes;
@@ -42,6 +44,8 @@ pub(crate) struct Target {
     /// Whether the channel, if it can, recognises events by the positions of their source. It can't where a fork sends an event
     /// that comes again to another channel: the events of a position may then be missing in a channel that knows later ones.
     pub(crate) knows_positions: bool,
+    /// What the steps behind the channel let through in a short time: larger puts are divided.
+    pub(crate) portion: Portion,
 }
 
 impl Target {
@@ -177,14 +181,16 @@ impl Segment {
                 Route::Copy(branches.collect::<Option<Vec<Segment>>>()?)
             }
             CompiledRoute::Balance(legs) => {
+                let knows_positions = put_back!("balance_knows_positions");
                 let mut target =
-                    |name: &str, optional| Some(Target { knows_positions: false, ..target(name, optional)? });
+                    |name: &str, optional| Some(Target { knows_positions, ..target(name, optional)? });
                 let legs = legs.iter().map(|leg| Segment::connect(leg, optional, slot, slots, &mut target));
                 Route::Balance(legs.collect::<Option<_>>()?, RoundRobin::default())
             }
             CompiledRoute::Failover(legs, active) => {
+                let knows_positions = put_back!("failover_knows_positions");
                 let mut target =
-                    |name: &str, optional| Some(Target { knows_positions: false, ..target(name, optional)? });
+                    |name: &str, optional| Some(Target { knows_positions, ..target(name, optional)? });
                 let legs = legs.iter().map(|leg| Segment::connect(leg, optional, slot, slots, &mut target));
                 Route::Failover(Arc::new(Failover::new(legs.collect::<Option<_>>()?, active.clone())))
             }
@@ -249,7 +255,10 @@ impl Segment {
                     masks.iter().map(|mask| batch.filter(mask)).collect()
                 };
                 let misfit = |error| StepError { step: selector.name().to_owned(), error };
-                for (leg, batch) in legs.iter().zip(select().map_err(misfit)?) {
+                for (leg, mut batch) in legs.iter().zip(select().map_err(misfit)?) {
+                    if batch.is_empty() && put_back!("balance_positions_untold") {
+                        batch = batch.with_origins(Origins::default());
+                    }
                     leg.apply(&batch, pass, puts)?;
                 }
             }
