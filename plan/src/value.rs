@@ -70,10 +70,11 @@ pub enum TemplatePart {
     Hole(Hole),
 }
 
-/// A hole of a template. The event type of the edge has the column, which is never null.
+/// A hole of a template. The event type of the edge has the column, or the record of which it names a field. The value is
+/// never null.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hole {
-    /// The column with the value.
+    /// The column with the value, or the path of a field: `place.city` is the field `city` of the column `place`.
     pub column: String,
     /// The format of the value.
     pub format: HoleFormat,

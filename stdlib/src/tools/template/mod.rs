@@ -19,7 +19,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Decimal128Type, DurationMicrosecondType, Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type,
 };
-use arrow_array::{BinaryViewArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, StringViewArray};
+use arrow_array::{
+    Array, BinaryViewArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, StringViewArray,
+};
 use arrow_schema::{DataType, TimeUnit};
 use thiserror::Error;
 use weir_plan::{HoleFormat, Template, TemplatePart};
@@ -209,8 +211,9 @@ impl Renderer {
     ) -> Result<(), TemplateError> {
         for part in &self.parts {
             let Part::Hole { column, format } = part else { continue };
-            let found = data_type(column).ok_or_else(|| TemplateError::Missing { column: column.clone() })?;
-            let example = Column::Array(arrow_array::new_empty_array(found));
+            let missing = || TemplateError::Missing { column: column.clone() };
+            let found = data_type(column).ok_or_else(missing)?;
+            let example = arrow_array::new_empty_array(found);
             if Values::new(&example, format).is_none() {
                 let (column, found) = (column.clone(), found.clone());
                 return Err(TemplateError::Type { column, found, format: format.name() });
@@ -240,10 +243,10 @@ impl Renderer {
             Part::Text(text) => Ok(BoundPart::Text(text)),
             Part::Hole { column: name, format } => {
                 let missing = || TemplateError::Missing { column: name.clone() };
-                let column = find(name).ok_or_else(missing)?;
-                let values = Values::new(column, format).ok_or_else(|| TemplateError::Type {
+                let (column, array) = find_part(name, &find).ok_or_else(missing)?;
+                let values = Values::new(array, format).ok_or_else(|| TemplateError::Type {
                     column: name.clone(),
-                    found: column.data_type().clone(),
+                    found: array.data_type().clone(),
                     format: format.name(),
                 })?;
                 Ok(BoundPart::Hole(BoundHole { column, values, path: self.path }))
@@ -252,6 +255,24 @@ impl Renderer {
         let parts = parts.collect::<Result<_, TemplateError>>()?;
         Ok(Bound { parts, rows, path: self.path })
     }
+}
+
+/// Returns the column that a hole names, with its values; for a path such as `place.city`, the values of the field `city` of
+/// the records in the column `place`.
+fn find_part<'a>(
+    path: &str,
+    find: impl Fn(&str) -> Option<&'a Column>,
+) -> Option<(&'a Column, &'a dyn Array)> {
+    if let Some(column) = find(path) {
+        return Some((column, column.values()));
+    }
+    let mut names = path.split('.');
+    let column = find(names.next()?)?;
+    let mut values = column.values();
+    for name in names {
+        values = &**values.as_struct_opt()?.column_by_name(name)?;
+    }
+    Some((column, values))
 }
 
 /// A template that is bound to the columns of a batch.
@@ -296,8 +317,7 @@ enum Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    fn new(column: &'a Column, format: &'a Format) -> Option<Values<'a>> {
-        let values = column.values();
+    fn new(values: &'a dyn Array, format: &'a Format) -> Option<Values<'a>> {
         Some(match (values.data_type(), format) {
             (DataType::Boolean, Format::Plain(_)) => Values::Bool(values.as_boolean()),
             (DataType::Int64, Format::Plain(_)) => Values::Int(values.as_primitive(), 0),

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use arrow_array::{Float64Array, Int64Array};
+use arrow_array::{ArrayRef, Float64Array, Int64Array, Scalar, StructArray};
 use arrow_schema::{Field, Schema};
 use weir_plan::Hole;
 use weir_runtime::batch::Origins;
@@ -297,4 +297,39 @@ fn a_template_that_can_not_be_rendered_is_refused_with_a_reason() {
         refused(vec![("@time", Column::constant_text("x"))]),
         "column `@time` is Utf8View, which a template can't write as a time"
     );
+}
+
+/// A hole may name a field of a record, also of one that all events share.
+#[test]
+fn a_hole_names_a_field_of_a_record() {
+    let city: ArrayRef = Arc::new(StringViewArray::from_iter_values(["Kiel", "a/b", "Kiel"]));
+    let floor: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+    let inner = |array: ArrayRef, name: &str| {
+        let field = Arc::new(Field::new(name, array.data_type().clone(), false));
+        Arc::new(StructArray::from(vec![(field, array)])) as ArrayRef
+    };
+    let fields = [("city", city), ("building", inner(floor, "floor"))];
+    let fields =
+        fields.map(|(name, array)| (Arc::new(Field::new(name, array.data_type().clone(), false)), array));
+    let place: ArrayRef = Arc::new(StructArray::from(fields.to_vec()));
+    let parts = [
+        hole("place.city", HoleFormat::Plain),
+        text("/"),
+        hole("place.building.floor", HoleFormat::Padded(2)),
+    ];
+    let renderer = Renderer::for_path(&template(parts.to_vec()), "UTC", None).unwrap();
+    let all = batch(vec![("place", Column::Array(place.clone()))], 3);
+    assert_eq!(rendered(&renderer, &all), ["Kiel/01", "a%2Fb/02", "Kiel/03"]);
+    let part = batch(vec![("place", Column::Array(place.slice(1, 2)))], 2);
+    assert_eq!(rendered(&renderer, &part), ["a%2Fb/02", "Kiel/03"]);
+    let constant = batch(vec![("place", Column::Constant(Scalar::new(place.slice(2, 1))))], 2);
+    assert_eq!(rendered(&renderer, &constant), ["Kiel/03", "Kiel/03"]);
+    assert_eq!(renderer.bind(&constant).unwrap().run_end(0), 2);
+
+    let missing =
+        Renderer::for_path(&template(vec![hole("place.street", HoleFormat::Plain)]), "UTC", None).unwrap();
+    assert!(matches!(missing.bind(&all), Err(TemplateError::Missing { column }) if column == "place.street"));
+    let record =
+        Renderer::for_path(&template(vec![hole("place.building", HoleFormat::Plain)]), "UTC", None).unwrap();
+    assert!(matches!(record.bind(&all), Err(TemplateError::Type { .. })));
 }
