@@ -71,9 +71,10 @@ fn parser(program: &str) -> Result<Box<dyn Parser>, Box<dyn Error>> {
         return Err("the step is no parse".into());
     };
     let after = &plan.event_types[step.event_type.0 as usize].schema;
+    let known = fields.len();
     let fields = WantedField::read(fields, after)?;
     let settings: &Settings = settings;
-    let call = ParserCall { settings, fields, strict: *strict };
+    let call = ParserCall { settings, fields, known, strict: *strict };
     Ok(weir_stdlib::registry().make_parser(parser, &call)?)
 }
 

@@ -79,6 +79,8 @@ pub struct ParserCall<'p> {
     pub settings: &'p Settings,
     /// The fields that are read, in the order of their columns.
     pub fields: Vec<WantedField>,
+    /// The number of fields that the step knows, with those that nothing reads.
+    pub known: usize,
     /// Whether a body with further fields fails.
     pub strict: bool,
 }

@@ -35,8 +35,10 @@ impl Parse {
             ))
         };
         let wanted = WantedField::read(fields, &after).map_err(lacking)?;
+        let known = fields.len();
         let fields = wanted.iter().map(|field| field.name.clone()).collect();
-        let parser = make_parser(tools.parsers, parser, &ParserCall { settings, fields: wanted, strict })?;
+        let call = ParserCall { settings, fields: wanted, known, strict };
+        let parser = make_parser(tools.parsers, parser, &call)?;
         Ok(Parse { parser, fields, after })
     }
 }

@@ -103,7 +103,9 @@ mod tests {
     }
 
     fn parsed(pattern: &str, fields: Vec<WantedField>, bodies: &[&[u8]]) -> Parsed {
-        let parser = make(&ParserCall { settings: &settings(pattern), fields, strict: false }).unwrap();
+        let known = fields.len();
+        let parser =
+            make(&ParserCall { settings: &settings(pattern), fields, known, strict: false }).unwrap();
         parser.parse(&BinaryViewArray::from_iter_values(bodies)).unwrap()
     }
 
@@ -207,7 +209,7 @@ mod tests {
     fn what_it_can_not_read_is_refused_before_anything_runs() {
         let refused = |fields| {
             let settings = settings("(?<a>.)");
-            make(&ParserCall { settings: &settings, fields, strict: false }).err().unwrap()
+            make(&ParserCall { settings: &settings, fields, known: 1, strict: false }).err().unwrap()
         };
         let lists = DataType::List(arrow_schema::Field::new("item", DataType::Utf8View, false).into());
         assert!(refused(vec![plain("a", lists, false)]).starts_with("its field `a` of [Text], which"));

@@ -53,7 +53,7 @@ pub(super) fn make(call: &ParserCall<'_>) -> Result<Box<dyn Parser>, String> {
         _ => field.clone(),
     };
     let fields = call.fields.iter().map(by_pattern).collect();
-    let call = ParserCall { settings: call.settings, fields, strict: call.strict };
+    let call = ParserCall { settings: call.settings, fields, known: call.known, strict: call.strict };
     Cutter::boxed(&call, cut)
 }
 

@@ -11,6 +11,9 @@ const EMPTY_ITEMS_MAX: usize = 1_024;
 /// The words for the number of a branch in an error.
 pub(super) const BRANCH: &str = "a branch of the union";
 
+/// The words for the number of a symbol in an error.
+pub(super) const SYMBOL: &str = "a symbol of the enum";
+
 /// A place in a body, from which the datum is read on.
 pub(super) struct Datum<'b> {
     pub(super) schema: &'b AvroSchema,
@@ -28,10 +31,10 @@ pub(super) struct Broken {
     pub(super) at: usize,
 }
 
-/// The items of a list or a map up to the next count, and their bytes if the datum has them.
+/// The items of a list or a map up to the next count, and where they end if the datum says that.
 struct Block {
     count: usize,
-    bytes: Option<usize>,
+    end: Option<usize>,
 }
 
 impl<'b> Datum<'b> {
@@ -100,36 +103,44 @@ impl<'b> Datum<'b> {
     fn block(&mut self) -> Result<Block, Broken> {
         let at = self.at;
         let count = self.long()?;
-        let bytes = match count < 0 {
-            true => Some(usize::try_from(self.long()?).map_err(|_| Broken { expected: "a length", at })?),
+        let end = match count < 0 {
+            true => {
+                let length = usize::try_from(self.long()?).ok();
+                let end = length.and_then(|length| self.at.checked_add(length));
+                Some(end.ok_or(Broken { expected: "a length", at })?)
+            }
             false => None,
         };
         let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
         let left = self.items_left.checked_sub(count);
         self.items_left = left.ok_or(Broken { expected: "a number of items within the body", at })?;
-        Ok(Block { count, bytes })
+        Ok(Block { count, end })
     }
 
     /// Calls a function for each item of a list or a map.
     ///
     /// # Errors
-    /// The errors of `read`, and an error for a broken block.
+    /// The errors of `read`, and an error for a broken block, such as one that is not as long as it says.
     pub(super) fn items<E: From<Broken>>(
         &mut self,
         mut read: impl FnMut(&mut Datum<'b>) -> Result<(), E>,
     ) -> Result<(), E> {
         loop {
-            let Block { count, .. } = self.block()?;
+            let at = self.at;
+            let Block { count, end } = self.block()?;
             if count == 0 {
                 return Ok(());
             }
             for _ in 0..count {
                 read(self)?;
             }
+            if end.is_some_and(|end| end != self.at) {
+                return Err(Broken { expected: "a block of its length", at }.into());
+            }
         }
     }
 
-    /// Goes behind a value.
+    /// Goes behind a value. A broken value is refused as if it was read.
     ///
     /// # Errors
     /// When it is none of its type.
@@ -141,12 +152,21 @@ impl<'b> Datum<'b> {
         let schema = self.schema;
         match schema.of(id) {
             AvroType::Null => {}
-            AvroType::Boolean => drop(self.take(1)?),
-            AvroType::Long | AvroType::Enum(_) | AvroType::Time(_) => drop(self.long()?),
+            AvroType::Boolean => {
+                let at = self.at;
+                if !matches!(self.take(1)?, [0 | 1]) {
+                    return Err(Broken { expected: "a Bool", at });
+                }
+            }
+            AvroType::Long | AvroType::Time(_) => drop(self.long()?),
+            AvroType::Enum(symbols) => {
+                self.number_below(symbols.len(), SYMBOL)?;
+            }
             AvroType::Float => drop(self.take(4)?),
             AvroType::Double => drop(self.take(8)?),
             AvroType::Fixed(size) | AvroType::Decimal(_, Some(size)) => drop(self.take(*size)?),
-            AvroType::Bytes | AvroType::String | AvroType::Decimal(_, None) => drop(self.sized()?),
+            AvroType::Bytes | AvroType::Decimal(_, None) => drop(self.sized()?),
+            AvroType::String => self.skip_text()?,
             AvroType::Union(branches) => {
                 let branch = self.number_below(branches.len(), BRANCH)?;
                 self.skip(branches[branch])?;
@@ -164,19 +184,19 @@ impl<'b> Datum<'b> {
     }
 
     fn skip_items(&mut self, items: TypeId, has_keys: bool) -> Result<(), Broken> {
-        loop {
-            match self.block()? {
-                Block { count: 0, .. } => return Ok(()),
-                Block { bytes: Some(bytes), .. } => drop(self.take(bytes)?),
-                Block { count, bytes: None } => {
-                    for _ in 0..count {
-                        if has_keys {
-                            self.sized()?;
-                        }
-                        self.skip(items)?;
-                    }
-                }
+        self.items(|datum| {
+            if has_keys {
+                datum.skip_text()?;
             }
+            datum.skip(items)
+        })
+    }
+
+    fn skip_text(&mut self) -> Result<(), Broken> {
+        let at = self.at;
+        match simdutf8::basic::from_utf8(self.sized()?) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Broken { expected: "a Text", at }),
         }
     }
 }

@@ -51,7 +51,8 @@ pub(super) fn make(call: &ParserCall<'_>) -> Result<Box<dyn Parser>, String> {
     let refused = |why: String| format!("its `schema`, \"{path}\": {why}");
     let text =
         std::fs::read_to_string(&path).map_err(|error| refused(format!("it can't be read: {error}")))?;
-    let (schema, root) = AvroSchema::parse(&text).map_err(refused)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let (schema, root) = AvroSchema::parse(text).map_err(refused)?;
     let AvroType::Record(record) = schema.of(root) else {
         return Err(refused(format!("it is {}, and not a record", schema.of(root).words())));
     };

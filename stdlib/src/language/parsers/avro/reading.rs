@@ -11,7 +11,7 @@ use weir_runtime::expressions::Reason;
 use super::super::columns::{Cells, Field, FieldColumn, Found, Kind};
 use super::super::json::is_document;
 use super::super::scalar::{Scalar, microseconds};
-use super::datum::{BRANCH, Broken, Datum};
+use super::datum::{BRANCH, Broken, Datum, SYMBOL};
 use super::schema::{AvroSchema, AvroType, TypeId};
 
 /// How the values of an Avro type become values of a field.
@@ -327,7 +327,7 @@ fn single(
             }
         }
         AvroType::Enum(symbols) => {
-            let symbol = datum.number_below(symbols.len(), "a symbol of the enum")?;
+            let symbol = datum.number_below(symbols.len(), SYMBOL)?;
             column.append_if_read(row.bodies, Found::Copy(symbols[symbol].as_bytes()))
         }
         AvroType::Decimal(scale, size) => {

@@ -22,7 +22,8 @@ struct Csv {
     absent: Option<String>,
     trim: bool,
     strict: bool,
-    /// The fields of the schema up to the last one that is read; none for those that nothing reads.
+    /// The fields of the schema; none for those that nothing reads, whose values are found all the same: a quote that is never
+    /// closed fails the line whoever reads the field.
     columns: Vec<Option<CsvColumn>>,
 }
 
@@ -56,6 +57,7 @@ pub(super) fn make(call: &ParserCall<'_>) -> Result<Box<dyn Parser>, String> {
         let (is_nullable, is_text) = (field.nullable, is_text(&field.data_type));
         columns.push(Some(CsvColumn { field: number, is_nullable, is_text }));
     }
+    columns.resize_with(call.known, || None);
     Cutter::boxed(call, Csv { delimiter, quote, absent, trim, strict: call.strict, columns })
 }
 

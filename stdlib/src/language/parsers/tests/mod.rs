@@ -1,6 +1,7 @@
 //! What the tests of the parsers share: a step of a program, and its rows as JSON.
 
 pub(super) mod mutations;
+mod unread;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub(super) struct ParseStep {
     parser: String,
     settings: Settings,
     pub(super) fields: Vec<WantedField>,
+    known: usize,
     strict: bool,
 }
 
@@ -48,8 +50,9 @@ impl ParseStep {
             panic!("{:?}", step.action)
         };
         let after = &plan.event_types[step.event_type.0 as usize].schema;
+        let known = fields.len();
         let fields = WantedField::read(fields, after).expect("the events have the fields");
-        ParseStep { parser: parser.clone(), settings: settings.clone(), fields, strict: *strict }
+        ParseStep { parser: parser.clone(), settings: settings.clone(), fields, known, strict: *strict }
     }
 
     /// Makes the parser.
@@ -59,7 +62,12 @@ impl ParseStep {
 
     /// Makes the parser, or returns why it is refused.
     pub(super) fn try_parser(&self) -> Result<Box<dyn Parser>, String> {
-        let call = ParserCall { settings: &self.settings, fields: self.fields.clone(), strict: self.strict };
+        let call = ParserCall {
+            settings: &self.settings,
+            fields: self.fields.clone(),
+            known: self.known,
+            strict: self.strict,
+        };
         let registry = super::register(weir_runtime::Registry::default());
         registry.make_parser(&self.parser, &call).map_err(|refused| refused.to_string())
     }
