@@ -213,7 +213,10 @@ async fn events_that_are_rejected_behind_a_channel_are_put_once_although_the_sin
         assert_eq!(World::here().delivered(), 40);
         let store = report.components.iter().find(|component| &*component.name == "store").unwrap();
         assert_eq!(store.delivered.events, 37);
-        assert_eq!(report.components[0].delivered.events, 37, "rejected events do not count for the source either");
+        assert_eq!(
+            report.components[0].delivered.events, 37,
+            "rejected events do not count for the source either"
+        );
         assert_eq!(meter.rejected().events, 3);
     }
 }
