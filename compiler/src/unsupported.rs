@@ -32,8 +32,9 @@ impl Analysis {
         }
         for edge in &self.graph.edges {
             search.leg(&edge.leg);
-            if let (true, Some(step)) = (edge.leg.arrivals().is_empty(), last_step(&edge.leg)) {
-                search.add(step.span, "a path that drops or rejects all events");
+            let is_dead = edge.leg.arrivals().is_empty() && is_behind_channel(&self.graph, edge);
+            if let (true, Some(step)) = (is_dead, last_step(&edge.leg)) {
+                search.add(step.span, support::DEAD_PATH);
             }
         }
         self.notes.unsupported_forks.iter().for_each(|(span, what)| search.add(*span, what));
@@ -67,9 +68,6 @@ impl Search<'_> {
         let role = role_name(declared.role);
         if !support::has_kind(role, kind) {
             return self.add(declared.span, format!("the {role} `{kind}`"));
-        }
-        for hole in component.settings.holes.iter().filter(|hole| hole.column.contains(['.', '['])) {
-            self.add(hole.span, support::PART_IN_A_SETTING);
         }
         let settings = support::PARTIAL_SETTINGS.iter();
         for partial in settings.filter(|setting| setting.role == role && setting.kind == kind) {

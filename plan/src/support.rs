@@ -38,8 +38,8 @@ pub const EXPLODED_BEHIND_A_CHANNEL: &str = "`explode` behind a channel with the
 /// Why an `explode` must not be before a volatile channel with the promise `exactly_once`.
 pub const EXPLODED_INTO_A_VOLATILE_CHANNEL: &str =
     "`explode` before a channel that is not durable with the promise `exactly_once`";
-/// A hole of a setting that stands for a part of a column.
-pub const PART_IN_A_SETTING: &str = "a part of a record or of a map in a setting: `set` a field to it before";
+/// A path behind a channel from which no sink takes events, so that nobody reads the channel and applies the steps.
+pub const DEAD_PATH: &str = "a path behind a channel that drops or rejects all events";
 /// The functions of the library that are carried out.
 #[rustfmt::skip]
 pub const FUNCTIONS: &[&str] = &[
@@ -203,22 +203,6 @@ pub fn unsupported_operation(expression: &Expression) -> Option<String> {
         | Operation::Apply { .. } => true,
     };
     (!is_supported).then(|| operation(expression))
-}
-
-/// Returns the key of a `balance by` in words, if a key of this type is not carried out.
-pub fn unsupported_key(data_type: &DataType) -> Option<String> {
-    let is_supported = matches!(
-        data_type,
-        DataType::Utf8View
-            | DataType::BinaryView
-            | DataType::Boolean
-            | DataType::Int64
-            | DataType::Float64
-            | DataType::Decimal128(..)
-            | DataType::Timestamp(TimeUnit::Microsecond, _)
-            | DataType::Duration(TimeUnit::Microsecond)
-    );
-    (!is_supported).then(|| format!("`balance by` a value of the type {}", crate::type_name(data_type)))
 }
 
 /// Returns the part of a branch of a `failover` that is not carried out.

@@ -83,9 +83,6 @@ impl Typing<'_, '_> {
     fn key(&mut self, by: &Expression, state: &State) -> Option<Planned> {
         let typed = Typer::new(self.checker, Some(&state.columns), &state.bindings).typed(by, None)?;
         let planned = self.checker.sure(typed)?.planned;
-        if let Some(what) = support::unsupported_key(&planned.data_type) {
-            self.checker.notes.unsupported_forks.push((by.span, what));
-        }
         self.checker.notes.fork_expressions.push(by.span);
         Some(planned)
     }

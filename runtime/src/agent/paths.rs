@@ -44,8 +44,8 @@ pub(super) fn compile(
                 let (flow, version) = (flow.name.clone(), version_of(path));
                 paths.push(CompiledPath { flow, from: path.from.clone(), leg, version });
             }
-            if !leads_anywhere(&path.leg.to) {
-                errors.push(CompileError::Unsupported("a path that drops or rejects all events".to_owned()));
+            if matches!(path.from, Origin::Channel(_)) && !leads_anywhere(&path.leg.to) {
+                errors.push(CompileError::Unsupported(support::DEAD_PATH.to_owned()));
             }
             if flow.delivers == Delivery::ExactlyOnce {
                 // After a crash an event may go to another leg, whose sink does not know its identity.
@@ -53,6 +53,7 @@ pub(super) fn compile(
                 errors.extend(loose);
             }
         }
+        errors.retain(|error| *error != CompileError::Reported);
         errors.dedup();
         let name = &flow.name;
         let sentences = errors.into_iter().map(|error| format!("flow {name}: {error}"));

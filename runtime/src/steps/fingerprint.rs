@@ -44,7 +44,8 @@ pub(super) fn for_each_fingerprint(
     Ok(())
 }
 
-/// Appends bytes that determine a value. Values of one type that begin with equal bytes are equal.
+/// Appends bytes that determine a value. Values of one type that begin with equal bytes are equal. The bytes decide the branch
+/// of a key of `balance by`, also after a restart, so they must not change between versions.
 fn append(values: &dyn Array, row: usize, to: &mut Vec<u8>) -> Result<(), ArrowError> {
     to.push(u8::from(values.is_valid(row)));
     if values.is_null(row) {

@@ -5,12 +5,13 @@ use arrow_array::Array;
 use arrow_array::BooleanArray;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    Decimal128Type, DurationMicrosecondType, Float64Type, Int64Type, TimestampMicrosecondType,
+    Decimal128Type, DurationMicrosecondType, Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type,
 };
 use arrow_schema::{ArrowError, DataType, TimeUnit};
-use weir_plan::{Expression, Route, support};
+use weir_plan::{Expression, Route};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::fingerprint::for_each_fingerprint;
 use crate::batch::{Batch, BatchError, Column};
 use crate::expressions::{CompileError, Functions, Program};
 
@@ -40,10 +41,9 @@ impl Selector {
                 let conditions = cases.iter().map(|case| case.condition.as_ref().map(compile).transpose());
                 Some(Selector::Cases(conditions.collect::<Result<_, _>>()?))
             }
-            Route::Balance { by: Some(by), legs } => match support::unsupported_key(&by.data_type) {
-                Some(what) => return Err(CompileError::Unsupported(what)),
-                None => Some(Selector::Key { by: compile(by)?, legs: legs.len() }),
-            },
+            Route::Balance { by: Some(by), legs } => {
+                Some(Selector::Key { by: compile(by)?, legs: legs.len() })
+            }
             Route::Channel(_)
             | Route::Sink(_)
             | Route::End
@@ -117,7 +117,7 @@ fn by_key(by: &Program, legs: usize, batch: &Batch) -> Result<Vec<BooleanArray>,
 }
 
 /// Returns the hash of each value: XXH3 with 64 bits of its bytes, numbers in little-endian order, and of no bytes for a
-/// null. The hashes decide the leg of an event, also after a restart, so they must not change between versions.
+/// null. A list, a map or a record has a half of its fingerprint. The hashes decide the leg of an event, also after a restart, so they must not change between versions.
 fn hashes(values: &dyn Array) -> Result<Vec<u64>, BatchError> {
     let all = 0..values.len();
     let each = |hash: &dyn Fn(usize) -> u64| -> Vec<u64> {
@@ -156,7 +156,20 @@ fn hashes(values: &dyn Array) -> Result<Vec<u64>, BatchError> {
             let durations = values.as_primitive::<DurationMicrosecondType>();
             each(&|row| xxh3_64(&durations.value(row).to_le_bytes()))
         }
-        other => return Err(misfit(format!("{other} can't be a key"))),
+        DataType::UInt64 => {
+            let sizes = values.as_primitive::<UInt64Type>();
+            each(&|row| xxh3_64(&sizes.value(row).to_le_bytes()))
+        }
+        DataType::FixedSizeBinary(_) => {
+            let addresses = values.as_fixed_size_binary();
+            each(&|row| xxh3_64(addresses.value(row)))
+        }
+        _ => {
+            let mut fingerprints = Vec::with_capacity(values.len());
+            // The lower half.
+            for_each_fingerprint(values, |fingerprint| fingerprints.push(fingerprint as u64))?;
+            each(&|row| fingerprints[row])
+        }
     })
 }
 
@@ -176,4 +189,40 @@ fn all(value: bool, rows: usize) -> BooleanArray {
 
 fn misfit(what: String) -> BatchError {
     ArrowError::ComputeError(what).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::builder::{Int64Builder, MapBuilder, StringViewBuilder};
+    use arrow_array::{FixedSizeBinaryArray, ListArray, UInt64Array};
+
+    use super::*;
+
+    #[test]
+    fn values_of_every_type_are_keys() {
+        let sizes = hashes(&UInt64Array::from(vec![Some(7), None, Some(7)])).unwrap();
+        assert_eq!(sizes, [xxh3_64(&7_u64.to_le_bytes()), xxh3_64(&[]), xxh3_64(&7_u64.to_le_bytes())]);
+        let addresses = [[1_u8; 16], [2; 16]];
+        let found = hashes(&FixedSizeBinaryArray::try_from_iter(addresses.into_iter()).unwrap()).unwrap();
+        assert_eq!(found, addresses.map(|address| xxh3_64(&address)));
+        let lists = [Some(vec![Some(1), Some(2)]), Some(vec![Some(1)]), Some(vec![Some(1), Some(2)]), None];
+        let lists = ListArray::from_iter_primitive::<Int64Type, _, _>(lists);
+        let found = hashes(&lists).unwrap();
+        assert!(found[0] == found[2] && found[0] != found[1] && found[3] == xxh3_64(&[]));
+    }
+
+    /// The order of a map's entries is no part of its value.
+    #[test]
+    fn equal_maps_have_equal_hashes() {
+        let mut maps = MapBuilder::new(None, StringViewBuilder::new(), Int64Builder::new());
+        for entries in [[("a", 1), ("b", 2)], [("b", 2), ("a", 1)], [("a", 1), ("b", 3)]] {
+            for (key, value) in entries {
+                maps.keys().append_value(key);
+                maps.values().append_value(value);
+            }
+            maps.append(true).unwrap();
+        }
+        let found = hashes(&maps.finish()).unwrap();
+        assert!(found[0] == found[1] && found[0] != found[2], "{found:?}");
+    }
 }
