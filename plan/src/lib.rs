@@ -18,6 +18,7 @@ mod graph;
 pub mod grok;
 mod settings;
 pub mod support;
+mod time;
 mod value;
 pub mod varying;
 
@@ -33,4 +34,5 @@ pub use graph::{
     OnFailure, Order, Origin, PLAN_VERSION, ParsedField, Path, Plan, PlanError, Route, Rule, Step,
 };
 pub use settings::{NotCarriedOut, Settings, SettingsError};
+pub use time::{TIME_MAX, microseconds_of, read_time, shown_in, time_text};
 pub use value::{Hole, HoleFormat, SecretReference, Template, TemplatePart, Value};

@@ -406,7 +406,7 @@ fn constant(value: Value, value_type: Type, span: Span) -> Typed {
 /// Converts a checked value to a typed constant. A time becomes an instant.
 pub(crate) fn typed_constant(value: Value, value_type: Type, span: Span) -> Option<Typed> {
     let value = match (value, &value_type) {
-        (Value::Text(text), Type::Time) => Value::Int(text.parse::<jiff::Timestamp>().ok()?.as_microsecond()),
+        (Value::Text(text), Type::Time) => Value::Int(weir_plan::read_time(&text)?),
         (value, _) => value,
     };
     Some(constant(value, value_type, span))

@@ -185,12 +185,12 @@ fn glob(text: &str) -> Result<(), TextError> {
 
 fn time(text: &str) -> Result<(), TextError> {
     const HELP: &str = "a time is written as RFC 3339 says: \"2026-01-31T12:00:00Z\"";
-    match text.parse::<jiff::Timestamp>() {
-        Ok(_) => Ok(()),
-        Err(_) if text.parse::<jiff::civil::DateTime>().is_ok() => {
+    match weir_plan::read_time(text) {
+        Some(_) => Ok(()),
+        None if text.parse::<jiff::civil::DateTime>().is_ok() => {
             Err(TextError { near: Some(completed(text)), ..error("it has no offset from UTC", HELP) })
         }
-        Err(_) => Err(error("it is no instant", HELP)),
+        None => Err(error("it is no instant from the year -9999 through 9999", HELP)),
     }
 }
 

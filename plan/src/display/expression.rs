@@ -3,10 +3,9 @@
 use std::fmt::{self, Display, Formatter};
 
 use arrow_schema::DataType;
-use jiff::Timestamp;
 
 use super::{LINE_MAX, escaped, hole, raw_literal, text_literal};
-use crate::{Expression, FilledPart, Function, MatchArm, Operation, Pattern, Value};
+use crate::{Expression, FilledPart, Function, MatchArm, Operation, Pattern, Value, time_text};
 
 /// An expression, and the functions of the program that it may use.
 #[derive(Clone, Copy)]
@@ -207,12 +206,10 @@ pub(super) fn function_text(function: &Function, functions: &[Function]) -> Stri
 
 fn literal(formatter: &mut Formatter<'_>, value: &Value, data_type: &DataType) -> fmt::Result {
     match (value, data_type) {
-        (Value::Int(microseconds), DataType::Timestamp(..)) => {
-            match Timestamp::from_microsecond(*microseconds) {
-                Ok(time) => write!(formatter, "\"{time}\""),
-                Err(_) => write!(formatter, "{microseconds}"),
-            }
-        }
+        (Value::Int(microseconds), DataType::Timestamp(..)) => match time_text(*microseconds) {
+            Some(time) => write!(formatter, "\"{time}\""),
+            None => write!(formatter, "{microseconds}"),
+        },
         (Value::Text(text), _) => text_literal(formatter, text),
         _ => write!(formatter, "{value}"),
     }

@@ -304,6 +304,7 @@ fn duration_text(formatter: &mut Formatter<'_>, duration: Duration) -> fmt::Resu
     let unit = UNITS.iter().find(|(unit, _)| milliseconds != 0 && milliseconds.is_multiple_of(*unit));
     match unit {
         Some((unit, name)) => write!(formatter, "{}{name}", milliseconds / unit),
+        None if milliseconds == 0 => formatter.write_str("0s"),
         None => write!(formatter, "{milliseconds}ms"),
     }
 }
@@ -325,7 +326,7 @@ mod tests {
     #[test]
     fn values_are_rendered_in_the_syntax_of_the_language() {
         assert_eq!(Value::Duration(Duration::from_secs(300)).to_string(), "5min");
-        assert_eq!(Value::Duration(Duration::ZERO).to_string(), "0ms");
+        assert_eq!(Value::Duration(Duration::ZERO).to_string(), "0s");
         assert_eq!(Value::Size(128 << 20).to_string(), "128MiB");
         assert_eq!(Value::Size(1_000).to_string(), "1000B");
         assert_eq!(Value::Text("a\"{\n".into()).to_string(), "\"a\\\"{{\\n\"");

@@ -8,6 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use jiff::fmt::StdIoWrite;
 use jiff::fmt::temporal::DateTimePrinter;
+use weir_plan::time_text;
 
 /// The prefix of bytes that are written as Base64, because they are not text.
 pub(super) const BASE64_PREFIX: &str = "base64:";
@@ -43,7 +44,7 @@ pub(crate) fn write_duration(microseconds: i64, out: &mut Vec<u8>) {
     // Writing into memory can't fail.
     let _infallible = match unit {
         Some((unit, name)) => write!(out, "{}{name}", length / unit),
-        None if length == 0 => write!(out, "0ms"),
+        None if length == 0 => write!(out, "0s"),
         None => {
             let rest = format!("{:03}", length % 1_000);
             write!(out, "{}.{}ms", length / 1_000, rest.trim_end_matches('0'))
@@ -58,7 +59,10 @@ pub(crate) fn write_time(microseconds: i64, out: &mut Vec<u8>) {
         Err(_) => false,
     };
     if !written {
-        out.extend_from_slice(itoa::Buffer::new().format(microseconds).as_bytes());
+        match time_text(microseconds) {
+            Some(text) => out.extend_from_slice(text.as_bytes()),
+            None => out.extend_from_slice(itoa::Buffer::new().format(microseconds).as_bytes()),
+        }
     }
 }
 
@@ -85,7 +89,7 @@ mod tests {
     #[test]
     fn durations_are_written_in_the_largest_unit_without_remainder() {
         let expected = [
-            (0, "0ms"),
+            (0, "0s"),
             (1_000, "1ms"),
             (250, "0.25ms"),
             (1_500_000, "1500ms"),

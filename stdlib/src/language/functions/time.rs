@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
+use weir_plan::{TIME_MAX, microseconds_of, shown_in};
 use weir_runtime::Registry;
 use weir_runtime::batch::Column;
 use weir_runtime::expressions::{Call, Reason};
@@ -102,7 +103,7 @@ fn read(pattern: &str, zone: &TimeZone, text: &str) -> Option<i64> {
         Err(_) if time.iana_time_zone().is_some() => time.to_zoned().ok()?.timestamp(),
         Err(_) => time.to_datetime().ok()?.to_zoned(zone.clone()).ok()?.timestamp(),
     };
-    Some(timestamp.as_microsecond())
+    Some(microseconds_of(timestamp))
 }
 
 /// Makes `time`, whose pattern and zone are constants.
@@ -164,7 +165,7 @@ fn shown(call: &Call<'_>, part: fn(DateTime) -> i64) -> Made {
     let zone = zone(call, 1)?;
     kernel(move |arguments, rows| {
         let values = Times::of(arguments, 0)?;
-        Ok(ints(rows, |row| Ok(values.get(row).map(|time| part(zone.to_datetime(instant(time)))))))
+        Ok(ints(rows, |row| Ok(values.get(row).map(|time| part(shown_in(&zone, time))))))
     })
 }
 
@@ -185,8 +186,8 @@ fn from_count(unit: i64) -> Made {
 
 fn time_of(count: i64, unit: i64) -> Result<i64, Reason> {
     let microseconds = count.checked_mul(unit).ok_or(Reason::Overflow)?;
-    Timestamp::from_microsecond(microseconds).map_err(|_| Reason::Overflow)?;
-    Ok(microseconds)
+    let is_shown = (Timestamp::MIN.as_microsecond()..=TIME_MAX).contains(&microseconds);
+    if is_shown { Ok(microseconds) } else { Err(Reason::Overflow) }
 }
 
 fn length(unit: i64) -> Made {

@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 
 use arrow_schema::{DataType, TimeUnit};
-use jiff::Timestamp;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
-use weir_plan::{Decimal, DecimalType, FieldFormat};
+use weir_plan::{Decimal, DecimalType, FieldFormat, microseconds_of, read_time};
 
 /// The type of a field with a single value, and the form of its text.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,7 +136,7 @@ impl Scalar {
         match self {
             Scalar::Time => match plain_time(text.as_bytes()) {
                 Some(microseconds) => Some(microseconds),
-                None => Some(text.parse::<Timestamp>().ok()?.as_microsecond()),
+                None => read_time(text),
             },
             Scalar::TimeBy(pattern) => time_by(pattern, text),
             Scalar::Duration => duration(text),
@@ -150,10 +149,14 @@ impl Scalar {
 /// Reads a number with digits and perhaps an exponent, exactly.
 fn decimal(text: &str) -> Option<Decimal> {
     let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return text.parse().ok() };
-    let (mantissa, exponent) = (mantissa.parse::<Decimal>().ok()?, exponent.parse::<i32>().ok()?);
+    let mantissa = mantissa.parse::<Decimal>().ok()?;
     if mantissa.digits() == 0 {
-        return Some(mantissa);
+        // Zero, however large the exponent is.
+        let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        return (!digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()))
+            .then_some(mantissa);
     }
+    let exponent = exponent.parse::<i32>().ok()?;
     let scale = i32::from(mantissa.scale()).checked_sub(exponent)?;
     match u8::try_from(scale) {
         Ok(scale) => Decimal::new(mantissa.digits(), scale),
@@ -262,7 +265,7 @@ fn time_by(pattern: &str, text: &str) -> Option<i64> {
         Err(_) if time.iana_time_zone().is_some() => time.to_zoned().ok()?.timestamp(),
         Err(_) => time.to_datetime().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp(),
     };
-    Some(timestamp.as_microsecond())
+    Some(microseconds_of(timestamp))
 }
 
 #[cfg(test)]
@@ -314,7 +317,11 @@ mod tests {
             ("9223372036854775808.0", None),
             ("0.5", None),
             ("1e400", None),
-            ("0e999999999", Some(0)),
+            ("0e99999999999999999999", Some(0)),
+            ("0.00e-99999999999", Some(0)),
+            ("0e", None),
+            ("0e+", None),
+            ("0ex", None),
             ("1e-2147483648", None),
             ("1e99999999999999999999", None),
         ];
@@ -340,7 +347,8 @@ mod tests {
                 format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}{zone}");
             if let Some(microseconds) = plain_time(text.as_bytes()) {
                 plain += 1;
-                let expected: Timestamp = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+                let expected: jiff::Timestamp =
+                    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
                 assert_eq!(microseconds, expected.as_microsecond(), "{text}");
             }
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
+use weir_plan::{TIME_MAX, shown_in};
 
 use super::TemplateError;
 
@@ -75,6 +76,13 @@ impl TimePattern {
         BrokenDownTime::from(&time).format(&self.pattern, text)
     }
 
+    /// Writes a time behind the last one of jiff, not rounded.
+    fn write_last_day(&self, microseconds: i64, text: &mut String) -> Result<(), jiff::Error> {
+        let mut shown = BrokenDownTime::from(shown_in(&self.zone, microseconds));
+        shown.set_offset(Some(self.zone.to_offset(Timestamp::MAX)));
+        shown.format(&self.pattern, text)
+    }
+
     /// Returns the range of times with the same text as this one, `from..to` in microseconds.
     fn same_text(&self, time: Timestamp) -> (i64, i64) {
         let microseconds = time.as_microsecond();
@@ -131,6 +139,12 @@ impl TimeText {
             self.text.clear();
         }
         (self.from, self.to) = (microseconds, microseconds.saturating_add(1));
+        if (0..=TIME_MAX).contains(&microseconds)
+            && pattern.write_last_day(microseconds, &mut self.text).is_ok()
+        {
+            return;
+        }
+        self.text.clear();
         self.text.push_str(&microseconds.to_string());
     }
 }
