@@ -12,6 +12,8 @@ use crate::observability::meter::ReasonKind;
 pub enum Reason {
     /// The result is larger than its type can hold.
     Overflow,
+    /// The result would be larger than a function may make it of its arguments.
+    TooLarge,
     /// The divisor is 0.
     DivisionByZero,
     /// The body lacks this field, which must have a value.
@@ -46,7 +48,7 @@ impl Reason {
     /// The kind of the reason.
     pub fn kind(&self) -> ReasonKind {
         match self {
-            Reason::Overflow => ReasonKind::Overflow,
+            Reason::Overflow | Reason::TooLarge => ReasonKind::Overflow,
             Reason::DivisionByZero => ReasonKind::DivisionByZero,
             Reason::MissingField(_) => ReasonKind::Missing,
             Reason::Unreadable(Unreadable { field: Some(_), .. }) => ReasonKind::Conversion,
@@ -59,7 +61,7 @@ impl Reason {
         match self {
             Reason::MissingField(field) => Some(field),
             Reason::Unreadable(Unreadable { field, .. }) => field.as_deref(),
-            Reason::Overflow | Reason::DivisionByZero => None,
+            Reason::Overflow | Reason::TooLarge | Reason::DivisionByZero => None,
         }
     }
 
@@ -71,7 +73,9 @@ impl Reason {
                 let quoted = MASK.as_bytes().into();
                 Reason::Unreadable(Unreadable { quoted, length: MASK.len() as u32, ..unreadable.clone() })
             }
-            Reason::Overflow | Reason::DivisionByZero | Reason::MissingField(_) => self.clone(),
+            Reason::Overflow | Reason::TooLarge | Reason::DivisionByZero | Reason::MissingField(_) => {
+                self.clone()
+            }
         }
     }
 }
@@ -98,6 +102,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Overflow => formatter.write_str("the result is larger than can be counted"),
+            Reason::TooLarge => {
+                formatter.write_str("the result would be larger than 1 MiB and sixteen times its arguments")
+            }
             Reason::DivisionByZero => formatter.write_str("the divisor is 0"),
             Reason::MissingField(field) => write!(formatter, "the body has no field `{field}`"),
             Reason::Unreadable(unreadable) => unreadable.fmt(formatter),

@@ -1,14 +1,14 @@
 //! Functions of text and bytes with regular expressions, which are compiled once for each call in a program.
 
+use regex::Regex;
 use regex::bytes::Regex as BytesRegex;
-use regex::{Regex, bytes};
 use weir_plan::Value as Constant;
 use weir_runtime::Registry;
 use weir_runtime::batch::Column;
-use weir_runtime::expressions::Call;
+use weir_runtime::expressions::{Call, Reason};
 
 use super::arguments::{AnyBytes, Texts, constant_text};
-use super::results::{Answer, Made, Part, ints, kernel, parts, text_lists, text_parts};
+use super::results::{Answer, Made, Part, grown_max, ints, kernel, parts, text_lists, text_parts};
 use super::text::range_in;
 
 pub(super) fn register(registry: Registry) -> Registry {
@@ -64,11 +64,13 @@ fn replace_regex(pattern: &Regex, arguments: &[Column], rows: usize) -> Answer {
     let mut expanded = String::new();
     text_parts(arguments, rows, |row, text, out| {
         let Some(with) = replacements.get(row) else { return Ok(None) };
-        let mut done = None;
+        let (mut done, most) = (None, out.len() + grown_max(text.len()));
+        let is_bounded = |out: &Vec<u8>| if out.len() > most { Err(Reason::TooLarge) } else { Ok(()) };
         if memchr::memchr(b'$', with.as_bytes()).is_none() {
             for found in pattern.find_iter(text) {
                 out.extend_from_slice(&text.as_bytes()[done.unwrap_or(0)..found.start()]);
                 out.extend_from_slice(with.as_bytes());
+                is_bounded(out)?;
                 done = Some(found.end());
             }
         } else {
@@ -78,6 +80,7 @@ fn replace_regex(pattern: &Regex, arguments: &[Column], rows: usize) -> Answer {
                 expanded.clear();
                 groups.expand(with, &mut expanded);
                 out.extend_from_slice(expanded.as_bytes());
+                is_bounded(out)?;
                 done = Some(found.end());
             }
         }
@@ -89,14 +92,16 @@ fn replace_bytes(pattern: &BytesRegex, arguments: &[Column], rows: usize) -> Ans
     let replacements = Texts::of(arguments, 2)?;
     parts(&AnyBytes::of(arguments, 0)?, false, rows, |row, value, out| {
         let Some(with) = replacements.get(row) else { return Ok(None) };
-        let mut done = None;
-        let each = |groups: bytes::Captures<'_>| {
-            let Some(found) = groups.get(0) else { return };
+        let (mut done, most) = (None, out.len() + grown_max(value.len()));
+        for groups in pattern.captures_iter(value) {
+            let Some(found) = groups.get(0) else { continue };
             out.extend_from_slice(&value[done.unwrap_or(0)..found.start()]);
             groups.expand(with.as_bytes(), out);
+            if out.len() > most {
+                return Err(Reason::TooLarge);
+            }
             done = Some(found.end());
-        };
-        pattern.captures_iter(value).for_each(each);
+        }
         Ok(Some(finished(value, done, out)))
     })
 }

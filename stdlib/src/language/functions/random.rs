@@ -1,5 +1,7 @@
 //! Functions whose results differ from call to call, or from machine to machine.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use weir_runtime::Registry;
 use weir_runtime::batch::Column;
 use weir_runtime::expressions::Call;
@@ -56,18 +58,29 @@ fn uuid_v7(call: &Call<'_>) -> Made {
     let clock = call.clock();
     kernel(move |_, rows| {
         let milliseconds = u64::try_from(clock.now() / 1_000).unwrap_or(0);
-        identifiers(rows, 7, Some(milliseconds))
+        identifiers(rows, 7, Some(next_of_v7(milliseconds, rows as u64)))
     })
 }
 
-/// Writes random identifiers (RFC 9562), which begin with these milliseconds since 1970.
-fn identifiers(rows: usize, version: u8, milliseconds: Option<u64>) -> Answer {
+/// Returns the first of so many consecutive counts, all larger than those of the calls before in this process. A count is the
+/// milliseconds and the 12 bits behind the version (RFC 9562, section 6.2, method 3): if a millisecond has more identifiers, or
+/// the clock goes back, the counts go on into the milliseconds after.
+fn next_of_v7(milliseconds: u64, count: u64) -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let begin = |next: u64| next.max(milliseconds << 12);
+    let taken = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| Some(begin(next) + count));
+    begin(taken.unwrap_or_default())
+}
+
+/// Writes random identifiers (RFC 9562). The first begins with this count of [`next_of_v7`], each of the others with the next.
+fn identifiers(rows: usize, version: u8, first: Option<u64>) -> Answer {
     let random = random_bytes(16 * rows)?;
     let mut ids = random.as_chunks::<16>().0.iter();
-    texts(rows, |_, out| {
+    texts(rows, |row, out| {
         let Some(mut id) = ids.next().copied() else { return Ok(None) };
-        if let Some(milliseconds) = milliseconds {
-            id[..6].copy_from_slice(&milliseconds.to_be_bytes()[2..]);
+        if let Some(count) = first.map(|first| first + row as u64) {
+            id[..6].copy_from_slice(&(count >> 12).to_be_bytes()[2..]);
+            id[6..8].copy_from_slice(&(count as u16 & 0x0fff).to_be_bytes());
         }
         id[6] = id[6] & 0x0f | version << 4;
         id[8] = id[8] & 0x3f | 0x80;

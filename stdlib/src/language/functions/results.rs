@@ -273,6 +273,11 @@ impl Views {
     }
 }
 
+/// Returns the most bytes of a text that a function makes by putting texts into others, of arguments with so many bytes.
+pub(super) fn grown_max(argument_bytes: usize) -> usize {
+    argument_bytes.saturating_mul(16).saturating_add(1 << 20)
+}
+
 /// Writes the value of each row into a buffer.
 fn written(rows: usize, mut write: impl FnMut(usize, &mut Vec<u8>) -> Value<()>) -> (Views, Failures) {
     let (mut views, mut failures) = (Views::new(&[], rows), Failures::default());

@@ -9,7 +9,7 @@ use weir_runtime::batch::Column;
 use weir_runtime::expressions::{Call, Reason};
 
 use super::arguments::{AnyBytes, Ints, Texts};
-use super::results::{Answer, Made, Part, ints, kernel, parts, text_parts};
+use super::results::{Answer, Made, Part, grown_max, ints, kernel, parts, text_parts};
 
 /// A text grows to at most this many characters by padding.
 const PADDED_MAX: usize = 65_536;
@@ -46,16 +46,17 @@ fn replace(call: &Call<'_>) -> Made {
         let (wanted, replacements) = (Texts::of(arguments, 1)?, Texts::of(arguments, 2)?);
         text_parts(arguments, rows, |row, text, out| {
             let Some((part, with)) = wanted.get(row).zip(replacements.get(row)) else { return Ok(None) };
-            let mut done = 0;
+            let (mut done, most) = (0, out.len() + grown_max(text.len()));
             let mut put = |at: usize| {
                 out.extend_from_slice(&text.as_bytes()[done..at]);
                 out.extend_from_slice(with.as_bytes());
                 done = at + part.len();
+                if out.len() > most { Err(Reason::TooLarge) } else { Ok(()) }
             };
             match &constant {
                 _ if part.is_empty() => {}
-                Some(finder) => finder.find_iter(text.as_bytes()).for_each(&mut put),
-                None => memmem::find_iter(text.as_bytes(), part).for_each(&mut put),
+                Some(finder) => finder.find_iter(text.as_bytes()).try_for_each(&mut put)?,
+                None => memmem::find_iter(text.as_bytes(), part).try_for_each(&mut put)?,
             }
             if done == 0 {
                 return Ok(Some(Part::Of(0..text.len())));

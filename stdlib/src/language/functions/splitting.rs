@@ -3,9 +3,10 @@
 use memchr::memmem;
 use weir_runtime::Registry;
 use weir_runtime::batch::Column;
+use weir_runtime::expressions::Reason;
 
 use super::arguments::{Ints, Lists, Texts, unexpected};
-use super::results::{Answer, Made, Part, kernel, text_lists, text_parts, texts};
+use super::results::{Answer, Made, Part, grown_max, kernel, text_lists, text_parts, texts};
 use super::text::range_in;
 use arrow_array::cast::AsArray;
 
@@ -85,11 +86,17 @@ fn join(arguments: &[Column], rows: usize) -> Answer {
     let items = items.as_string_view_opt().ok_or_else(|| unexpected(&arguments[0], "a list of texts"))?;
     texts(rows, |row, out| {
         let Some((list, separator)) = lists.get(row).zip(separators.get(row)) else { return Ok(None) };
+        let (begin, mut of_items) = (out.len(), 0);
         for (index, item) in list.enumerate() {
             if index > 0 {
                 out.extend_from_slice(separator.as_bytes());
             }
-            out.extend_from_slice(items.value(item).as_bytes());
+            let item = items.value(item).as_bytes();
+            out.extend_from_slice(item);
+            of_items += item.len();
+            if out.len() - begin > grown_max(of_items) {
+                return Err(Reason::TooLarge);
+            }
         }
         Ok(Some(()))
     })
