@@ -35,8 +35,8 @@ pub(crate) struct Functions {
     clock: Option<Arc<dyn Clock>>,
     /// The functions of the program that have been compiled, by their index.
     compiled: Mutex<BTreeMap<u32, Arc<ProgramFunction>>>,
-    /// The tables that have been read.
-    tables: Mutex<Vec<(Table, Arc<ConstantMap>)>>,
+    /// The tables that have been read; none for those that could not be read.
+    tables: Mutex<Vec<(Table, Option<Arc<ConstantMap>>)>>,
 }
 
 impl Functions {
@@ -90,7 +90,7 @@ impl Functions {
     /// Returns a lookup table of this type, which is read at its first use.
     ///
     /// # Errors
-    /// When the file can't be read.
+    /// When the file can't be read; at the next uses only that another error says so.
     pub(super) fn table(
         &self,
         table: &Table,
@@ -100,13 +100,12 @@ impl Functions {
             |why: String| CompileError::Invalid(format!("the lookup table \"{}\": {why}", table.path));
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, known)) = tables.iter().find(|(known, _)| known == table) {
-            return Ok(known.clone());
+            return known.clone().ok_or(CompileError::Reported);
         }
         let read = self.read_table.ok_or_else(|| refused("no reader of tables".to_owned()))?;
         let row_type = ConstantMap::value_type(data_type).ok_or_else(|| refused("no table".to_owned()))?;
-        let rows = read(table, row_type).map_err(refused)?;
-        let map = Arc::new(ConstantMap::of_rows(&rows).map_err(refused)?);
-        tables.push((table.clone(), map.clone()));
-        Ok(map)
+        let map = read(table, row_type).and_then(|rows| ConstantMap::of_rows(&rows)).map(Arc::new);
+        tables.push((table.clone(), map.clone().ok()));
+        map.map_err(refused)
     }
 }

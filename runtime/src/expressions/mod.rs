@@ -87,6 +87,9 @@ pub(crate) enum CompileError {
     /// A part is wrong, or a file that it needs can't be read.
     #[error("{0}")]
     Invalid(String),
+    /// A file is wrong about which another error has been returned.
+    #[error("a file that it needs is wrong")]
+    Reported,
 }
 
 impl CompileError {
@@ -95,6 +98,7 @@ impl CompileError {
         match self {
             CompileError::Unsupported(part) => CompileError::Unsupported(format!("{whole}: {part}")),
             CompileError::Invalid(why) => CompileError::Invalid(format!("{whole}: {why}")),
+            CompileError::Reported => CompileError::Reported,
         }
     }
 
@@ -102,6 +106,7 @@ impl CompileError {
     pub(crate) fn into_text(self) -> String {
         match self {
             CompileError::Unsupported(text) | CompileError::Invalid(text) => text,
+            error @ CompileError::Reported => error.to_string(),
         }
     }
 }

@@ -385,7 +385,8 @@ fn widens(old: &Schema, new: &Schema) -> Result<(), String> {
             return Err(format!("they have `{name}`, which is no longer there"));
         };
         if wanted.data_type() != field.data_type() {
-            return Err(format!("`{name}` is {} in them, not {}", field.data_type(), wanted.data_type()));
+            let [found, wanted] = [field.data_type(), wanted.data_type()].map(weir_plan::type_name);
+            return Err(format!("`{name}` is {found} in them, not {wanted}"));
         }
         if field.is_nullable() && !wanted.is_nullable() {
             return Err(format!("`{name}` may be null in them"));

@@ -23,6 +23,10 @@ pub(crate) fn read(table: &Table, row_type: &DataType) -> Result<TableRows, Stri
     let DataType::Struct(types) = row_type else { return Err("its rows are no records".to_owned()) };
     let text = std::fs::read(&table.path).map_err(|error| format!("it can't be read: {error}"))?;
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    if let Err(error) = std::str::from_utf8(text) {
+        let line = 1 + memchr::memchr_iter(b'\n', &text[..error.valid_up_to()]).count();
+        return Err(format!("line {line} is not UTF-8: save the file as UTF-8"));
+    }
     let names: Vec<&str> = table.fields.iter().map(|field| field.name.as_str()).collect();
     let cells = match table.format {
         TableFormat::Csv => csv_cells(text, &names),
@@ -130,6 +134,10 @@ mod tests {
 
     /// Reads a table with the fields `code` and `people`, of which only `people` may be null.
     fn table(name: &str, text: &str) -> Result<TableRows, String> {
+        table_of_bytes(name, text.as_bytes())
+    }
+
+    fn table_of_bytes(name: &str, text: &[u8]) -> Result<TableRows, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
@@ -143,6 +151,14 @@ mod tests {
             &Table { path, format, key: "code".to_owned(), fields },
             &DataType::Struct(fields_of_rows.into()),
         )
+    }
+
+    #[test]
+    fn a_file_in_another_encoding_is_refused_with_its_line() {
+        let refused = table_of_bytes("a.csv", b"code,people\nDE,1\nK\xf6ln,2\n").err();
+        assert_eq!(refused.as_deref(), Some("line 3 is not UTF-8: save the file as UTF-8"));
+        let refused = table_of_bytes("a.json", b"[{\"code\": \"K\xf6ln\"}]").err();
+        assert!(refused.is_some_and(|why| why.starts_with("line 1 is not")));
     }
 
     #[test]
