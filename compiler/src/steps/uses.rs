@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Call, Expression, ExpressionKind, Interceptor, Parameter, Step};
-use weir_plan::Action;
+use weir_plan::{Action, Operation, Value};
 
 use super::{State, StepCheck};
 use crate::analysis::graph::Step as CheckedStep;
@@ -13,6 +13,7 @@ use crate::expressions::{Binding, Bindings, Typed, matched};
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
 use crate::signatures::ParameterSignature;
+use crate::types::Type;
 use crate::types::columns::{Column, Columns, Origin};
 use crate::types::ranges::IntRange;
 
@@ -241,6 +242,14 @@ impl StepCheck<'_, '_> {
             return Some(());
         }
         let typed = self.argument(signature, given, state)?;
+        if let (Operation::Literal(value @ Value::Text(_)), Type::Text) =
+            (&typed.planned.operation, &typed.value_type)
+        {
+            // A known text is checked where the steps use it, as the replacement of a pattern.
+            let (value, value_type, declared) = (value.clone(), Type::Text, parameter.name.span);
+            bindings.names.insert(name, Binding::Constant { value, value_type, declared });
+            return Some(());
+        }
         let local = bindings.local(&name, &typed, parameter.name.span);
         self.push(step, Action::Let { local, value: typed.planned }, None, state, to);
         Some(())
