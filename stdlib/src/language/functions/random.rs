@@ -96,3 +96,18 @@ fn identifiers(rows: usize, version: u8, first: Option<u64>) -> Answer {
         Ok(Some(()))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counts_of_identifiers_only_grow() {
+        let first = next_of_v7(1_000, 5_000);
+        assert!(first >= 1_000 << 12);
+        let earlier = next_of_v7(900, 1);
+        assert!(earlier >= first + 5_000, "the clock has gone back");
+        let later = next_of_v7((earlier >> 12) + 10, 1);
+        assert!(later >> 12 >= (earlier >> 12) + 10);
+    }
+}

@@ -12,10 +12,7 @@ pub(super) fn text_of(value: &Single) -> String {
         Single::Decimal(number) => number.to_string(),
         Single::Text(text) => text.clone(),
         Single::Size(size) => size.to_string(),
-        Single::Time(time) => match jiff::Timestamp::from_microsecond(*time) {
-            Ok(time) => time.to_string(),
-            Err(_) => time.to_string(),
-        },
+        Single::Time(time) => weir_plan::time_text(*time).unwrap_or_else(|| time.to_string()),
         Single::Duration(length) => duration(*length),
         other => unreachable!("{other:?} has no text"),
     }
@@ -26,6 +23,7 @@ fn duration(length: i64) -> String {
     let whole = units.into_iter().find(|(_, unit)| length != 0 && length % unit == 0);
     match whole {
         Some((name, unit)) => format!("{}{name}", length / unit),
+        None if length == 0 => "0s".to_owned(),
         None => {
             let sign = if length < 0 { "-" } else { "" };
             let (whole, rest) = (length.unsigned_abs() / 1_000, length.unsigned_abs() % 1_000);

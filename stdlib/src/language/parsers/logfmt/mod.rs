@@ -87,16 +87,14 @@ impl Logfmt {
         if bytes.get(end + 1).is_some_and(|byte| !is_blank(byte)) {
             return Err(Reason::unreadable(None, "a space after a quoted value", &bytes[end + 1..], end + 1));
         }
-        match field {
-            Some(field) if has_escapes => {
-                // The escapes are those of JSON.
-                let raw = &bytes[begin..=end];
-                let text: Cow<'_, str> = serde_json::from_slice(raw)
-                    .map_err(|_| Reason::unreadable(None, "a value with the escapes of JSON", raw, begin))?;
-                pieces.set_copy(field, begin + 1, end, text.as_bytes());
-            }
-            Some(field) => pieces.set(field, begin + 1, end),
-            None => {}
+        if has_escapes {
+            // The escapes are those of JSON, also in a value that nothing reads.
+            let raw = &bytes[begin..=end];
+            let text: Cow<'_, str> = serde_json::from_slice(raw)
+                .map_err(|_| Reason::unreadable(None, "a value with the escapes of JSON", raw, begin))?;
+            field.into_iter().for_each(|field| pieces.set_copy(field, begin + 1, end, text.as_bytes()));
+        } else if let Some(field) = field {
+            pieces.set(field, begin + 1, end);
         }
         Ok(end + 1)
     }
