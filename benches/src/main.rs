@@ -15,7 +15,9 @@ mod kafka;
 mod kafka_to_hdfs;
 mod parsers;
 mod pipeline;
+mod pipelines;
 mod rounds;
+mod steps;
 mod tcp_lines;
 
 use clap::{Parser, Subcommand};
@@ -60,10 +62,24 @@ enum What {
     FilesToFiles,
     /// tcp_lines -> memory -> null, against a loop that counts line ends on the same socket
     TcpLines,
-    /// The parser `json`, against serde_json and against arrow-json
+    /// The parser `json`, against sonic-rs, simd-json, serde_json and arrow-json
     ParseJson,
     /// The parser `access_log`, against loops with memchr and with a regular expression
     ParseAccessLog,
+    /// The parser `regex`, against a loop with the same pattern
+    ParseRegex,
+    /// Whole pipelines with steps, from files, against the same pipelines without these steps
+    Pipelines {
+        /// Only the pipelines whose names contain this
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// The time that each step of the language takes for an event
+    Steps {
+        /// Only the steps whose names contain this
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Kafka -> memory -> null, against a bare librdkafka consumer; needs KAFKA_BOOTSTRAP
     Kafka,
     /// Kafka -> memory -> HDFS, against a consumer that writes one file; needs KAFKA_BOOTSTRAP and HDFS_URL
@@ -91,6 +107,9 @@ fn main() -> Outcome {
         What::FilesSink { only } => files_sink::measure(rounds, events.unwrap_or(3_000_000), only.as_deref()),
         What::ParseJson => parsers::measure_json(rounds, events.unwrap_or(2_097_152)),
         What::ParseAccessLog => parsers::measure_access_log(rounds, events.unwrap_or(5_242_880)),
+        What::ParseRegex => parsers::measure_regex(rounds, events.unwrap_or(5_242_880)),
+        What::Pipelines { only } => pipelines::measure(rounds, events.unwrap_or(1 << 30), only.as_deref()),
+        What::Steps { only } => steps::measure(rounds, events.unwrap_or(1_000_000), only.as_deref()),
         What::Kafka => kafka::measure(rounds, events.unwrap_or(2_000_000)),
         What::KafkaToHdfs => kafka_to_hdfs::measure(rounds, events.unwrap_or(2_000_000)),
     }

@@ -40,20 +40,20 @@ pub(crate) fn compile(text: &str, params: &[(&str, &str)]) -> Result<Plan, Box<d
     lower(&analysis).ok_or_else(|| render::human(&analysis.diagnostics, &analysis.files, false).into())
 }
 
-/// Runs a plan. A plan whose source does not end is stopped when `sink` has taken `events` or, with
-/// `until` delivered, delivered them.
+/// Runs a plan. A plan whose source does not end is stopped when the component, a sink or a source, has got as far as
+/// `until` with `events`.
 ///
 /// # Errors
 /// When the plan can't be started or does not deliver all events.
 pub(crate) fn run(
     plan: &Plan,
-    sink: &str,
+    component: &str,
     events: u64,
     until: Until,
 ) -> Result<(Run, Report), Box<dyn Error>> {
     let agent = Agent::build(plan, &weir_stdlib::registry(), Arc::new(SystemClock))?;
     let agent = agent.with_workers(Workers::one_each_core()?);
-    let meter = agent.meters()[sink].clone();
+    let meter = agent.meters()[component].clone();
     let stop = Stop::default();
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     let began = Instant::now();
@@ -64,18 +64,23 @@ pub(crate) fn run(
         ended
     });
     let took = began.elapsed();
-    let delivered = meter.delivered.read();
+    let count = match until {
+        Until::Read => meter.received.read(),
+        Until::Taken | Until::Delivered => meter.delivered.read(),
+    };
     match ending {
-        Ending::Complete if delivered.events >= events => {
-            Ok((Run { events: delivered.events, bytes: delivered.bytes, took }, report))
+        Ending::Complete if count.events >= events => {
+            Ok((Run { events: count.events, bytes: count.bytes, took }, report))
         }
-        ending => Err(format!("{} of {events} events, {ending:?}", delivered.events).into()),
+        ending => Err(format!("{} of {events} events, {ending:?}", count.events).into()),
     }
 }
 
 /// The time at which a source that does not end by itself is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
+    /// When the source has read all events. The following drain is part of the run.
+    Read,
     /// When the sink has taken all events. The following drain is part of the run.
     Taken,
     /// When the sink has delivered all events.
@@ -85,7 +90,7 @@ pub(crate) enum Until {
 async fn stop_at(meter: Arc<Meter>, events: u64, until: Until, stop: Stop) {
     loop {
         let count = match until {
-            Until::Taken => &meter.received,
+            Until::Read | Until::Taken => &meter.received,
             Until::Delivered => &meter.delivered,
         };
         if count.read().events >= events {
