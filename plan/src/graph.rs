@@ -145,6 +145,13 @@ impl Leg {
     pub fn rejects(&self) -> bool {
         self.steps.iter().any(Step::rejects) || self.to.legs().into_iter().any(Leg::rejects)
     }
+
+    /// Returns the expressions of the steps and of the route, and those of the legs behind it.
+    pub fn expressions(&self) -> Vec<&Expression> {
+        let own = self.steps.iter().flat_map(|step| step.action.expressions());
+        let behind = self.to.legs().into_iter().flat_map(Leg::expressions);
+        own.chain(self.to.conditions()).chain(behind).collect()
+    }
 }
 
 /// The destination of events.
@@ -348,6 +355,27 @@ impl Action {
     /// Returns the name of the column of a field after [`Action::Flatten`].
     pub fn flattened(column: &str, field: &str) -> String {
         format!("{column}_{field}")
+    }
+
+    /// Returns the expressions that the action computes.
+    pub fn expressions(&self) -> Vec<&Expression> {
+        match self {
+            Action::Keep(one)
+            | Action::Drop(one)
+            | Action::Reject { condition: one, .. }
+            | Action::Set { value: one, .. }
+            | Action::Let { value: one, .. }
+            | Action::Dedupe { by: one, .. } => vec![one],
+            Action::Check { rules, .. } => rules.iter().map(|rule| &rule.condition).collect(),
+            Action::Unset(_)
+            | Action::Rename { .. }
+            | Action::Select(_)
+            | Action::Parse { .. }
+            | Action::Explode(_)
+            | Action::Flatten { .. }
+            | Action::Throttle(_)
+            | Action::Sample(_) => Vec::new(),
+        }
     }
 
     /// Returns whether the action drops or rejects every event.

@@ -7,7 +7,7 @@ use weir_plan::{Delivery, Flow, Origin, Plan, Route, support};
 
 use super::rejects::version_of;
 use crate::environment::clock::Clock;
-use crate::expressions::CompileError;
+use crate::expressions::{CompileError, SharedExpressions};
 use crate::registry::Registry;
 use crate::routing::CompiledLeg;
 use crate::steps::StepTools;
@@ -31,6 +31,7 @@ pub(super) fn compile(
     let functions = registry.functions.of_program(&plan.functions, clock);
     let tools = StepTools {
         functions: &functions,
+        shared: &SharedExpressions::none(),
         parsers: &registry.parsers,
         event_types: &plan.event_types,
         as_json: registry.events_as_json,

@@ -110,7 +110,7 @@ impl Column {
         }
     }
 
-    pub(super) fn filter(&self, predicate: &FilterPredicate) -> Result<Column, ArrowError> {
+    pub(crate) fn filter(&self, predicate: &FilterPredicate) -> Result<Column, ArrowError> {
         match self {
             Column::Constant(_) => Ok(self.clone()),
             Column::Array(array) => Ok(Column::Array(predicate.filter(array)?)),

@@ -16,8 +16,8 @@ use weir_plan::Value;
 
 use super::functions::TableRows;
 use super::literal::Literal;
-use super::{Evaluate, Evaluated, unexpected};
-use crate::batch::{Batch, BatchError, Column};
+use super::{Evaluate, Evaluated, Evaluation, unexpected};
+use crate::batch::{BatchError, Column};
 
 /// A field of a record; null where the record is null.
 pub(super) struct Part {
@@ -92,7 +92,7 @@ impl ConstantMap {
 }
 
 impl Evaluate for ConstantItem {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let Evaluated { values: names, failures } = self.name.evaluate(batch)?;
         let mismatch = || unexpected(names.data_type(), "a text");
         let texts = names.values().as_string_view_opt().ok_or_else(mismatch)?;
@@ -128,7 +128,7 @@ impl Present for UInt32Array {
 }
 
 impl Evaluate for Part {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let Evaluated { values: records, failures } = self.record.evaluate(batch)?;
         let mismatch = || unexpected(records.data_type(), &format!("a record with a field {}", self.field));
         let structs = records.values().as_struct_opt().ok_or_else(mismatch)?;
@@ -175,7 +175,7 @@ fn named(of: &Column, map: &MapArray, names: &Column, rows: usize) -> Result<UIn
 }
 
 impl Evaluate for Item {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let (of, index) = (self.of.evaluate(batch)?, self.index.evaluate(batch)?);
         let failures = of.failures.and(index.failures);
         let (of, index, rows) = (of.values, index.values, batch.rows());
@@ -201,7 +201,7 @@ impl Evaluate for Item {
 }
 
 impl Evaluate for Contains {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let (of, item) = (self.of.evaluate(batch)?, self.item.evaluate(batch)?);
         let failures = of.failures.and(item.failures);
         let (of, item, rows) = (of.values, item.values, batch.rows());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_schema::{Field, Schema};
 
-use super::{Evaluate, Evaluated, Several, local_column};
+use super::{Evaluate, Evaluated, Evaluation, Memo, Several, local_column};
 use crate::batch::{Batch, BatchError, Column, Origins};
 
 /// A function of the program. The parameters are locals 0, 1 and so on; the lets are the following locals.
@@ -29,16 +29,18 @@ fn locals(columns: &[Column], rows: usize) -> Result<Batch, BatchError> {
 }
 
 impl Evaluate for Apply {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let rows = batch.rows();
         let mut computed = Several::default();
         for argument in &self.arguments {
             computed.add(argument.evaluate(batch)?);
         }
+        let memo = Memo::default();
         for value in &self.function.lets {
-            computed.add(value.evaluate(&locals(&computed.columns, rows)?)?);
+            computed.add(value.evaluate(&Evaluation::new(&locals(&computed.columns, rows)?, &memo))?);
         }
-        let result = self.function.result.evaluate(&locals(&computed.columns, rows)?)?;
+        let locals = locals(&computed.columns, rows)?;
+        let result = self.function.result.evaluate(&Evaluation::new(&locals, &memo))?;
         Ok(Evaluated { values: result.values, failures: computed.failures.and(result.failures) })
     }
 }

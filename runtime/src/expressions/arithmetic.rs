@@ -13,8 +13,8 @@ use arrow_schema::{DataType, TimeUnit};
 use weir_plan::Arithmetic as Operator;
 
 use super::failures::{Failures, Reason};
-use super::{Evaluate, Evaluated, unexpected};
-use crate::batch::{Batch, BatchError, Column};
+use super::{Evaluate, Evaluated, Evaluation, unexpected};
+use crate::batch::{BatchError, Column};
 
 /// Computes one operator on two columns; the last argument is the number of rows.
 pub(super) type Compute = Box<Kernel>;
@@ -156,7 +156,7 @@ pub(super) fn negate(operand: &DataType) -> Option<Negation> {
 }
 
 impl Evaluate for Arithmetic {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let (left, right) = (self.left.evaluate(batch)?, self.right.evaluate(batch)?);
         let (values, failures) = (self.compute)(&left, &right, batch.rows())?;
         Ok(Evaluated { values, failures: left.failures.and(right.failures).and(failures) })
@@ -164,7 +164,7 @@ impl Evaluate for Arithmetic {
 }
 
 impl Evaluate for Negate {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let operand = self.operand.evaluate(batch)?;
         let (values, failures) = (self.negate)(&operand, batch.rows())?;
         Ok(Evaluated { values, failures: operand.failures.and(failures) })

@@ -7,8 +7,8 @@ use arrow_select::zip::zip;
 use weir_plan::{Expression, Operation};
 
 use super::constants::columns_read;
-use super::{CompileError, Evaluate, Evaluated, Failures, Functions, compile};
-use crate::batch::{Batch, BatchError, Column};
+use super::{CompileError, Evaluate, Evaluated, Evaluation, Failures, Memo, Tools, compile};
+use crate::batch::{BatchError, Column};
 
 /// An operand that is computed for some rows of a batch.
 pub(super) struct Branch {
@@ -32,9 +32,9 @@ impl Branch {
     ///
     /// # Errors
     /// When this version does not support a part of it.
-    pub(super) fn compile(expression: &Expression, functions: &Functions) -> Result<Branch, CompileError> {
+    pub(super) fn compile(expression: &Expression, tools: &Tools<'_>) -> Result<Branch, CompileError> {
         Ok(Branch {
-            operand: compile(expression, functions)?,
+            operand: compile(expression, tools)?,
             data_type: expression.data_type.clone(),
             reads: columns_read(expression),
             is_costly: is_costly(expression),
@@ -46,7 +46,11 @@ impl Branch {
     ///
     /// # Errors
     /// When the batch is not of the event type that the operand was compiled for.
-    pub(super) fn evaluate(&self, batch: &Batch, mask: &BooleanArray) -> Result<Evaluated, BatchError> {
+    pub(super) fn evaluate(
+        &self,
+        batch: &Evaluation<'_>,
+        mask: &BooleanArray,
+    ) -> Result<Evaluated, BatchError> {
         let wanted = mask.true_count();
         if wanted == 0 {
             return Ok(Column::null(&self.data_type).into());
@@ -55,7 +59,8 @@ impl Branch {
             let Evaluated { values, failures } = self.operand.evaluate(batch)?;
             return Ok(Evaluated { values, failures: failures.retain(|row| mask.value(row)) });
         }
-        let Evaluated { values, failures } = self.operand.evaluate(&batch.part(&self.reads, mask)?)?;
+        let (part, memo) = (batch.part(&self.reads, mask)?, Memo::default());
+        let Evaluated { values, failures } = self.operand.evaluate(&batch.of_part(&part, mask, &memo))?;
         let rows: Vec<usize> = mask.values().set_indices().collect();
         let failures = failures.of_rows(&rows);
         let values = match &values {

@@ -6,8 +6,8 @@ use arrow_array::{ArrayRef, Scalar};
 use arrow_schema::DataType;
 use weir_plan::{Expression, Operation, Value};
 
-use super::{CompileError, Evaluate, Evaluated, Functions, Program, Several, compile};
-use crate::batch::{Batch, BatchError, Column};
+use super::{CompileError, Evaluate, Evaluated, Evaluation, Functions, Several, Tools, compile};
+use crate::batch::{BatchError, Column};
 use crate::environment::clock::Clock;
 
 /// A function of the library, prepared for one call in a program.
@@ -69,7 +69,7 @@ pub(crate) fn make_function(
 /// A call, compiled with its arguments.
 pub(super) struct CompiledCall {
     function: Box<dyn Function>,
-    arguments: Vec<Program>,
+    arguments: Vec<Box<dyn Evaluate>>,
     /// Whether two calls with the same arguments may have different results.
     varies: bool,
 }
@@ -79,10 +79,10 @@ impl CompiledCall {
         name: &str,
         arguments: &[Expression],
         varies: bool,
-        functions: &Functions,
+        tools: &Tools<'_>,
     ) -> Result<CompiledCall, CompileError> {
-        let function = make_function(functions, name, arguments)?;
-        let arguments = arguments.iter().map(|argument| compile(argument, functions).map(Program));
+        let function = make_function(tools.functions, name, arguments)?;
+        let arguments = arguments.iter().map(|argument| compile(argument, tools));
         Ok(CompiledCall { function, arguments: arguments.collect::<Result<_, _>>()?, varies })
     }
 }
@@ -93,18 +93,18 @@ impl CompiledCall {
         name: &str,
         template: Expression,
         values: Vec<Expression>,
-        functions: &Functions,
+        tools: &Tools<'_>,
     ) -> Result<CompiledCall, CompileError> {
         let mut arguments = values;
         arguments.insert(0, template);
-        let function = make_function(functions, name, &arguments)?;
-        let values = arguments[1..].iter().map(|argument| compile(argument, functions).map(Program));
+        let function = make_function(tools.functions, name, &arguments)?;
+        let values = arguments[1..].iter().map(|argument| compile(argument, tools));
         Ok(CompiledCall { function, arguments: values.collect::<Result<_, _>>()?, varies: false })
     }
 }
 
 impl Evaluate for CompiledCall {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let mut several = Several::default();
         for argument in &self.arguments {
             several.add(argument.evaluate(batch)?);

@@ -9,8 +9,8 @@ use weir_plan::{Expression, MatchArm, Pattern, Value};
 
 use super::branches::{Branch, all, merged};
 use super::membership::{between, equals_any};
-use super::{CompileError, Evaluate, Evaluated, Failures, Functions, compile, without_nulls};
-use crate::batch::{Batch, BatchError, Column};
+use super::{CompileError, Evaluate, Evaluated, Evaluation, Failures, Tools, compile, without_nulls};
+use crate::batch::{BatchError, Column};
 
 /// The first operand, or the second where the first is null.
 pub(super) struct Coalesce(pub(super) Box<dyn Evaluate>, pub(super) Branch);
@@ -43,7 +43,7 @@ enum CompiledPattern {
 }
 
 impl Evaluate for Coalesce {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let (first, rows) = (self.0.evaluate(batch)?, batch.rows());
         if first.values.values().null_count() == 0 || rows == 0 {
             return Ok(first);
@@ -63,7 +63,7 @@ impl Evaluate for Coalesce {
 }
 
 impl Evaluate for Otherwise {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let (first, rows) = (self.0.evaluate(batch)?, batch.rows());
         if first.failures.is_empty() {
             return Ok(first);
@@ -77,7 +77,7 @@ impl Evaluate for Otherwise {
 }
 
 impl Evaluate for If {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let rows = batch.rows();
         let (mut rest, mut pieces) = (all(true, rows), Vec::with_capacity(self.cases.len() + 1));
         let mut failures = Failures::default();
@@ -109,7 +109,7 @@ impl Match {
         arms: &[MatchArm],
         otherwise: Option<&Expression>,
         data_type: &DataType,
-        functions: &Functions,
+        tools: &Tools<'_>,
     ) -> Result<Match, CompileError> {
         let constant = |value: &Value| {
             let literal = super::literal::Literal::new(value, &subject.data_type);
@@ -129,12 +129,12 @@ impl Match {
         };
         let arm = |arm: &MatchArm| {
             let patterns = arm.patterns.iter().map(pattern).collect::<Result<Vec<_>, CompileError>>()?;
-            Ok((patterns, Branch::compile(&arm.value, functions)?))
+            Ok((patterns, Branch::compile(&arm.value, tools)?))
         };
         Ok(Match {
-            subject: compile(subject, functions)?,
+            subject: compile(subject, tools)?,
             arms: arms.iter().map(arm).collect::<Result<_, CompileError>>()?,
-            otherwise: otherwise.map(|value| Branch::compile(value, functions)).transpose()?,
+            otherwise: otherwise.map(|value| Branch::compile(value, tools)).transpose()?,
             data_type: data_type.clone(),
         })
     }
@@ -152,7 +152,7 @@ impl CompiledPattern {
 }
 
 impl Evaluate for Match {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let (subject, rows) = (self.subject.evaluate(batch)?, batch.rows());
         let each = subject.values.repeated(rows)?;
         let mut rest = all(true, rows);

@@ -9,8 +9,8 @@ use arrow_schema::{ArrowError, DataType, SortOptions};
 use weir_plan::Comparison;
 
 use super::exact::{CompareExact, are_exact};
-use super::{Evaluate, Evaluated};
-use crate::batch::{Batch, BatchError, Column};
+use super::{Evaluate, Evaluated, Evaluation};
+use crate::batch::{BatchError, Column};
 
 struct Compare(Comparison, Box<dyn Evaluate>, Box<dyn Evaluate>);
 
@@ -28,7 +28,7 @@ pub(super) fn of(
 }
 
 impl Evaluate for Compare {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let (left, right) = (self.1.evaluate(batch)?, self.2.evaluate(batch)?);
         let is_constant = |column: &Column| matches!(column, Column::Constant(_));
         let is_constant = is_constant(&left.values) && is_constant(&right.values);

@@ -6,7 +6,7 @@ use arrow_array::{Array, ArrayRef, Scalar, make_array};
 use arrow_schema::Schema;
 use weir_plan::{Expression, Operation};
 
-use super::{Evaluate, Evaluated, local_column};
+use super::{Evaluate, Evaluated, Evaluation, Memo, local_column};
 use crate::batch::{Batch, BatchError, Column, Origins};
 
 /// An operation that is computed once for a batch in which all columns that it reads are constants.
@@ -44,7 +44,7 @@ pub(super) fn kept(expression: &Expression, operation: Box<dyn Evaluate>) -> Box
     let once = OnceForConstants { reads: columns_read(expression), operation };
     if once.reads.is_empty()
         && let Ok(row) = Batch::new(Schema::empty().into(), Vec::new(), 1, Origins::default())
-        && let Ok(Evaluated { values, failures }) = once.evaluate(&row)
+        && let Ok(Evaluated { values, failures }) = once.evaluate(&Evaluation::new(&row, &Memo::default()))
         && failures.is_empty()
     {
         return Box::new(Computed(values));
@@ -59,18 +59,19 @@ fn constant(values: &Column) -> Column {
 }
 
 impl Evaluate for OnceForConstants {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let is_constant = |name: &String| matches!(batch.column(name), Some(Column::Constant(_)));
         if !self.reads.iter().all(is_constant) {
             return self.operation.evaluate(batch);
         }
-        let Evaluated { values, failures } = self.operation.evaluate(&batch.constants(&self.reads)?)?;
+        let (constants, memo) = (batch.constants(&self.reads)?, Memo::default());
+        let Evaluated { values, failures } = self.operation.evaluate(&Evaluation::new(&constants, &memo))?;
         Ok(Evaluated { values: constant(&values), failures: failures.repeated(batch.rows()) })
     }
 }
 
 impl Evaluate for Computed {
-    fn evaluate(&self, _: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, _: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         Ok(self.0.clone().into())
     }
 }

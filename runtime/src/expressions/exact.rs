@@ -10,8 +10,8 @@ use weir_plan::{Arithmetic, Comparison, Decimal, DecimalType};
 
 use super::arithmetic::{Compute, compute_rows};
 use super::failures::Reason;
-use super::{Evaluate, Evaluated, unexpected};
-use crate::batch::{Batch, BatchError, Column};
+use super::{Evaluate, Evaluated, Evaluation, unexpected};
+use crate::batch::{BatchError, Column};
 
 /// A comparison of two columns of exact numbers that may have different types.
 pub(super) struct CompareExact(
@@ -103,7 +103,7 @@ pub(super) fn compute(operator: Arithmetic, operands: [&DataType; 2]) -> Option<
 }
 
 impl Evaluate for CompareExact {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let CompareExact(comparison, left, right) = self;
         let (left, right) = (left.evaluate(batch)?, right.evaluate(batch)?);
         let (lefts, rights) = (Digits::of(&left)?, Digits::of(&right)?);

@@ -183,6 +183,17 @@ impl Failures {
         self
     }
 
+    /// Returns the failures of the rows of the mask, as failures of a batch that has only these rows.
+    pub(super) fn selected(&self, mask: &BooleanArray) -> Failures {
+        let (mut begin, mut place) = (0, 0);
+        let of_mask = self.0.iter().filter_map(|(row, reason)| {
+            place += mask.values().slice(begin, row - begin).count_set_bits();
+            begin = *row;
+            mask.value(*row).then(|| (place, reason.clone()))
+        });
+        Failures(of_mask.collect())
+    }
+
     /// Keeps only the failures of rows for which `is_evaluated` is true.
     pub(super) fn retain(mut self, is_evaluated: impl Fn(usize) -> bool) -> Failures {
         self.0.retain(|(row, _)| is_evaluated(*row));

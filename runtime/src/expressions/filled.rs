@@ -8,8 +8,8 @@ use arrow_schema::DataType;
 use weir_plan::{Expression, FilledPart, Hole, Operation, Template, TemplatePart, Value};
 
 use super::call::CompiledCall;
-use super::{CompileError, Evaluate, Evaluated, Functions, unexpected};
-use crate::batch::{Batch, BatchError, Column};
+use super::{CompileError, Evaluate, Evaluated, Evaluation, Tools, unexpected};
+use crate::batch::{BatchError, Column};
 
 /// The name under which the library has its function that fills holes. Its first argument is a template, a constant. The
 /// "columns" of the template's holes are the numbers of the other arguments, from 1. The result is a text for each event.
@@ -32,7 +32,7 @@ impl Filled {
     pub(super) fn compile(
         parts: &[FilledPart],
         data_type: &DataType,
-        functions: &Functions,
+        tools: &Tools<'_>,
     ) -> Result<Filled, CompileError> {
         let mut template = Template { parts: Vec::with_capacity(parts.len()) };
         let mut values = Vec::new();
@@ -47,13 +47,13 @@ impl Filled {
         }
         let operation = Operation::Literal(Value::Template(template));
         let template = Expression { data_type: DataType::Utf8View, nullable: false, operation };
-        let fill = CompiledCall::with_template(FILL, template, values, functions)?;
+        let fill = CompiledCall::with_template(FILL, template, values, tools)?;
         Ok(Filled { fill, as_bytes: *data_type == DataType::BinaryView })
     }
 }
 
 impl Evaluate for Filled {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let Evaluated { values, failures } = self.fill.evaluate(batch)?;
         if !self.as_bytes {
             return Ok(Evaluated { values, failures });

@@ -10,7 +10,7 @@ use weir_plan::{Function as PlannedFunction, Table};
 use super::access::ConstantMap;
 use super::apply::ProgramFunction;
 use super::call::MakeFunction;
-use super::{CompileError, compile};
+use super::{CompileError, SharedExpressions, Tools, compile};
 use crate::environment::clock::{Clock, SystemClock};
 
 /// The rows of a lookup table.
@@ -79,8 +79,10 @@ impl Functions {
         }
         let missing = || CompileError::Unsupported("a function of the program".to_owned());
         let planned = self.program.get(index as usize).ok_or_else(missing)?;
-        let lets = planned.lets.iter().map(|value| compile(value, self)).collect::<Result<_, _>>()?;
-        let result = compile(&planned.result, self)?;
+        let shared = SharedExpressions::of(planned.lets.iter().chain([&planned.result]));
+        let tools = Tools { functions: self, shared: &shared };
+        let lets = planned.lets.iter().map(|value| compile(value, &tools)).collect::<Result<_, _>>()?;
+        let result = compile(&planned.result, &tools)?;
         let function = Arc::new(ProgramFunction { lets, result });
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         compiled.insert(index, function.clone());

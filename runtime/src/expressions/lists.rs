@@ -7,8 +7,8 @@ use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{DataType, FieldRef};
 use arrow_select::interleave::interleave;
 
-use super::{Evaluate, Evaluated, Several, unexpected};
-use crate::batch::{Batch, BatchError, Column};
+use super::{Evaluate, Evaluated, Evaluation, Several, unexpected};
+use crate::batch::{BatchError, Column};
 
 /// A list of values of one type.
 pub(super) struct Items {
@@ -48,7 +48,7 @@ fn lists(columns: &[Column], field: &FieldRef, rows: usize) -> Result<ArrayRef, 
 }
 
 impl Evaluate for Items {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let mut items = Several::default();
         for item in &self.items {
             items.add(item.evaluate(batch)?);

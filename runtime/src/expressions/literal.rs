@@ -14,8 +14,8 @@ use arrow_schema::{DataType, TimeUnit};
 use arrow_select::concat::concat;
 use weir_plan::Value;
 
-use super::{Evaluate, Evaluated};
-use crate::batch::{Batch, BatchError, Column};
+use super::{Evaluate, Evaluated, Evaluation};
+use crate::batch::{BatchError, Column};
 
 /// A constant, converted to a column once.
 pub(super) struct Literal(Column);
@@ -101,7 +101,7 @@ fn microseconds(duration: Duration) -> i64 {
 }
 
 impl Evaluate for Literal {
-    fn evaluate(&self, _: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, _: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         Ok(self.0.clone().into())
     }
 }

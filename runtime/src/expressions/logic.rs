@@ -6,8 +6,8 @@ use arrow_arith::boolean;
 use arrow_array::{Array, BooleanArray, Scalar};
 
 use super::branches::Branch;
-use super::{Evaluate, Evaluated};
-use crate::batch::{Batch, BatchError, Column};
+use super::{Evaluate, Evaluated, Evaluation};
+use crate::batch::{BatchError, Column};
 
 pub(super) struct Not(pub(super) Box<dyn Evaluate>);
 pub(super) struct And(pub(super) Box<dyn Evaluate>, pub(super) Branch);
@@ -19,7 +19,7 @@ fn array(values: BooleanArray) -> Column {
 }
 
 impl Evaluate for Not {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let operand = self.0.evaluate(batch)?;
         let values = array(boolean::not(&operand.truth_of_each(batch.rows())?)?);
         Ok(Evaluated { values, failures: operand.failures })
@@ -32,7 +32,7 @@ fn both_operands(
     left: &dyn Evaluate,
     right: &Branch,
     decided: bool,
-    batch: &Batch,
+    batch: &Evaluation<'_>,
 ) -> Result<([BooleanArray; 2], super::Failures), BatchError> {
     let rows = batch.rows();
     let left = left.evaluate(batch)?;
@@ -51,21 +51,21 @@ fn both_operands(
 }
 
 impl Evaluate for And {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let ([left, right], failures) = both_operands(&*self.0, &self.1, false, batch)?;
         Ok(Evaluated { values: array(boolean::and_kleene(&left, &right)?), failures })
     }
 }
 
 impl Evaluate for Or {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let ([left, right], failures) = both_operands(&*self.0, &self.1, true, batch)?;
         Ok(Evaluated { values: array(boolean::or_kleene(&left, &right)?), failures })
     }
 }
 
 impl Evaluate for IsNull {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let operand = self.0.evaluate(batch)?;
         let nulls = boolean::is_null(operand.values.values())?;
         let values = match operand.values {

@@ -9,8 +9,8 @@ use arrow_ord::cmp;
 use arrow_schema::{ArrowError, DataType};
 use regex::bytes::Regex;
 
-use super::{Evaluate, Evaluated, unexpected};
-use crate::batch::{Batch, BatchError, Column};
+use super::{Evaluate, Evaluated, Evaluation, unexpected};
+use crate::batch::{BatchError, Column};
 
 /// Whether the operand is one of some constants of its type.
 pub(super) struct OneOf(pub(super) Box<dyn Evaluate>, pub(super) Vec<Column>);
@@ -63,7 +63,7 @@ fn column(truths: BooleanArray, operands: &[&Column]) -> Column {
 }
 
 impl Evaluate for OneOf {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let Evaluated { values, failures } = self.0.evaluate(batch)?;
         let found = column(equals_any(&values, &self.1)?, &[&values]);
         Ok(Evaluated { values: found, failures })
@@ -71,7 +71,7 @@ impl Evaluate for OneOf {
 }
 
 impl Evaluate for Between {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let [value, from, to] = &self.0;
         let [value, from, to] = [value.evaluate(batch)?, from.evaluate(batch)?, to.evaluate(batch)?];
         let truths = between(&value.values, &from.values, &to.values)?;
@@ -81,7 +81,7 @@ impl Evaluate for Between {
 }
 
 impl Evaluate for IsEmpty {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let Evaluated { values, failures } = self.0.evaluate(batch)?;
         let operand = values.values();
         let is_empty: Vec<bool> = match operand.data_type() {
@@ -106,7 +106,7 @@ fn empty(offsets: &[i32]) -> Vec<bool> {
 }
 
 impl Evaluate for Matches {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let Evaluated { values, failures } = self.0.evaluate(batch)?;
         let operand = values.values();
         let bytes: BinaryViewArray = match operand.data_type() {

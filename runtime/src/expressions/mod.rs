@@ -21,6 +21,7 @@ mod literal;
 mod logic;
 mod membership;
 mod quantities;
+mod shared;
 
 use std::sync::Arc;
 
@@ -42,6 +43,8 @@ pub use failures::{Failures, Reason, Unreadable};
 pub use filled::FILL;
 pub(crate) use functions::Functions;
 pub use functions::{ReadTable, TableRows};
+use shared::Evaluation;
+pub(crate) use shared::{Memo, SharedExpressions};
 
 /// A compiled expression, which computes a column from batches of one event type.
 pub struct Program(Box<dyn Evaluate>);
@@ -52,7 +55,7 @@ trait Evaluate: Send + Sync {
     ///
     /// # Errors
     /// When the batch is not of the event type that the expression was made for.
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError>;
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError>;
 }
 
 /// The value of an expression for each event of a batch.
@@ -62,6 +65,15 @@ pub struct Evaluated {
     pub values: Column,
     /// The rows that failed.
     pub failures: Failures,
+}
+
+/// What expressions are compiled with.
+#[derive(Clone, Copy)]
+pub(crate) struct Tools<'p> {
+    /// The functions of the library and of the program.
+    pub(crate) functions: &'p Functions,
+    /// The expressions that the edge has several times.
+    pub(crate) shared: &'p SharedExpressions,
 }
 
 /// The values of several expressions, and the rows for which one of them failed.
@@ -123,7 +135,16 @@ impl Program {
     /// # Errors
     /// When this version does not support a part of the expression.
     pub(crate) fn compile(expression: &Expression, functions: &Functions) -> Result<Program, CompileError> {
-        compile(expression, functions).map(Program)
+        let shared = SharedExpressions::of([expression]);
+        Program::compile_with(expression, &Tools { functions, shared: &shared })
+    }
+
+    /// Compiles one of the expressions of an edge.
+    ///
+    /// # Errors
+    /// When this version does not support a part of the expression.
+    pub(crate) fn compile_with(expression: &Expression, tools: &Tools<'_>) -> Result<Program, CompileError> {
+        compile(expression, tools).map(Program)
     }
 
     /// Evaluates the expression for each event of the batch.
@@ -131,20 +152,28 @@ impl Program {
     /// # Errors
     /// When the batch is not of the event type that the expression was made for.
     pub fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
-        self.0.evaluate(batch)
+        self.evaluate_with(batch, &Memo::default())
+    }
+
+    /// Evaluates the expression for each event of the batch, with the results that other expressions of the edge have in
+    /// common with it.
+    ///
+    /// # Errors
+    /// When the batch is not of the event type that the expression was made for.
+    pub(crate) fn evaluate_with(&self, batch: &Batch, memo: &Memo) -> Result<Evaluated, BatchError> {
+        self.0.evaluate(&Evaluation::new(batch, memo))
     }
 }
 
-fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Evaluate>, CompileError> {
-    Ok(constants::kept(expression, compile_operation(expression, functions)?))
+fn compile(expression: &Expression, tools: &Tools<'_>) -> Result<Box<dyn Evaluate>, CompileError> {
+    tools
+        .shared
+        .operation(expression, || Ok(constants::kept(expression, compile_operation(expression, tools)?)))
 }
 
-fn compile_operation(
-    expression: &Expression,
-    functions: &Functions,
-) -> Result<Box<dyn Evaluate>, CompileError> {
-    let compile = |operand: &Expression| compile(operand, functions);
-    let branch = |operand: &Expression| Branch::compile(operand, functions);
+fn compile_operation(expression: &Expression, tools: &Tools<'_>) -> Result<Box<dyn Evaluate>, CompileError> {
+    let compile = |operand: &Expression| compile(operand, tools);
+    let branch = |operand: &Expression| Branch::compile(operand, tools);
     Ok(match &expression.operation {
         Operation::Literal(value) => {
             Box::new(literal::Literal::new(value, &expression.data_type).ok_or_else(|| part(expression))?)
@@ -167,7 +196,7 @@ fn compile_operation(
             Box::new(arithmetic::Negate { negate, operand: compile(operand)? })
         }
         Operation::Call { function, arguments, varies } => {
-            Box::new(call::CompiledCall::compile(function, arguments, *varies, functions)?)
+            Box::new(call::CompiledCall::compile(function, arguments, *varies, tools)?)
         }
         Operation::IsEmpty(operand) => Box::new(membership::IsEmpty(compile(operand)?)),
         Operation::OneOf(operand, values) => {
@@ -188,13 +217,11 @@ fn compile_operation(
         }
         Operation::Coalesce(first, second) => Box::new(choices::Coalesce(compile(first)?, branch(second)?)),
         Operation::Otherwise(first, second) => Box::new(choices::Otherwise(compile(first)?, branch(second)?)),
-        Operation::If { .. } | Operation::Match { .. } => compile_choice(expression, functions)?,
-        Operation::Filled(parts) => {
-            Box::new(filled::Filled::compile(parts, &expression.data_type, functions)?)
-        }
+        Operation::If { .. } | Operation::Match { .. } => compile_choice(expression, tools)?,
+        Operation::Filled(parts) => Box::new(filled::Filled::compile(parts, &expression.data_type, tools)?),
         Operation::Local(number) => Box::new(Field(local_column(*number))),
         Operation::Field(..) | Operation::Index(..) | Operation::Contains(..) => {
-            compile_access(expression, functions)?
+            compile_access(expression, tools)?
         }
         Operation::List(items) => {
             let items = items.iter().map(compile).collect::<Result<_, _>>()?;
@@ -202,7 +229,7 @@ fn compile_operation(
         }
         Operation::Apply { function, arguments } => {
             let arguments = arguments.iter().map(compile).collect::<Result<_, _>>()?;
-            Box::new(apply::Apply { function: functions.of_index(*function)?, arguments })
+            Box::new(apply::Apply { function: tools.functions.of_index(*function)?, arguments })
         }
         // A table is only the operand of another operation.
         Operation::Table(_) => return Err(part(expression)),
@@ -210,8 +237,8 @@ fn compile_operation(
 }
 
 /// Compiles `if` or `match`.
-fn compile_choice(expression: &Expression, functions: &Functions) -> Result<Box<dyn Evaluate>, CompileError> {
-    let branch = |operand: &Expression| Branch::compile(operand, functions);
+fn compile_choice(expression: &Expression, tools: &Tools<'_>) -> Result<Box<dyn Evaluate>, CompileError> {
+    let branch = |operand: &Expression| Branch::compile(operand, tools);
     Ok(match &expression.operation {
         Operation::If { cases, otherwise } => {
             let case =
@@ -222,15 +249,15 @@ fn compile_choice(expression: &Expression, functions: &Functions) -> Result<Box<
         }
         Operation::Match { subject, arms, otherwise } => {
             let (otherwise, data_type) = (otherwise.as_deref(), &expression.data_type);
-            Box::new(choices::Match::compile(subject, arms, otherwise, data_type, functions)?)
+            Box::new(choices::Match::compile(subject, arms, otherwise, data_type, tools)?)
         }
         _ => return Err(part(expression)),
     })
 }
 
 /// Compiles an operation that takes a part of a value, or asks for one.
-fn compile_access(expression: &Expression, functions: &Functions) -> Result<Box<dyn Evaluate>, CompileError> {
-    let compile = |operand: &Expression| compile(operand, functions);
+fn compile_access(expression: &Expression, tools: &Tools<'_>) -> Result<Box<dyn Evaluate>, CompileError> {
+    let compile = |operand: &Expression| compile(operand, tools);
     Ok(match &expression.operation {
         Operation::Field(record, field) => {
             Box::new(access::Part { record: compile(record)?, field: field.clone() })
@@ -247,13 +274,13 @@ fn compile_access(expression: &Expression, functions: &Functions) -> Result<Box<
             if matches!(of.operation, Operation::Table(_)) =>
         {
             let Operation::Table(table) = &of.operation else { return Err(part(expression)) };
-            let map = functions.table(table, &of.data_type)?;
+            let map = tools.functions.table(table, &of.data_type)?;
             let existence = matches!(expression.operation, Operation::Contains(..));
             Box::new(access::ConstantItem { map, name: compile(name)?, existence })
         }
         Operation::Index(of, name) if matches!(of.data_type, DataType::Utf8View) => {
             let arguments = [of.as_ref().clone(), name.as_ref().clone()];
-            Box::new(call::CompiledCall::compile(JSON_ITEM, &arguments, false, functions)?)
+            Box::new(call::CompiledCall::compile(JSON_ITEM, &arguments, false, tools)?)
         }
         Operation::Index(of, index) => Box::new(access::Item { of: compile(of)?, index: compile(index)? }),
         Operation::Contains(of, item) => {
@@ -282,7 +309,7 @@ pub(crate) fn local_column(number: u32) -> String {
 struct Field(String);
 
 impl Evaluate for Field {
-    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, batch: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         let column = batch.column(&self.0).cloned().ok_or_else(|| BatchError::Column {
             name: self.0.clone(),
             what: "the event type does not have it".to_string(),

@@ -6,7 +6,7 @@ use arrow_schema::SchemaRef;
 use weir_plan::{Leg, Route as PlannedRoute, support};
 
 use super::ActiveLeg;
-use crate::expressions::CompileError;
+use crate::expressions::{CompileError, SharedExpressions};
 use crate::steps::{Before, Selector, Step, StepTools, keeps_original_body};
 
 /// A leg of the plan with compiled steps, whose destinations are names.
@@ -44,7 +44,8 @@ impl CompiledLeg {
         errors: &mut Vec<CompileError>,
     ) -> Option<CompiledLeg> {
         let before = Before::first_step(schema.cloned());
-        CompiledLeg::compile_after(leg, tools, before, errors)
+        let shared = SharedExpressions::of(leg.expressions());
+        CompiledLeg::compile_after(leg, &StepTools { shared: &shared, ..*tools }, before, errors)
     }
 
     /// Whether events come to a sink, through this leg alone.
@@ -135,7 +136,7 @@ impl CompiledRoute {
             .into_iter()
             .map(|leg| CompiledLeg::compile_after(leg, tools, before.clone(), errors))
             .collect();
-        let selector = Selector::compile(route, tools.functions);
+        let selector = Selector::compile(route, &tools.expressions());
         let selector = selector.map_err(|error| errors.push(error)).ok()?;
         let compiled: Vec<CompiledLeg> = compiled.into_iter().collect::<Option<_>>()?;
         if let Some(selector) = selector {

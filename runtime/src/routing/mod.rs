@@ -251,7 +251,7 @@ impl Segment {
             Route::Select(selector, legs) => {
                 // A leg without events receives an empty batch: it tells the channels the positions.
                 let select = || -> Result<Vec<Batch>, BatchError> {
-                    let masks = selector.masks(&batch)?;
+                    let masks = selector.masks(&batch, &pass.memo)?;
                     masks.iter().map(|mask| batch.filter(mask)).collect()
                 };
                 let misfit = |error| StepError { step: selector.name().to_owned(), error };

@@ -167,7 +167,7 @@ fn apply(steps: &[FeedStep], batch: &Batch, slot: usize, pass: &mut Pass) -> Res
                     None => batch.clone(),
                     Some((selector, leg)) => {
                         let misfit = |error| StepError { step: selector.name().to_owned(), error };
-                        let masks = selector.masks(&batch).map_err(misfit)?;
+                        let masks = selector.masks(&batch, &pass.memo).map_err(misfit)?;
                         batch.filter(&masks[*leg]).map_err(misfit)?
                     }
                 };

@@ -11,7 +11,7 @@ use weir_plan::{Expression, HEADER_SIGIL, Operation, Rule};
 use super::rejection::{EventsAsJson, Reasons};
 use super::{Applied, Apply, Before, StepTools};
 use crate::batch::{Batch, BatchError, Column, Origins};
-use crate::expressions::{CompileError, Failures, MASK, Program, ReasonKind};
+use crate::expressions::{CompileError, Failures, MASK, Memo, Program, ReasonKind};
 use crate::observability::meter::{RuleCount, RuleName};
 
 /// An example has at most this many characters.
@@ -55,7 +55,7 @@ impl Check {
             Ok(CompiledRule {
                 name: Arc::new(RuleName { quality: quality.to_owned(), rule: rule.name.clone() }),
                 reason: reason.into(),
-                condition: Program::compile(&rule.condition, tools.functions)?,
+                condition: Program::compile_with(&rule.condition, &tools.expressions())?,
                 example: Example::of(&rule.condition, before, tools.as_json),
             })
         };
@@ -64,13 +64,13 @@ impl Check {
 }
 
 impl Apply for Check {
-    fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
+    fn apply(&self, batch: &Batch, memo: &Memo) -> Result<Applied, BatchError> {
         let rows = batch.rows();
         let mut fine = BooleanArray::new(BooleanBuffer::new_set(rows), None);
         let (mut rejected, mut counts) = (Vec::new(), Vec::with_capacity(self.rules.len()));
         for CompiledRule { name, reason, condition, example } in &self.rules {
             // A rule that is null for an event is broken.
-            let kept = condition.evaluate(batch)?.true_rows(rows)?;
+            let kept = condition.evaluate_with(batch, memo)?.true_rows(rows)?;
             let broken = rows - kept.true_count();
             let mut count = RuleCount { rule: name.clone(), checked: rows, broken, example: None };
             if broken > 0 {
@@ -87,7 +87,8 @@ impl Apply for Check {
             counts.push(count);
         }
         let rest = batch.filter(&fine)?;
-        Ok(Applied { rules: counts, ..Applied::rejected(rest, Failures::default(), rejected) })
+        let applied = Applied::rejected(rest, Failures::default(), rejected).selecting(fine);
+        Ok(Applied { rules: counts, ..applied })
     }
 }
 

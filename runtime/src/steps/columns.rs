@@ -4,7 +4,7 @@ use arrow_schema::SchemaRef;
 
 use super::{Applied, Apply};
 use crate::batch::{Batch, BatchError};
-use crate::expressions::{Evaluated, Failures, Program};
+use crate::expressions::{Evaluated, Failures, Memo, Program};
 
 /// `set`: computes a column, and adds or replaces it.
 pub(super) struct Set {
@@ -29,15 +29,15 @@ pub(super) struct Narrow {
 }
 
 impl Apply for Set {
-    fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
-        let Evaluated { values, failures } = self.value.evaluate(batch)?;
+    fn apply(&self, batch: &Batch, memo: &Memo) -> Result<Applied, BatchError> {
+        let Evaluated { values, failures } = self.value.evaluate_with(batch, memo)?;
         let changed = batch.with_columns(&self.after, vec![(&self.column, values)])?;
         Applied::changed(changed, failures)
     }
 }
 
 impl Apply for Rename {
-    fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
+    fn apply(&self, batch: &Batch, _: &Memo) -> Result<Applied, BatchError> {
         let renamed = batch.column(&self.from).map(|column| (&*self.to, column.clone()));
         let changed = batch.with_columns(&self.after, renamed.into_iter().collect())?;
         Applied::changed(changed, Failures::default())
@@ -45,7 +45,7 @@ impl Apply for Rename {
 }
 
 impl Apply for Narrow {
-    fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
+    fn apply(&self, batch: &Batch, _: &Memo) -> Result<Applied, BatchError> {
         Applied::changed(batch.project(&self.after)?, Failures::default())
     }
 }

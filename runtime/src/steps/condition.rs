@@ -3,7 +3,7 @@
 use arrow_array::{Array, BooleanArray};
 
 use crate::batch::{Batch, BatchError, Column};
-use crate::expressions::{Failures, Program};
+use crate::expressions::{Failures, Memo, Program};
 
 /// The events of a batch for which a condition is true.
 pub(super) enum Matching {
@@ -17,8 +17,12 @@ pub(super) enum Matching {
 ///
 /// # Errors
 /// When the batch is not of the event type that the condition was compiled for.
-pub(super) fn matching(condition: &Program, batch: &Batch) -> Result<(Matching, Failures), BatchError> {
-    let evaluated = condition.evaluate(batch)?;
+pub(super) fn matching(
+    condition: &Program,
+    batch: &Batch,
+    memo: &Memo,
+) -> Result<(Matching, Failures), BatchError> {
+    let evaluated = condition.evaluate_with(batch, memo)?;
     let matching = match &evaluated.values {
         Column::Constant(_) if evaluated.failures.is_empty() => {
             let truths = evaluated.truths()?;

@@ -10,7 +10,7 @@ use super::seen::Seen;
 use super::transaction::Transaction;
 use super::{Applied, ApplyInTransaction};
 use crate::batch::{Batch, BatchError};
-use crate::expressions::{Evaluated, Failures, Program};
+use crate::expressions::{Evaluated, Failures, Memo, Program};
 
 /// The step with its state.
 pub(super) struct Dedupe {
@@ -33,11 +33,16 @@ impl Dedupe {
 }
 
 impl ApplyInTransaction for Dedupe {
-    fn apply(&self, batch: &Batch, transaction: &mut Transaction) -> Result<Applied, BatchError> {
+    fn apply(
+        &self,
+        batch: &Batch,
+        memo: &Memo,
+        transaction: &mut Transaction,
+    ) -> Result<Applied, BatchError> {
         if batch.is_empty() {
             return Applied::filtered(batch, batch.clone(), Failures::default());
         }
-        let Evaluated { values, failures } = self.by.evaluate(batch)?;
+        let Evaluated { values, failures } = self.by.evaluate_with(batch, memo)?;
         if !failures.is_empty() {
             return Ok(Applied::rejected(batch.clone(), failures, Vec::new()));
         }
@@ -48,7 +53,8 @@ impl ApplyInTransaction for Dedupe {
                 self.label, self.values_max, self.within
             );
         }
-        Applied::filtered(batch, batch.filter(&first.rows)?, Failures::default())
+        let kept = batch.filter(&first.rows)?;
+        Ok(Applied::filtered(batch, kept, Failures::default())?.selecting(first.rows))
     }
 
     fn with_own_state(&self) -> Box<dyn ApplyInTransaction> {

@@ -6,13 +6,13 @@ use arrow_array::BooleanArray;
 use super::condition::{Matching, matching};
 use super::{Applied, Apply};
 use crate::batch::{Batch, BatchError};
-use crate::expressions::Program;
+use crate::expressions::{Memo, Program};
 
 pub(super) struct Drop(pub(super) Program);
 
 impl Apply for Drop {
-    fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
-        let (matching, failures) = matching(&self.0, batch)?;
+    fn apply(&self, batch: &Batch, memo: &Memo) -> Result<Applied, BatchError> {
+        let (matching, failures) = matching(&self.0, batch, memo)?;
         let rows = match matching {
             Matching::All => return Applied::filtered(batch, batch.slice(0, 0), failures),
             Matching::None => return Applied::filtered(batch, batch.clone(), failures),
@@ -22,6 +22,6 @@ impl Apply for Drop {
         if !failures.is_empty() {
             rest = and_not(&rest, &failures.mask(batch.rows()))?;
         }
-        Applied::filtered(batch, batch.filter(&rest)?, failures)
+        Ok(Applied::filtered(batch, batch.filter(&rest)?, failures)?.selecting(rest))
     }
 }

@@ -21,6 +21,7 @@ mod seen;
 mod selector;
 mod take;
 mod throttle;
+mod tools;
 mod transaction;
 
 use std::sync::Arc;
@@ -29,12 +30,11 @@ use arrow_array::BooleanArray;
 use arrow_schema::{Field, Schema, SchemaRef};
 use thiserror::Error;
 use tokio::time::Instant;
-use weir_plan::{Action, EventType, OnFailure, SENSITIVE, Step as PlannedStep};
+use weir_plan::{Action, OnFailure, SENSITIVE, Step as PlannedStep};
 
 use crate::batch::{Batch, BatchError};
-use crate::expressions::{CompileError, Failures, Functions, Program, ReasonKind, local_column};
+use crate::expressions::{CompileError, Failures, Memo, Program, ReasonKind, local_column};
 use crate::observability::meter::{Reading, RuleCount, StepCount};
-use crate::parsers::Parsers;
 
 pub(crate) use before::Before;
 pub(crate) use original_body::keeps_original_body;
@@ -42,30 +42,8 @@ pub use rejection::EventsAsJson;
 use rejection::Reasons;
 pub(crate) use rejection::{ORIGINAL_BODY, RejectEvents, Rejected};
 pub(crate) use selector::Selector;
+pub(crate) use tools::StepTools;
 pub(crate) use transaction::{AT_ONCE, Pace, PutNumber, Transaction};
-
-/// The functions, parsers and event types with which steps are compiled.
-#[derive(Clone, Copy)]
-pub(crate) struct StepTools<'p> {
-    /// The functions of the library.
-    pub(crate) functions: &'p Functions,
-    /// The parsers of the library.
-    pub(crate) parsers: &'p Parsers,
-    /// The event types of the plan.
-    pub(crate) event_types: &'p [EventType],
-    /// Shows events that break a rule; without it, no event is shown.
-    pub(crate) as_json: Option<EventsAsJson>,
-}
-
-#[cfg(test)]
-impl StepTools<'static> {
-    /// Makes tools without functions, parsers and event types.
-    pub(crate) fn none() -> StepTools<'static> {
-        static FUNCTIONS: Functions = Functions::new();
-        static PARSERS: Parsers = Parsers::new();
-        StepTools { functions: &FUNCTIONS, parsers: &PARSERS, event_types: &[], as_json: None }
-    }
-}
 
 /// The values that a reason must not quote.
 enum Masked {
@@ -102,7 +80,7 @@ trait Apply: Send + Sync {
     ///
     /// # Errors
     /// When the batch is not of the event type that the step was compiled for.
-    fn apply(&self, batch: &Batch) -> Result<Applied, BatchError>;
+    fn apply(&self, batch: &Batch, memo: &Memo) -> Result<Applied, BatchError>;
 }
 
 /// An action with state, which the transactions of batches change.
@@ -111,7 +89,8 @@ trait ApplyInTransaction: Send + Sync {
     ///
     /// # Errors
     /// When the batch is not of the event type that the step was compiled for.
-    fn apply(&self, batch: &Batch, transaction: &mut Transaction) -> Result<Applied, BatchError>;
+    fn apply(&self, batch: &Batch, memo: &Memo, transaction: &mut Transaction)
+    -> Result<Applied, BatchError>;
 
     /// Makes the same action with new state.
     fn with_own_state(&self) -> Box<dyn ApplyInTransaction>;
@@ -129,6 +108,9 @@ struct Applied {
     rejected: Vec<(Batch, Reasons)>,
     /// The counts of the rules of a quality.
     rules: Vec<RuleCount>,
+    /// The rows of the batch before the step that are the events after it, without nulls; none if the step does more than
+    /// select events.
+    selection: Option<BooleanArray>,
 }
 
 /// The way of one batch through steps: the counts and the rejected events of the steps, and the changes to their state.
@@ -137,6 +119,8 @@ pub(crate) struct Pass {
     pub(crate) transaction: Transaction,
     pub(crate) counts: Vec<StepCount>,
     pub(crate) rejected: Vec<Rejected>,
+    /// What is known of the expressions that several steps have in common.
+    pub(crate) memo: Memo,
 }
 
 /// The error of a step on a batch: the plan does not fit the events, which is a defect.
@@ -252,11 +236,14 @@ impl Step {
         let begun = Instant::now();
         let failed = |error| StepError { step: self.label.to_string(), error };
         let applied = match &self.action {
-            StepAction::Pure(action) => action.apply(batch),
-            StepAction::WithState(action) => action.apply(batch, &mut pass.transaction),
+            StepAction::Pure(action) => action.apply(batch, &pass.memo),
+            StepAction::WithState(action) => action.apply(batch, &pass.memo, &mut pass.transaction),
         };
         let applied = applied.map_err(failed)?;
-        let Applied { batch: after, failures, mut dropped, mut rejected, rules } = applied;
+        let Applied { batch: after, failures, mut dropped, mut rejected, rules, selection } = applied;
+        if let Some(selection) = selection {
+            pass.memo.select(batch, &after, &selection);
+        }
         if !failures.is_empty() {
             match self.on_failure {
                 None => {
@@ -348,7 +335,7 @@ fn compile_action(
     tools: &StepTools<'_>,
     after: &dyn Fn() -> SchemaRef,
 ) -> Result<Box<dyn Apply>, CompileError> {
-    let program = |expression| Program::compile(expression, tools.functions);
+    let program = |expression| Program::compile_with(expression, &tools.expressions());
     Ok(match action {
         Action::Keep(condition) => Box::new(keep::Keep(program(condition)?)),
         Action::Drop(condition) => Box::new(drop::Drop(program(condition)?)),
@@ -386,7 +373,7 @@ fn compile_with_state(
     Ok(match action {
         Action::Throttle(rate) => Box::new(throttle::Throttle::compile(rate)?),
         Action::Dedupe { by, within } => {
-            Box::new(dedupe::Dedupe::new(Program::compile(by, tools.functions)?, *within, label))
+            Box::new(dedupe::Dedupe::new(Program::compile_with(by, &tools.expressions())?, *within, label))
         }
         _ => return Err(CompileError::Unsupported("all of it".to_owned())),
     })
@@ -459,7 +446,13 @@ impl Applied {
 
     /// The result of a step that rejects events, and changes none of the others.
     fn rejected(batch: Batch, failures: Failures, rejected: Vec<(Batch, Reasons)>) -> Applied {
-        Applied { batch, failures, dropped: Reading::default(), rejected, rules: Vec::new() }
+        let dropped = Reading::default();
+        Applied { batch, failures, dropped, rejected, rules: Vec::new(), selection: None }
+    }
+
+    /// The same result of a step that selects these rows of the batch before it.
+    fn selecting(self, rows: BooleanArray) -> Applied {
+        Applied { selection: Some(rows), ..self }
     }
 }
 

@@ -11,7 +11,7 @@ use weir_plan::Action;
 
 use super::{Applied, Apply};
 use crate::batch::{Batch, BatchError, Column};
-use crate::expressions::Failures;
+use crate::expressions::{Failures, Memo};
 use crate::observability::meter::Reading;
 
 /// `explode`: makes an event of each element of a list.
@@ -41,7 +41,7 @@ impl Flatten {
 }
 
 impl Apply for Explode {
-    fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
+    fn apply(&self, batch: &Batch, _: &Memo) -> Result<Applied, BatchError> {
         let column = batch.column(&self.column).ok_or_else(|| misfit(&self.column, "it is missing"))?;
         let column = column.clone().repeated(batch.rows())?;
         let DataType::List(_) = column.data_type() else {
@@ -71,7 +71,7 @@ impl Apply for Explode {
 }
 
 impl Apply for Flatten {
-    fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
+    fn apply(&self, batch: &Batch, _: &Memo) -> Result<Applied, BatchError> {
         let column = batch.column(&self.column).ok_or_else(|| misfit(&self.column, "it is missing"))?;
         let column = column.clone().repeated(batch.rows())?;
         let DataType::Struct(_) = column.data_type() else {

@@ -5,7 +5,7 @@ use weir_plan::{Action, BODY, Leg, Step as PlannedStep};
 
 use super::{Applied, Apply, Before, ORIGINAL_BODY};
 use crate::batch::{Batch, BatchError};
-use crate::expressions::Failures;
+use crate::expressions::{Failures, Memo};
 
 /// Copies the body column, whose views are shared, to [`ORIGINAL_BODY`].
 pub(super) struct KeepOriginalBody {
@@ -14,7 +14,7 @@ pub(super) struct KeepOriginalBody {
 }
 
 impl Apply for KeepOriginalBody {
-    fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
+    fn apply(&self, batch: &Batch, _: &Memo) -> Result<Applied, BatchError> {
         let body = batch.column(BODY).map(|body| (ORIGINAL_BODY, body.clone()));
         let kept = batch.with_columns(&self.after, body.into_iter().collect())?;
         Applied::changed(kept, Failures::default())

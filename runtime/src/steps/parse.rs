@@ -5,7 +5,7 @@ use weir_plan::{ParsedField, Settings};
 
 use super::{Applied, Apply, StepTools};
 use crate::batch::{Batch, BatchError, Column};
-use crate::expressions::CompileError;
+use crate::expressions::{CompileError, Memo};
 use crate::parsers::{Parsed, Parser, ParserCall, WantedField, make_parser};
 
 pub(super) struct Parse {
@@ -44,7 +44,7 @@ impl Parse {
 }
 
 impl Apply for Parse {
-    fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
+    fn apply(&self, batch: &Batch, _: &Memo) -> Result<Applied, BatchError> {
         let missing = || BatchError::Column {
             name: weir_plan::BODY.to_owned(),
             what: "the event type does not have it".to_owned(),

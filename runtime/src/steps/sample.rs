@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::{Applied, Apply};
 use crate::batch::{Batch, BatchError, Identities};
-use crate::expressions::Failures;
+use crate::expressions::{Failures, Memo};
 
 pub(super) struct Sample {
     /// Events with a smaller hash are kept; none keeps every event.
@@ -26,14 +26,14 @@ impl Sample {
 }
 
 impl Apply for Sample {
-    fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
+    fn apply(&self, batch: &Batch, _: &Memo) -> Result<Applied, BatchError> {
         let rows = batch.rows();
         let Some(bound) = self.bound.filter(|_| rows > 0) else {
             return Applied::filtered(batch, batch.clone(), Failures::default());
         };
         let identities = batch.identities().ok_or(BatchError::Identities { rows })?;
         let kept = self.kept(identities, rows, bound);
-        Applied::filtered(batch, batch.filter(&kept)?, Failures::default())
+        Ok(Applied::filtered(batch, batch.filter(&kept)?, Failures::default())?.selecting(kept))
     }
 }
 

@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::fingerprint::for_each_fingerprint;
 use crate::batch::{Batch, BatchError, Column};
-use crate::expressions::{CompileError, Functions, Program};
+use crate::expressions::{CompileError, Memo, Program, Tools};
 
 /// Chooses one of several legs for each event.
 pub(crate) enum Selector {
@@ -29,13 +29,13 @@ pub(crate) enum Selector {
 }
 
 impl Selector {
-    /// Compiles the choice that a route makes for each event, with these functions of the library; none if the route
+    /// Compiles the choice that a route makes for each event, with these tools; none if the route
     /// makes no such choice.
     ///
     /// # Errors
     /// When this version does not support a part of a condition or of the key.
-    pub(crate) fn compile(route: &Route, functions: &Functions) -> Result<Option<Selector>, CompileError> {
-        let compile = |expression: &Expression| Program::compile(expression, functions);
+    pub(crate) fn compile(route: &Route, tools: &Tools<'_>) -> Result<Option<Selector>, CompileError> {
+        let compile = |expression: &Expression| Program::compile_with(expression, tools);
         Ok(match route {
             Route::Match(cases) => {
                 let conditions = cases.iter().map(|case| case.condition.as_ref().map(compile).transpose());
@@ -66,15 +66,19 @@ impl Selector {
     /// # Errors
     /// When the batch is not of the event type that the selector was compiled for, an expression fails for an event that
     /// it decides, or no case takes an event; the plan does not fit the events then.
-    pub(crate) fn masks(&self, batch: &Batch) -> Result<Vec<BooleanArray>, BatchError> {
+    pub(crate) fn masks(&self, batch: &Batch, memo: &Memo) -> Result<Vec<BooleanArray>, BatchError> {
         match self {
-            Selector::Cases(cases) => first_true(cases, batch),
-            Selector::Key { by, legs } => by_key(by, *legs, batch),
+            Selector::Cases(cases) => first_true(cases, batch, memo),
+            Selector::Key { by, legs } => by_key(by, *legs, batch, memo),
         }
     }
 }
 
-fn first_true(cases: &[Option<Program>], batch: &Batch) -> Result<Vec<BooleanArray>, BatchError> {
+fn first_true(
+    cases: &[Option<Program>],
+    batch: &Batch,
+    memo: &Memo,
+) -> Result<Vec<BooleanArray>, BatchError> {
     let rows = batch.rows();
     let mut rest = all(true, rows);
     let mut masks = Vec::with_capacity(cases.len());
@@ -83,7 +87,7 @@ fn first_true(cases: &[Option<Program>], batch: &Batch) -> Result<Vec<BooleanArr
             None => rest.clone(),
             Some(_) if !rest.has_true() => all(false, rows),
             Some(condition) => {
-                let evaluated = condition.evaluate(batch)?;
+                let evaluated = condition.evaluate_with(batch, memo)?;
                 let failure = evaluated.failures.iter().find(|(row, _)| rest.value(*row));
                 if let Some((row, reason)) = failure {
                     return Err(misfit(format!("a condition fails for event {row}: {reason}")));
@@ -100,8 +104,8 @@ fn first_true(cases: &[Option<Program>], batch: &Batch) -> Result<Vec<BooleanArr
     }
 }
 
-fn by_key(by: &Program, legs: usize, batch: &Batch) -> Result<Vec<BooleanArray>, BatchError> {
-    let key = by.evaluate(batch)?;
+fn by_key(by: &Program, legs: usize, batch: &Batch, memo: &Memo) -> Result<Vec<BooleanArray>, BatchError> {
+    let key = by.evaluate_with(batch, memo)?;
     if let Some((row, reason)) = key.failures.first() {
         return Err(misfit(format!("the key fails for event {row}: {reason}")));
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Applied, Apply, Selector};
 use crate::batch::{Batch, BatchError};
-use crate::expressions::Failures;
+use crate::expressions::{Failures, Memo};
 
 pub(super) struct Take {
     pub(super) selector: Arc<Selector>,
@@ -12,9 +12,10 @@ pub(super) struct Take {
 }
 
 impl Apply for Take {
-    fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
-        let masks = self.selector.masks(batch)?;
-        let batch = batch.filter(&masks[self.leg])?;
-        Ok(Applied::rejected(batch, Failures::default(), Vec::new()))
+    fn apply(&self, batch: &Batch, memo: &Memo) -> Result<Applied, BatchError> {
+        let masks = self.selector.masks(batch, memo)?;
+        let mask = masks.into_iter().nth(self.leg).expect("the selector has a mask for each leg");
+        let batch = batch.filter(&mask)?;
+        Ok(Applied::rejected(batch, Failures::default(), Vec::new()).selecting(mask))
     }
 }

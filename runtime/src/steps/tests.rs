@@ -273,7 +273,7 @@ fn a_let_is_known_to_later_steps_and_is_no_column_of_a_channel() {
 
 /// The bodies of the events in each leg.
 fn legs(selector: &Selector) -> Result<Vec<Vec<String>>, BatchError> {
-    let masks = selector.masks(&batch())?;
+    let masks = selector.masks(&batch(), &Memo::default())?;
     let bodies = |mask: &BooleanArray| {
         let leg = batch().filter(mask).unwrap();
         let bodies = leg.bodies().unwrap().iter().flatten();
@@ -286,7 +286,7 @@ fn of_cases(conditions: Vec<Option<Expression>>) -> Selector {
     let leg = || weir_plan::Leg { steps: Vec::new(), to: weir_plan::Route::Sink("out".into()) };
     let cases = conditions.into_iter().map(|condition| weir_plan::Case { condition, leg: leg() });
     let route = weir_plan::Route::Match(cases.collect());
-    Selector::compile(&route, StepTools::none().functions).unwrap().unwrap()
+    Selector::compile(&route, &StepTools::none().expressions()).unwrap().unwrap()
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn a_case_that_fails_decides_nothing_for_events_that_are_taken() {
 fn of_key(by: Expression, legs: usize) -> Selector {
     let leg = || weir_plan::Leg { steps: Vec::new(), to: weir_plan::Route::Sink("out".into()) };
     let route = weir_plan::Route::Balance { by: Some(by), legs: (0..legs).map(|_| leg()).collect() };
-    Selector::compile(&route, StepTools::none().functions).unwrap().unwrap()
+    Selector::compile(&route, &StepTools::none().expressions()).unwrap().unwrap()
 }
 
 /// The legs of a key are the same in all versions: events of one key must not change their sink with an update.

@@ -11,7 +11,7 @@ use weir_plan::{BODY, Value};
 use super::transaction::{Pace, State, Transaction};
 use super::{Applied, ApplyInTransaction};
 use crate::batch::{Batch, BatchError};
-use crate::expressions::{CompileError, Failures};
+use crate::expressions::{CompileError, Failures, Memo};
 
 /// No batch takes longer, so that a time can be computed for every rate.
 const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -57,7 +57,7 @@ impl Throttle {
 }
 
 impl ApplyInTransaction for Throttle {
-    fn apply(&self, batch: &Batch, transaction: &mut Transaction) -> Result<Applied, BatchError> {
+    fn apply(&self, batch: &Batch, _: &Memo, transaction: &mut Transaction) -> Result<Applied, BatchError> {
         let duration = self.duration(batch);
         if !duration.is_zero() {
             let begin = self.schedule.take(duration);

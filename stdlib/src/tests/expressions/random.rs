@@ -158,10 +158,27 @@ fn name(kind: Kind, number: usize) -> String {
 /// Makes expressions.
 struct Maker<'r> {
     rng: &'r mut Rng,
+    /// The operations so far with their kinds and depths, some of which occur again.
+    made: Vec<(Kind, u32, Expression)>,
 }
 
 impl Maker<'_> {
     fn of(&mut self, kind: Kind, depth: u32) -> Expression {
+        if self.rng.u8(0..4) == 0 {
+            let fits = |(of, deep, _): &&(Kind, u32, Expression)| *of == kind && *deep <= depth;
+            let fitting: Vec<&Expression> = self.made.iter().filter(fits).map(|(.., known)| known).collect();
+            if let Some(known) = self.rng.choice(fitting) {
+                return known.clone();
+            }
+        }
+        let made = self.new_of(kind, depth);
+        if depth > 0 {
+            self.made.push((kind, depth, made.clone()));
+        }
+        made
+    }
+
+    fn new_of(&mut self, kind: Kind, depth: u32) -> Expression {
         let operation = match depth {
             0 => self.leaf(kind),
             _ => self.operation(kind, depth - 1),
@@ -343,7 +360,7 @@ fn programs_agree_with_the_slow_evaluator() {
         let rng = &mut Rng::with_seed(seed);
         let kind = *rng.choice(&KINDS).unwrap();
         let depth = rng.u32(1..4);
-        let expression = Maker { rng }.of(kind, depth);
+        let expression = Maker { rng, made: Vec::new() }.of(kind, depth);
         let program = registry().compile(&expression, &[], &clock).unwrap();
         let batch = batch(rng);
         let evaluated =
