@@ -81,6 +81,16 @@ impl Column {
         }
     }
 
+    /// Whether both columns are the same array in memory.
+    pub(crate) fn is_same(&self, other: &Column) -> bool {
+        let address = |column: &Column| std::ptr::from_ref(column.values().as_any()).cast::<()>();
+        let are_alike = matches!(
+            (self, other),
+            (Column::Array(_), Column::Array(_)) | (Column::Constant(_), Column::Constant(_))
+        );
+        are_alike && address(self) == address(other)
+    }
+
     /// Returns the column with one value for each of `rows` events, repeating a constant.
     ///
     /// # Errors

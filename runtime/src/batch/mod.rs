@@ -82,6 +82,31 @@ pub enum BatchError {
     Arrow(#[from] ArrowError),
 }
 
+/// The bytes of columns.
+struct Counted {
+    payload: u64,
+    charged: u64,
+}
+
+impl Counted {
+    fn of(name: &str, column: &Column) -> Counted {
+        let bytes = column.bytes_used();
+        let views = if name == BODY { 0 } else { column.view_bytes() };
+        let is_payload = !name.starts_with([weir_plan::HEADER_SIGIL, LOCAL_SIGIL]);
+        Counted { payload: if is_payload { bytes } else { 0 }, charged: bytes + views }
+    }
+
+    fn add(&mut self, other: Counted) {
+        self.payload += other.payload;
+        self.charged += other.charged;
+    }
+
+    fn subtract(&mut self, other: Counted) {
+        self.payload -= other.payload;
+        self.charged -= other.charged;
+    }
+}
+
 impl Batch {
     /// Makes a batch of `rows` events from columns in the order of the schema's fields.
     ///
@@ -93,10 +118,16 @@ impl Batch {
         rows: usize,
         origins: Origins,
     ) -> Result<Batch, BatchError> {
+        Batch::check(&schema, &columns, rows)?;
+        Ok(Batch::from_checked(schema, columns.into(), rows, origins, None))
+    }
+
+    /// Checks that columns fit the schema and the number of events.
+    fn check(schema: &Schema, columns: &[Column], rows: usize) -> Result<(), BatchError> {
         if columns.len() != schema.fields().len() {
             return Err(BatchError::ColumnCount { found: columns.len(), expected: schema.fields().len() });
         }
-        for (field, column) in schema.fields().iter().zip(&columns) {
+        for (field, column) in schema.fields().iter().zip(columns) {
             let misfit = |what: String| BatchError::Column { name: field.name().clone(), what };
             if column.data_type() != field.data_type() {
                 let what = format!("{} where {} is expected", column.data_type(), field.data_type());
@@ -113,7 +144,7 @@ impl Batch {
                 Column::Array(_) | Column::Constant(_) => {}
             }
         }
-        Ok(Batch::from_checked(schema, columns.into(), rows, origins, None))
+        Ok(())
     }
 
     /// Makes a batch from named columns in any order. Columns that the schema does not have are left out; a nullable
@@ -123,10 +154,20 @@ impl Batch {
     /// When a column is missing, or does not fit.
     pub fn assemble(
         schema: &SchemaRef,
-        mut named: Vec<(&str, Column)>,
+        named: Vec<(&str, Column)>,
         rows: usize,
         origins: Origins,
     ) -> Result<Batch, BatchError> {
+        let columns = Batch::arranged(schema, named, rows)?;
+        Batch::new(schema.clone(), columns, rows, origins)
+    }
+
+    /// Returns named columns in the order of the schema's fields.
+    fn arranged(
+        schema: &SchemaRef,
+        mut named: Vec<(&str, Column)>,
+        rows: usize,
+    ) -> Result<Vec<Column>, BatchError> {
         let columns = schema.fields().iter().map(|field| {
             let column = match named.iter().position(|(name, _)| name == field.name()) {
                 Some(place) => named.remove(place).1,
@@ -139,8 +180,7 @@ impl Batch {
             // Sinks rely on a body for each event.
             Ok(if field.name() == BODY { column.repeated(rows)? } else { column })
         });
-        let columns = columns.collect::<Result<Vec<Column>, BatchError>>()?;
-        Batch::new(schema.clone(), columns, rows, origins)
+        columns.collect()
     }
 
     /// Makes a batch from columns that are known to fit the schema.
@@ -151,19 +191,12 @@ impl Batch {
         origins: Origins,
         identities: Option<Arc<Identities>>,
     ) -> Batch {
-        let mut payload_bytes = 0;
         let row_bytes = ROW_BYTES + identities.as_deref().map_or(0, Identities::bytes_each_row);
-        let mut charged_bytes = rows as u64 * row_bytes;
+        let mut counted = Counted { payload: 0, charged: rows as u64 * row_bytes };
         for (field, column) in schema.fields().iter().zip(columns.iter()) {
-            let bytes = column.bytes_used();
-            charged_bytes += bytes;
-            if field.name() != BODY {
-                charged_bytes += column.view_bytes();
-            }
-            if !field.name().starts_with([weir_plan::HEADER_SIGIL, LOCAL_SIGIL]) {
-                payload_bytes += bytes;
-            }
+            counted.add(Counted::of(field.name(), column));
         }
+        let Counted { payload: payload_bytes, charged: charged_bytes } = counted;
         let awaited = None;
         Batch { schema, columns, rows, payload_bytes, charged_bytes, origins, identities, awaited }
     }
@@ -246,7 +279,7 @@ impl Batch {
 
     /// The column with this name, if the event type has it.
     pub fn column(&self, name: &str) -> Option<&Column> {
-        self.schema.index_of(name).ok().map(|index| &self.columns[index])
+        self.schema.fields().find(name).map(|(index, _)| &self.columns[index])
     }
 
     /// The bodies, one for each event; none if the event type has fields instead.
@@ -380,12 +413,34 @@ impl Batch {
         let names = self.schema.fields().iter().map(|field| field.name().as_str());
         // Of two columns with one name the first counts.
         let named = new.into_iter().chain(names.zip(self.columns.iter().cloned())).collect();
-        let changed = Batch::assemble(schema, named, self.rows, self.origins.clone())?;
-        let changed = changed.with_awaited(self.awaited);
-        match &self.identities {
-            Some(identities) => changed.with_identities(identities.as_ref().clone()),
-            None => Ok(changed),
+        let columns = Batch::arranged(schema, named, self.rows)?;
+        Batch::check(schema, &columns, self.rows)?;
+        let Counted { payload, charged } = self.recounted(schema, &columns);
+        Ok(Batch {
+            schema: schema.clone(),
+            columns: columns.into(),
+            payload_bytes: payload,
+            charged_bytes: charged,
+            ..self.clone()
+        })
+    }
+
+    /// Counts the bytes of the same events with these columns. Only columns that the batch does not have are counted,
+    /// since each value takes time.
+    fn recounted(&self, schema: &Schema, columns: &[Column]) -> Counted {
+        let mut counted = Counted { payload: self.payload_bytes, charged: self.charged_bytes };
+        let mut kept = vec![false; self.columns.len()];
+        for (field, column) in schema.fields().iter().zip(columns) {
+            match self.schema.fields().find(field.name()) {
+                Some((index, _)) if self.columns[index].is_same(column) => kept[index] = true,
+                _ => counted.add(Counted::of(field.name(), column)),
+            }
         }
+        let before = self.schema.fields().iter().zip(self.columns.iter()).zip(kept);
+        for ((field, column), _) in before.filter(|(_, is_kept)| !is_kept) {
+            counted.subtract(Counted::of(field.name(), column));
+        }
+        counted
     }
 
     /// Returns the batch, copied into new buffers if it keeps much more memory alive than it uses.

@@ -127,3 +127,28 @@ fn columns_that_do_not_fit_are_refused() {
     let error = Batch::new(schema, short, 3, Origins::default()).unwrap_err();
     assert_eq!(error.to_string(), "column `@offset` does not fit: 1 rows in a batch of 3");
 }
+
+#[test]
+fn changed_columns_are_counted_like_new_ones() {
+    let batch = example();
+    let texts =
+        || Column::Array(Arc::new(StringViewArray::from(vec!["x", "a text of fifteen", ""])) as ArrayRef);
+    let field = |name: &str, data_type: DataType| Field::new(name, data_type, false);
+    let [host, offset, body] = [0, 1, 2].map(|index| batch.schema().field(index).clone());
+    for (fields, new) in [
+        (
+            vec![host.clone(), offset.clone(), body.clone(), field("name", DataType::Utf8View)],
+            vec![("name", texts())],
+        ),
+        (vec![host.clone(), body.clone()], vec![]),
+        (vec![field("host", DataType::Utf8View), body.clone()], vec![("host", batch.columns[0].clone())]),
+        (vec![host, field("@offset", DataType::Utf8View)], vec![("@offset", texts())]),
+        (vec![field("text", DataType::BinaryView), offset], vec![("text", batch.columns[2].clone())]),
+    ] {
+        let schema = Arc::new(Schema::new(fields));
+        let changed = batch.with_columns(&schema, new).unwrap();
+        let made = Batch::new(schema, changed.columns().to_vec(), 3, Origins::default()).unwrap();
+        let counts = |batch: &Batch| (batch.payload_bytes(), batch.charged_bytes());
+        assert_eq!(counts(&changed), counts(&made), "{:?}", changed.schema());
+    }
+}

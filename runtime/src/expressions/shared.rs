@@ -220,9 +220,8 @@ impl Memo {
 impl Known {
     /// Whether the result is that for a batch.
     fn is_of(&self, batch: &Batch) -> bool {
-        let is_read = |(name, read): (&String, &Column)| {
-            batch.column(name).is_some_and(|column| is_same_column(column, read))
-        };
+        let is_read =
+            |(name, read): (&String, &Column)| batch.column(name).is_some_and(|column| column.is_same(read));
         self.rows == batch.rows() && self.operation.reads.iter().zip(&self.columns).all(is_read)
     }
 
@@ -238,16 +237,6 @@ impl Known {
         self.selections.push(selection.clone());
         true
     }
-}
-
-/// Whether both are the same array in memory.
-fn is_same_column(one: &Column, other: &Column) -> bool {
-    let address = |column: &Column| std::ptr::from_ref(column.values().as_any()).cast::<()>();
-    let are_alike = matches!(
-        (one, other),
-        (Column::Array(_), Column::Array(_)) | (Column::Constant(_), Column::Constant(_))
-    );
-    are_alike && std::ptr::eq(address(one), address(other))
 }
 
 impl Evaluated {

@@ -93,14 +93,25 @@ fn replace_bytes(pattern: &BytesRegex, arguments: &[Column], rows: usize) -> Ans
     parts(&AnyBytes::of(arguments, 0)?, false, rows, |row, value, out| {
         let Some(with) = replacements.get(row) else { return Ok(None) };
         let (mut done, most) = (None, out.len() + grown_max(value.len()));
-        for groups in pattern.captures_iter(value) {
-            let Some(found) = groups.get(0) else { continue };
-            out.extend_from_slice(&value[done.unwrap_or(0)..found.start()]);
-            groups.expand(with.as_bytes(), out);
-            if out.len() > most {
-                return Err(Reason::TooLarge);
+        if memchr::memchr(b'$', with.as_bytes()).is_none() {
+            for found in pattern.find_iter(value) {
+                out.extend_from_slice(&value[done.unwrap_or(0)..found.start()]);
+                out.extend_from_slice(with.as_bytes());
+                if out.len() > most {
+                    return Err(Reason::TooLarge);
+                }
+                done = Some(found.end());
             }
-            done = Some(found.end());
+        } else {
+            for groups in pattern.captures_iter(value) {
+                let Some(found) = groups.get(0) else { continue };
+                out.extend_from_slice(&value[done.unwrap_or(0)..found.start()]);
+                groups.expand(with.as_bytes(), out);
+                if out.len() > most {
+                    return Err(Reason::TooLarge);
+                }
+                done = Some(found.end());
+            }
         }
         Ok(Some(finished(value, done, out)))
     })
