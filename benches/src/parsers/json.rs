@@ -145,7 +145,7 @@ pub(crate) fn measure_json(rounds: usize, lines: u64) -> Outcome {
     }
     pairs(rounds, "serde_json into a struct and builders", weir, || timed(&batches, times, serde_json))?;
     let schema = Arc::new(Schema::new(vec![
-        Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false),
+        Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())), false),
         Field::new("host", DataType::Utf8View, false),
         Field::new("path", DataType::Utf8View, false),
         Field::new("status", DataType::Int64, false),

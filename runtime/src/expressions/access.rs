@@ -234,7 +234,7 @@ mod tests {
     use weir_plan::{Expression, Operation};
 
     use super::*;
-    use crate::batch::Origins;
+    use crate::batch::{Batch, Origins};
     use crate::expressions::{Functions, Program};
 
     /// Three events: texts, lists, maps and records, the last of each null.

@@ -182,7 +182,9 @@ fn an_operation_that_fails_for_constants_fails_for_every_row() {
         let [left, right] = operands;
         let types = [&DataType::Int64, &DataType::Int64];
         let compute = arithmetic::compute(Arithmetic::Remainder, types).unwrap();
-        let evaluated = arithmetic::Arithmetic { compute, left, right }.evaluate(&batch()).unwrap();
+        let batch = batch();
+        let operation = arithmetic::Arithmetic { compute, left, right };
+        let evaluated = operation.evaluate(&Evaluation::new(&batch, &Memo::default())).unwrap();
         assert!(matches!(evaluated.values, Column::Constant(_)));
         assert_eq!(evaluated.failures.rows().collect::<Vec<_>>(), failed);
     }
@@ -192,7 +194,7 @@ fn an_operation_that_fails_for_constants_fails_for_every_row() {
 struct Given(Column);
 
 impl Evaluate for Given {
-    fn evaluate(&self, _: &Batch) -> Result<Evaluated, BatchError> {
+    fn evaluate(&self, _: &Evaluation<'_>) -> Result<Evaluated, BatchError> {
         Ok(self.0.clone().into())
     }
 }

@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use arrow_array::{Array, BinaryViewArray, Int64Array};
 use arrow_schema::{DataType, Field, Schema};
-use weir_plan::{Arithmetic, Comparison, EventTypeId, Expression, Operation, ParsedField, Settings, Value};
+use weir_plan::{
+    Arithmetic, Comparison, EventType, EventTypeId, Expression, Operation, ParsedField, Settings, Value,
+};
 
 mod nested;
 mod rejected;
@@ -11,6 +13,7 @@ mod with_state;
 use super::*;
 use crate::batch::Origins;
 use crate::observability::meter::Meter;
+use crate::parsers::Parsers;
 
 /// Events `a`, `b` and `c` with the numbers 1, null and 3.
 fn batch() -> Batch {

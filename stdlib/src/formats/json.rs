@@ -14,6 +14,7 @@ use weir_runtime::batch::{Batch, BatchError, LOCAL_SIGIL};
 use super::FormatError;
 use super::columns::{Columns, Style};
 use super::text::{plain_text, write_base64, write_duration, write_ip, write_time};
+use crate::language::parsers::plain_end;
 
 /// Makes the encoders for types that Weir writes in another form. arrow-json calls it for every column, nested ones
 /// included.
@@ -28,6 +29,7 @@ impl EncoderFactory for Encoders {
         _options: &'a EncoderOptions,
     ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
         let encoder: Box<dyn Encoder + 'a> = match array.data_type() {
+            DataType::Utf8View => Box::new(TextEncoder(array.as_string_view())),
             DataType::BinaryView => Box::new(BytesEncoder(array.as_binary_view())),
             DataType::FixedSizeBinary(16) => {
                 let addresses = array.as_fixed_size_binary();
@@ -47,14 +49,32 @@ impl EncoderFactory for Encoders {
     }
 }
 
+struct TextEncoder<'a>(&'a StringViewArray);
+
+impl Encoder for TextEncoder<'_> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        write_string(self.0.value(row), out);
+    }
+}
+
+/// Appends a text in quotes. Most texts need no escapes, and are copied at once.
+fn write_string(text: &str, out: &mut Vec<u8>) {
+    if plain_end(text.as_bytes(), 0) < text.len() {
+        // Writing into memory can't fail.
+        return drop(serde_json::to_writer(out, text));
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
 struct BytesEncoder<'a>(&'a BinaryViewArray);
 
 impl Encoder for BytesEncoder<'_> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
         let bytes = self.0.value(row);
         match plain_text(bytes) {
-            // Writing into memory can't fail.
-            Some(text) => drop(serde_json::to_writer(out, text)),
+            Some(text) => write_string(text, out),
             None => {
                 out.push(b'"');
                 write_base64(bytes, out);

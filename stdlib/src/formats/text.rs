@@ -52,8 +52,14 @@ pub(crate) fn write_duration(microseconds: i64, out: &mut Vec<u8>) {
     };
 }
 
+/// The microseconds of the years 0 to 9999, in which a year has four digits.
+const PLAIN_TIMES: std::ops::Range<i64> = -62_167_219_200_000_000..253_402_300_800_000_000;
+
 /// Appends a time in microseconds; as a number if it is beyond the year 9999, which RFC 3339 can't represent.
 pub(crate) fn write_time(microseconds: i64, out: &mut Vec<u8>) {
+    if PLAIN_TIMES.contains(&microseconds) {
+        return write_plain_time(microseconds, out);
+    }
     let written = match Timestamp::from_microsecond(microseconds) {
         Ok(time) => PRINTER.print_timestamp(&time, StdIoWrite(&mut *out)).is_ok(),
         Err(_) => false,
@@ -64,6 +70,42 @@ pub(crate) fn write_time(microseconds: i64, out: &mut Vec<u8>) {
             None => out.extend_from_slice(itoa::Buffer::new().format(microseconds).as_bytes()),
         }
     }
+}
+
+/// Appends a time of the years 0 to 9999. The date of a day is computed by years that begin with March (Howard Hinnant,
+/// "chrono-Compatible Low-Level Date Algorithms").
+fn write_plain_time(microseconds: i64, out: &mut Vec<u8>) {
+    let (days, of_day) = (microseconds.div_euclid(86_400_000_000), microseconds.rem_euclid(86_400_000_000));
+    let days = days + 719_468;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let months = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * months + 2) / 5 + 1;
+    let month = if months < 10 { months + 3 } else { months - 9 };
+    let year = year + 400 * era + i64::from(month <= 2);
+    let (seconds, fraction) = (of_day / 1_000_000, of_day % 1_000_000);
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    let parts = [
+        (0, year / 100),
+        (2, year % 100),
+        (5, month),
+        (8, day),
+        (11, seconds / 3_600),
+        (14, seconds / 60 % 60),
+        (17, seconds % 60),
+        (20, fraction / 10_000),
+        (22, fraction / 100 % 100),
+        (24, fraction % 100),
+    ];
+    for (at, number) in parts {
+        text[at] = b'0' + (number / 10) as u8;
+        text[at + 1] = b'0' + (number % 10) as u8;
+    }
+    let fraction_end = if fraction == 0 { 19 } else { 26 };
+    let zeros = text[19..fraction_end].iter().rev().take_while(|digit| **digit == b'0').count();
+    out.extend_from_slice(&text[..fraction_end - zeros]);
+    out.push(b'Z');
 }
 
 /// Appends an address of 16 bytes; in the form of version 4 if it is a mapped address.
@@ -103,6 +145,23 @@ mod tests {
             assert_eq!(written(|out| write_duration(microseconds, out)), text);
         }
         assert_eq!(written(|out| write_duration(i64::MIN, out)), "-9223372036854775.808ms");
+    }
+
+    #[test]
+    fn times_are_written_like_those_of_the_complete_printer() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let ends = [PLAIN_TIMES.start, PLAIN_TIMES.end - 1, PLAIN_TIMES.end, 0, -1, 951_782_400_000_000];
+        let times = (0..100_000).map(|_| {
+            let step = *random.choice(&[1, 1_000, 1_000_000, 86_400_000_000]).unwrap();
+            random.i64(-62_167_219_200_000_000..253_402_300_800_000_000) / step * step
+        });
+        for microseconds in times.chain(ends) {
+            let expected = match Timestamp::from_microsecond(microseconds) {
+                Ok(time) => time.to_string(),
+                Err(_) => microseconds.to_string(),
+            };
+            assert_eq!(written(|out| write_time(microseconds, out)), expected, "{microseconds}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use weir_runtime::expressions::Reason;
 use weir_runtime::parsers::WantedField;
 
 use super::nested::{Lists, Maps, Records};
-use super::scalar::{Scalar, finite, ip, size};
+use super::scalar::{Scalar, digits, finite, ip, size};
 use super::views::Views;
 
 /// A field, and how its values stand in a body.
@@ -258,7 +258,7 @@ impl FieldColumn<'_> {
         let read = match &mut self.cells {
             Cells::Views(views) => {
                 match found {
-                    Found::Part { row, begin, end } => views.append(bodies, row, begin..end),
+                    Found::Part { row, begin, .. } => views.append(bodies.views()[row], bytes, begin),
                     Found::Copy(bytes) => views.append_copy(bytes),
                 }
                 return true;
@@ -266,10 +266,22 @@ impl FieldColumn<'_> {
             Cells::Bool(values) => {
                 text().and_then(|text| text.parse().ok()).map(|truth| values.append_value(truth))
             }
-            Cells::Int(values) => append(values, text().and_then(|text| scalar.integer(text))),
+            Cells::Int(values) => append(
+                values,
+                match digits(bytes) {
+                    Some(number) => scalar.in_range(number),
+                    None => text().and_then(|text| scalar.integer(text)),
+                },
+            ),
             Cells::Decimal(values) => append(values, text().and_then(|text| scalar.decimal(text))),
             Cells::Float(values) => append(values, text().and_then(finite)),
-            Cells::Size(values) => append(values, text().and_then(size)),
+            Cells::Size(values) => append(
+                values,
+                match digits(bytes) {
+                    Some(number) => Some(number.unsigned_abs()),
+                    None => text().and_then(size),
+                },
+            ),
             Cells::Ip(values) => text().and_then(ip).and_then(|address| values.append_value(address).ok()),
             Cells::Time(values, last) => append(values, last.or_read(bytes, scalar)),
             Cells::Duration(values) => append(values, text().and_then(|text| scalar.microseconds(text))),

@@ -19,6 +19,8 @@ mod views;
 
 use weir_runtime::Registry;
 
+pub(crate) use json::plain_end;
+
 /// Adds every parser that is carried out, and the reader of lookup tables.
 pub(crate) fn register(registry: Registry) -> Registry {
     registry

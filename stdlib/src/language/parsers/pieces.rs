@@ -146,6 +146,7 @@ fn append_text(column: &mut FieldColumn<'_>, bodies: &BinaryViewArray, found: Fo
 }
 
 /// Appends a piece of a body to a column; null for a field without a piece.
+#[inline]
 fn append(
     column: &mut FieldColumn<'_>,
     bodies: &BinaryViewArray,

@@ -146,6 +146,16 @@ impl Scalar {
     }
 }
 
+/// Reads a number of at most 18 digits without a sign; none for other texts.
+#[inline]
+pub(super) fn digits(text: &[u8]) -> Option<i64> {
+    if text.is_empty() || text.len() > 18 {
+        return None;
+    }
+    let digit = |byte: &u8| Some(i64::from(byte.wrapping_sub(b'0'))).filter(|digit| *digit < 10);
+    text.iter().try_fold(0, |number, byte| Some(10 * number + digit(byte)?))
+}
+
 /// Reads a number with digits and perhaps an exponent, exactly.
 fn decimal(text: &str) -> Option<Decimal> {
     let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return text.parse().ok() };

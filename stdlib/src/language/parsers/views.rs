@@ -1,7 +1,5 @@
 //! Columns of texts and bytes: views into the bodies' own buffers, so that a value costs no copy.
 
-use std::ops::Range;
-
 use arrow_array::{BinaryViewArray, StringViewArray};
 use arrow_buffer::{Buffer, NullBufferBuilder};
 use arrow_data::{ByteView, MAX_INLINE_VIEW_LEN};
@@ -38,13 +36,13 @@ impl Views {
         self.nulls.append_null();
     }
 
-    /// Appends a part of a body.
-    pub(super) fn append(&mut self, bodies: &BinaryViewArray, row: usize, span: Range<usize>) {
-        let body = ByteView::from(bodies.views()[row]);
-        let found = &bodies.value(row)[span.clone()];
+    /// Appends bytes that stand at offset `begin` of the body with this view.
+    #[inline]
+    pub(super) fn append(&mut self, body: u128, found: &[u8], begin: usize) {
         // A body is at most some mebibytes long, and its buffer shorter than 2^32 bytes.
         self.push(found, |view| {
-            view.with_buffer_index(body.buffer_index).with_offset(body.offset + span.start as u32)
+            let body = ByteView::from(body);
+            view.with_buffer_index(body.buffer_index).with_offset(body.offset + begin as u32)
         });
     }
 

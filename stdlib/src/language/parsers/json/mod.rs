@@ -21,6 +21,7 @@ use document::{Receive, Span, Wanted, members, part_of};
 use values::Values;
 
 pub(super) use document::is_document;
+pub(crate) use syntax::plain_end;
 
 struct JsonParser {
     /// The names of the fields in the body.

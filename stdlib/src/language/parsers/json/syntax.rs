@@ -43,9 +43,30 @@ pub(super) fn string_end(text: &[u8], begin: usize) -> Result<(usize, bool), Fau
     }
 }
 
-/// Returns the first byte from `at` that is a quote, a backslash or a control character, eight bytes at a time.
+/// Returns the first byte from `at` that is a quote, a backslash or a control character; the length if there is none.
 #[inline]
-fn plain_end(text: &[u8], mut at: usize) -> usize {
+pub(crate) fn plain_end(text: &[u8], at: usize) -> usize {
+    // Most strings are shorter than a block.
+    match short_plain_end(&text[..text.len().min(at + 16)], at) {
+        end if end < at + 16 => end,
+        end => long_plain_end(text, end),
+    }
+}
+
+/// The same for strings that are rarely short: 32 bytes at a time, which the compiler compares at once.
+fn long_plain_end(text: &[u8], mut at: usize) -> usize {
+    let is_special = |byte: &u8| u8::from(*byte < 0x20) | u8::from(*byte == b'"') | u8::from(*byte == b'\\');
+    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<32>)
+        && block.iter().fold(0, |special, byte| special | is_special(byte)) == 0
+    {
+        at += 32;
+    }
+    short_plain_end(text, at)
+}
+
+/// The same, eight bytes at a time.
+#[inline]
+fn short_plain_end(text: &[u8], mut at: usize) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES << 7;
     // The lowest marked byte is right; a borrow may mark bytes above it.
