@@ -85,10 +85,9 @@ impl SharedExpressions {
             return compile();
         }
         let text = text_of(expression);
-        let known = match lock().get(&text) {
-            None => return compile(),
-            Some(known) => known.clone(),
-        };
+        // The table is not locked while parts are compiled, which look for themselves.
+        let known = lock().get(&text).cloned();
+        let Some(known) = known else { return compile() };
         let shared = match known {
             Some(shared) => shared,
             None => {
