@@ -55,7 +55,7 @@ const STEPS: &[Measured] = &[
     on_objects("check sane"),
     on_objects("let slow = duration > 50.0"),
     on_objects("set slow = duration > 50.0"),
-    on_objects("set total = bytes + status * 2"),
+    on_objects("set total = bytes + status * 2 else 0"),
     on_objects("set name = lower(host)"),
     on_objects(r#"set name = replace(path, "orders", "items")"#),
     on_objects(r#"set name = replace_regex(host, r"\d+", "N")"#),
