@@ -52,8 +52,8 @@ pub(crate) fn write_duration(microseconds: i64, out: &mut Vec<u8>) {
     };
 }
 
-/// The microseconds of the years 0 to 9999, in which a year has four digits.
-const PLAIN_TIMES: std::ops::Range<i64> = -62_167_219_200_000_000..253_402_300_800_000_000;
+/// The microseconds of the years from 0, in which a year has four digits, to the last time that jiff knows.
+const PLAIN_TIMES: std::ops::Range<i64> = -62_167_219_200_000_000..253_402_207_201_000_000;
 
 /// Appends a time in microseconds; as a number if it is beyond the year 9999, which RFC 3339 can't represent.
 pub(crate) fn write_time(microseconds: i64, out: &mut Vec<u8>) {
