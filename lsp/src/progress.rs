@@ -74,3 +74,22 @@ fn sent(kind: &str, value: serde_json::Result<Value>) -> Notification {
     let params = serde_json::to_value(params).unwrap_or_default();
     Notification { method: ProgressNotification::METHOD.as_str().to_owned(), params }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_begins_reports_and_ends() {
+        let mut progress = Progress::default();
+        assert_eq!(progress.create(PROGRAMS_MIN - 1), None);
+        assert!(progress.create(PROGRAMS_MIN).is_some());
+        assert!(progress.begin(0).is_none(), "nothing is left");
+        let kind = |sent: Option<Notification>| sent.map(|sent| sent.params["value"]["kind"].clone());
+        assert_eq!(kind(progress.begin(25)), Some(json!("begin")));
+        assert_eq!(kind(progress.advance(24)), None);
+        assert_eq!(kind(progress.advance(15)), Some(json!("report")));
+        assert_eq!(kind(progress.advance(0)), Some(json!("end")));
+        assert_eq!(kind(progress.advance(0)), None);
+    }
+}

@@ -18,6 +18,9 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::uris;
 
+/// The most requests whose answers are awaited.
+const ASKED_MAX: usize = 100;
+
 /// The end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -320,7 +323,13 @@ impl Server<'_> {
     fn ask(&mut self, method: &'static str, params: Value) {
         self.next_id += 1;
         let id = RequestId::from(self.next_id);
-        self.asked.insert(id.clone(), method);
+        // The answers to other requests are not used, and a client may never send them.
+        let is_used = [types::ConfigurationRequest::METHOD, types::WorkDoneProgressCreateRequest::METHOD]
+            .iter()
+            .any(|used| used.as_str() == method);
+        if is_used && self.asked.len() < ASKED_MAX {
+            self.asked.insert(id.clone(), method);
+        }
         self.send(Request { id, method: method.to_owned(), params });
     }
 

@@ -16,8 +16,9 @@ use crate::publishing;
 use crate::settings::Settings;
 use crate::uris;
 
-/// The most programs of a workspace: further files are checked only while they are open.
-pub(crate) const PROGRAMS_MAX: usize = 10_000;
+/// The most programs of a workspace, since each analysis takes about fifty times the memory of its text. Further files are
+/// checked only while they are open.
+pub(crate) const PROGRAMS_MAX: usize = 2_000;
 
 /// The state of a connection.
 pub(crate) struct Session<'s> {

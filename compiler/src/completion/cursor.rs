@@ -15,8 +15,8 @@ pub(super) enum Cursor {
         replaced: Range<usize>,
         /// Whether it is in the hole of a text.
         in_text: bool,
-        /// Whether it is the unit of a number.
-        number: bool,
+        /// The start of the number, if it is the unit of a number.
+        number: Option<usize>,
     },
 }
 
@@ -42,20 +42,22 @@ impl Cursor {
                     text[range.clone()].find(|letter: char| letter.is_ascii_alphabetic() || letter == '%');
                 let start = digits.map_or(range.end, |digits| range.start + digits);
                 match start <= offset {
-                    true => Cursor::Word { replaced: start..range.end, in_text: false, number: true },
+                    true => {
+                        Cursor::Word { replaced: start..range.end, in_text: false, number: Some(range.start) }
+                    }
                     false => Cursor::Nothing,
                 }
             }
             Some(Token { range, kind: TokenKind::Word | TokenKind::Header }) => {
-                Cursor::Word { replaced: range, in_text: false, number: false }
+                Cursor::Word { replaced: range, in_text: false, number: None }
             }
             Some(Token { range, kind: TokenKind::Mark }) if &text[range.clone()] == "@" => {
-                Cursor::Word { replaced: range, in_text: false, number: false }
+                Cursor::Word { replaced: range, in_text: false, number: None }
             }
             _ => {
                 let rest = &text[offset..];
                 let end = offset + rest.find(|letter| !is_of_word(letter)).unwrap_or(rest.len());
-                Cursor::Word { replaced: offset..end, in_text: false, number: false }
+                Cursor::Word { replaced: offset..end, in_text: false, number: None }
             }
         }
     }
@@ -77,7 +79,7 @@ fn in_hole(text: &str, range: &Range<usize>, offset: usize) -> Cursor {
     }
     let rest = &text[offset..range.end];
     let end = offset + rest.find(|letter| !is_of_word(letter)).unwrap_or(rest.len());
-    Cursor::Word { replaced: range.start + open + 1..end, in_text: true, number: false }
+    Cursor::Word { replaced: range.start + open + 1..end, in_text: true, number: None }
 }
 
 #[cfg(test)]

@@ -62,9 +62,12 @@ pub fn complete(
     let text = source.text.as_str();
     let cursor = Cursor::at(text, place.offset);
     let Cursor::Word { replaced, in_text, number } = cursor else { return Completions::default() };
-    let marked = Marked::find(known, file, text, &replaced, in_text);
+    // The mark takes the place of a complete number.
+    let start = number.unwrap_or(replaced.start);
+    let number = number.is_some();
+    let marked = Marked::find(known, file, text, &(start..replaced.end), in_text);
     let Some(marked) = marked else {
-        let following = if in_text { None } else { words(known, file, text, replaced.start) };
+        let following = if in_text || number { None } else { words(known, file, text, replaced.start) };
         let item = marked::items_around(known, file, text, &replaced);
         let candidates = order::with_words(Vec::new(), following, Some((text, item, replaced.clone())));
         return Completions { replaced, candidates };

@@ -2,6 +2,7 @@
 
 mod actions;
 mod client;
+mod completion_requests;
 mod completions;
 mod diagnostics;
 mod hostile;
