@@ -7,9 +7,7 @@
 (require 'eglot)
 (require 'flymake)
 
-(setq weir-command (getenv "WEIR")
-      eglot-confirm-server-initiated-edits nil
-      flymake-no-changes-timeout nil)
+(setq weir-command (getenv "WEIR"))
 
 (defconst weir-test-seconds-max 60
   "How long an event may take on a slow machine.")
@@ -27,9 +25,6 @@
 (unless (eq major-mode 'weir-mode)
   (error "The mode is %s" major-mode))
 (apply #'eglot--connect (eglot--guess-contact))
-(weir-test-await "the server" #'eglot-current-server)
-(flymake-mode 1)
-(flymake-start)
 (let ((found (weir-test-await "a diagnostic" #'flymake-diagnostics)))
   (princ (format "%s\n" (flymake-diagnostic-text (car found)))))
 (eglot-shutdown (eglot-current-server))

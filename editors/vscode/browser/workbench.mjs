@@ -29,6 +29,8 @@ const SETTINGS = {
   'extensions.ignoreRecommendations': true,
   'git.enabled': false,
   'chat.commandCenter.enabled': false,
+  // A terminal whose text is in the page, and not only drawn.
+  'terminal.integrated.gpuAcceleration': 'off',
 };
 
 async function freePort() {
