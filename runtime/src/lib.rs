@@ -39,7 +39,8 @@ pub use losses::is_put_back;
 pub use observability::log_limit::{LogLimit, Suppressed};
 pub use observability::meter::{
     BUCKET_BOUNDS_SECONDS, Condition, Count, Gauge, LastError, LatencyHistogram, LatencySnapshot, Meter,
-    PartitionGauges, Phase, Reading, ReasonKind, RejectedBySteps, Reminder, RuleReading, StepReading, Trouble,
+    PartitionGauges, Phase, Reading, ReasonKind, RejectedBySteps, Reminder, RuleReading, StepReading,
+    Trouble,
 };
 pub use observability::metrics;
 pub use registry::{Context, Make, MakeChannel, MakeSink, MakeSource, Registry};
