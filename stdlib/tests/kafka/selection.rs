@@ -9,7 +9,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use weir_plan::Value;
 
 use crate::harness::{
-    Broker, RunningSource, TIMEOUT, add_partitions, admin, assert_complete, body, bootstrap, commit,
+    Broker, RunningSource, TIMEOUT, add_partitions, admin, assert_complete, body, bootstrap,
     committed, create_topic, produce, repeated, source_settings, topic, unique, variant, wait_until,
 };
 
