@@ -140,7 +140,7 @@ impl SourceFiles for Texts<'_> {
             (None, Some(document)) => Ok(document.text.clone()),
             (None, None) => self.disk.read(name),
         };
-        let hash = text.as_ref().ok().map(|text| hash_of(text));
+        let hash = text.as_ref().ok().map(String::as_str).map(hash_of);
         self.reads.borrow_mut().insert(name.to_owned(), hash);
         text
     }

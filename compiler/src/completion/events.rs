@@ -26,12 +26,8 @@ impl At<'_> {
                     self.add(step.span, true, &mut found);
                     return found;
                 }
-                Node::Chain(chain) => {
-                    // A condition of a `match` is between two stages.
-                    if self.before_stage(chain, &mut found) {
-                        return found;
-                    }
-                }
+                // A condition of a `match` is between two stages.
+                Node::Chain(chain) if self.before_stage(chain, &mut found) => return found,
                 Node::Item(item) => match &item.kind {
                     ItemKind::Component(component) => {
                         let own = self.analysis.graph.components.iter();

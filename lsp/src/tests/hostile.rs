@@ -79,7 +79,7 @@ fn waiting_requests_know_what_follows_them() {
     assert!(matches!(queue.pop(), Some(Next::Message(Message::Request(_)))));
     assert!(queue.has_changes(), "the answer to the second request would be stale");
     assert!(matches!(queue.pop(), Some(Next::Message(Message::Notification(_)))));
-    assert!(!queue.has_changes() && queue.pop().is_none() && queue.is_empty() && queue.len() == 0);
+    assert!(!queue.has_changes() && queue.pop().is_none() && queue.is_empty());
 }
 
 #[test]
