@@ -9,8 +9,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use weir_plan::Value;
 
 use crate::harness::{
-    Broker, RunningSource, TIMEOUT, add_partitions, admin, assert_complete, body, bootstrap,
-    committed, create_topic, produce, repeated, source_settings, topic, unique, variant, wait_until,
+    Broker, RunningSource, TIMEOUT, add_partitions, admin, assert_complete, body, bootstrap, committed,
+    create_topic, produce, repeated, source_settings, topic, unique, variant, wait_until,
 };
 
 fn with(name: &str, settings: &[(&str, Value)]) -> Value {
