@@ -88,7 +88,7 @@ impl Client {
         let (own, other) = Connection::memory();
         std::thread::spawn(move || serve(&other, library(), &files, BTreeMap::new()));
         let mut client = Client { connection: own, next_id: 0, version: 1 };
-        let folders = json!([{ "uri": "file:///work", "name": "work" }]);
+        let folders = json!([{ "uri": "file:///code", "name": "work" }]);
         let params =
             json!({ "processId": null, "rootUri": null, "capabilities": {}, "workspaceFolders": folders });
         client.request("initialize", params);
@@ -157,7 +157,7 @@ fn first_diagnostics(texts: &[(String, String)]) {
         let texts = texts.to_vec();
         let begun = Instant::now();
         let client = Client::start(move || Library::parse(texts).unwrap(), Files::default());
-        client.open("file:///work/a.flow", &generated::program(1_000));
+        client.open("file:///code/a.flow", &generated::program(1_000));
         begun.elapsed()
     });
     report("from the start to the first diagnostics", times.collect());
@@ -167,7 +167,7 @@ fn editing(library: Library) {
     let text = generated::program(1_000);
     let lines = text.lines().count();
     let mut client = Client::start(move || library, Files::default());
-    let uri = "file:///work/a.flow";
+    let uri = "file:///code/a.flow";
     client.open(uri, &text);
     let mut random = fastrand::Rng::with_seed(3);
     let mut times = Vec::new();
@@ -187,14 +187,14 @@ fn editing(library: Library) {
 }
 
 fn workspace(library: Library) {
-    let names: Vec<String> = (0..50).map(|index| format!("/work/{index}.flow")).collect();
+    let names: Vec<String> = (0..50).map(|index| format!("/code/{index}.flow")).collect();
     let text = generated::program(500);
     let files = Files(names.iter().map(|name| (name.clone(), text.clone())).collect());
     let begun = Instant::now();
     let mut client = Client::start(move || library, files);
     client.request("workspace/symbol", json!({ "query": "no such name" }));
     println!("all 50 programs of {} lines: {:.0} ms", text.lines().count(), milliseconds(begun.elapsed()));
-    let uri = "file:///work/7.flow";
+    let uri = "file:///code/7.flow";
     client.open(uri, &text);
     let times = (0..200).map(|_| {
         client.edit(uri, 3, "x", 0);
@@ -206,7 +206,7 @@ fn workspace(library: Library) {
 fn memory(library: Library) {
     let text = generated::program(1_000);
     let mut client = Client::start(move || library, Files::default());
-    let uri = "file:///work/a.flow";
+    let uri = "file:///code/a.flow";
     client.open(uri, &text);
     let mut sizes = Vec::new();
     for edit in 0..=EDITS_OF_MEMORY {

@@ -8,8 +8,10 @@ use weir_grammar::{FileId, Span};
 
 use crate::analysis::Analysis;
 use crate::completion::candidate::{Candidate, CandidateKind};
-use crate::completion::marked::MARK;
 use crate::signatures::Library;
+
+/// The name that stands for the wanted word.
+pub(super) const MARK: &str = "completed__here";
 
 /// What is wanted at the mark. Names may have a qualifier, the name of an import.
 #[derive(Debug, Clone)]

@@ -6,9 +6,7 @@ use weir_grammar::tree::{self, ItemKind};
 use weir_grammar::{FileId, TokenKind, parse, tokens};
 
 use crate::analysis::Analysis;
-
-/// The name that stands for the wanted word.
-pub(super) const MARK: &str = "completed__here";
+use crate::completion::context::{MARK, is_known};
 
 /// What may have to follow the mark so that the item can be parsed: nothing, the value of a setting, the settings of a
 /// component, the arguments of an interceptor, the target of a case, or the value of an arm.
@@ -78,7 +76,7 @@ fn has_mark(file: &tree::File, position: u32) -> bool {
     if matches!(item.kind, ItemKind::Broken(_)) {
         return false;
     }
-    super::context::is_known(file, item, position)
+    is_known(file, item, position)
 }
 
 /// Returns the start of the item at a position: the start of the last item before it.

@@ -5,7 +5,7 @@ use weir_grammar::tree::{Block, Node};
 
 use crate::completion::candidate::{Candidate, CandidateKind};
 use crate::completion::context::At;
-use crate::completion::marked::MARK;
+use crate::completion::context::MARK;
 use crate::signatures::{Group, Library, Named};
 use crate::types::Type;
 

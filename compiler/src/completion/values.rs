@@ -7,8 +7,8 @@ use weir_grammar::{FIELD_UNITS, RATE_UNITS, Span, UNITS};
 
 use crate::completion::candidate::{Candidate, CandidateKind, Part};
 use crate::completion::context::At;
+use crate::completion::context::MARK;
 use crate::completion::events::candidates;
-use crate::completion::marked::MARK;
 use crate::completion::names::required;
 use crate::expressions::tables::LOOKUP;
 use crate::names::definitions::DefinitionKind;

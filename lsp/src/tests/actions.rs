@@ -8,7 +8,7 @@ use weir_compiler::{Options, Severity, analyse};
 use super::client::{Client, MemoryDisk, flow_files, library, uri};
 use crate::positions::{Encoding, Lines};
 
-const NAME: &str = "/work/a.flow";
+const NAME: &str = "/code/a.flow";
 
 /// Returns the actions for a part of a text.
 fn actions(client: &mut Client, text: &str, part: &str) -> Vec<Value> {

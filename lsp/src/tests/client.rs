@@ -108,7 +108,7 @@ impl Client {
 
     pub(crate) fn start_with(disk: MemoryDisk, capabilities: Value, options: Value) -> Client {
         let mut client = Client::connect(disk);
-        let folders = json!([{ "uri": "file:///work", "name": "work" }]);
+        let folders = json!([{ "uri": "file:///code", "name": "work" }]);
         let params = json!({
             "processId": null, "rootUri": null, "capabilities": capabilities, "workspaceFolders": folders,
             "initializationOptions": options,

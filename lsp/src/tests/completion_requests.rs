@@ -4,14 +4,14 @@ use serde_json::Value;
 
 use super::client::{Client, MemoryDisk};
 
-const NAME: &str = "/work/main.flow";
+const NAME: &str = "/code/main.flow";
 
 /// Opens the text without its mark, and returns the items at the mark.
 fn items(marked: &str) -> Vec<Value> {
     let disk = MemoryDisk::with(&[
-        ("/work/shared/types.flow", ""),
-        ("/work/other.flow", ""),
-        ("/work/notes.txt", ""),
+        ("/code/shared/types.flow", ""),
+        ("/code/other.flow", ""),
+        ("/code/notes.txt", ""),
     ]);
     let mut client = Client::start(disk);
     client.open(NAME, &marked.replace('¦', ""));

@@ -17,8 +17,8 @@ fn codes(diagnostics: &[Value]) -> Vec<&str> {
 #[test]
 fn an_open_document_gets_its_diagnostics() {
     let mut client = Client::start(MemoryDisk::default());
-    client.open("/work/a.flow", WRONG);
-    let diagnostics = client.diagnostics("/work/a.flow");
+    client.open("/code/a.flow", WRONG);
+    let diagnostics = client.diagnostics("/code/a.flow");
     assert_eq!(codes(&diagnostics), ["E0203"]);
     let diagnostic = &diagnostics[0];
     assert_eq!(diagnostic["severity"], 1);
@@ -26,8 +26,8 @@ fn an_open_document_gets_its_diagnostics() {
     assert_eq!(diagnostic["range"], range);
     let page = diagnostic["codeDescription"]["href"].as_str().unwrap();
     assert!(page.ends_with("docs/diagnostics/E0203.md"));
-    client.replace("/work/a.flow", 2, RIGHT);
-    assert_eq!(codes(&client.diagnostics("/work/a.flow")), [""; 0]);
+    client.replace("/code/a.flow", 2, RIGHT);
+    assert_eq!(codes(&client.diagnostics("/code/a.flow")), [""; 0]);
     assert_eq!(client.end(), crate::Ended::Orderly);
 }
 
@@ -35,13 +35,13 @@ fn an_open_document_gets_its_diagnostics() {
 fn other_places_and_unused_names_are_told() {
     let text = format!("let unused = 1\nsource in = stdin {{}}\n{RIGHT}");
     let mut client = Client::start(MemoryDisk::default());
-    client.open("/work/a.flow", &text);
-    let diagnostics = client.diagnostics("/work/a.flow");
+    client.open("/code/a.flow", &text);
+    let diagnostics = client.diagnostics("/code/a.flow");
     assert_eq!(codes(&diagnostics)[0], "E0204");
     let first = &diagnostics[0]["relatedInformation"][0]["location"];
-    assert_eq!((&first["uri"], &first["range"]["start"]["line"]), (&json!(uri("/work/a.flow")), &json!(1)));
-    client.replace("/work/a.flow", 2, &format!("let unused = 1\n{RIGHT}"));
-    let diagnostics = client.diagnostics("/work/a.flow");
+    assert_eq!((&first["uri"], &first["range"]["start"]["line"]), (&json!(uri("/code/a.flow")), &json!(1)));
+    client.replace("/code/a.flow", 2, &format!("let unused = 1\n{RIGHT}"));
+    let diagnostics = client.diagnostics("/code/a.flow");
     assert_eq!(codes(&diagnostics), ["E0206"]);
     assert_eq!((&diagnostics[0]["severity"], &diagnostics[0]["tags"]), (&json!(2), &json!([1])));
 }
@@ -51,9 +51,9 @@ fn only_programs_that_import_a_changed_file_are_checked_again() {
     let importing = "import \"shared.flow\"\nsource in = files { paths: paths }\nsink out = stdout {}\nflow main { in -> out }\n";
     let shared = "let paths = [\"*.log\"]\n";
     let disk = MemoryDisk::with(&[
-        ("/work/main.flow", importing),
-        ("/work/other.flow", RIGHT),
-        ("/work/shared.flow", shared),
+        ("/code/main.flow", importing),
+        ("/code/other.flow", RIGHT),
+        ("/code/shared.flow", shared),
     ]);
     let reads = disk.reads.clone();
     let mut client = Client::start(disk);
@@ -61,16 +61,16 @@ fn only_programs_that_import_a_changed_file_are_checked_again() {
     let report = client.request("workspace/diagnostic", json!({ "previousResultIds": [] })).unwrap();
     assert_eq!(report["items"].as_array().unwrap().len(), 3);
     reads.lock().unwrap().clear();
-    client.open("/work/shared.flow", "let paths = 5\n");
-    assert_eq!(codes(&client.diagnostics("/work/main.flow")), ["E0301"]);
+    client.open("/code/shared.flow", "let paths = 5\n");
+    assert_eq!(codes(&client.diagnostics("/code/main.flow")), ["E0301"]);
     assert_eq!(
         *reads.lock().unwrap(),
-        ["/work/main.flow"],
+        ["/code/main.flow"],
         "the open document is not read, nor the other program"
     );
     // The text on the disk counts again.
-    client.notify("textDocument/didClose", json!({ "textDocument": { "uri": uri("/work/shared.flow") } }));
-    assert_eq!(codes(&client.diagnostics("/work/main.flow")), [""; 0]);
+    client.notify("textDocument/didClose", json!({ "textDocument": { "uri": uri("/code/shared.flow") } }));
+    assert_eq!(codes(&client.diagnostics("/code/main.flow")), [""; 0]);
 }
 
 #[test]
@@ -97,26 +97,26 @@ fn settings_give_values_to_params() {
     let text = "param topic: Text\nparam of_server: Text\nsource in = generate {}\nsink out = files { path: \"{topic}/{of_server}\" }\nflow main { in -> out }\n";
     let options = json!({ "params": { "topic": "clicks" } });
     let mut client = Client::start_with(MemoryDisk::default(), capabilities("utf-16"), options);
-    client.open("/work/a.flow", text);
-    assert_eq!(codes(&client.diagnostics("/work/a.flow")), [""; 0]);
+    client.open("/code/a.flow", text);
+    assert_eq!(codes(&client.diagnostics("/code/a.flow")), [""; 0]);
     client.notify("workspace/didChangeConfiguration", json!({ "settings": { "weir": {} } }));
-    assert_eq!(codes(&client.diagnostics("/work/a.flow")), ["E0306"]);
+    assert_eq!(codes(&client.diagnostics("/code/a.flow")), ["E0306"]);
 }
 
 #[test]
 fn files_of_several_roots_are_watched() {
-    let disk = MemoryDisk::with(&[("/work/a.flow", WRONG), ("/more/b.flow", WRONG)]);
+    let disk = MemoryDisk::with(&[("/code/a.flow", WRONG), ("/more/b.flow", WRONG)]);
     let files = disk.files.clone();
     let mut client = Client::start(disk);
-    assert_eq!(codes(&client.diagnostics("/work/a.flow")), ["E0203"]);
+    assert_eq!(codes(&client.diagnostics("/code/a.flow")), ["E0203"]);
     let added = json!([{ "uri": "file:///more", "name": "more" }]);
     let event = json!({ "event": { "added": added, "removed": [] } });
     client.notify("workspace/didChangeWorkspaceFolders", event);
     assert_eq!(codes(&client.diagnostics("/more/b.flow")), ["E0203"]);
-    files.lock().unwrap().insert("/work/a.flow".to_owned(), RIGHT.to_owned());
-    let changes = json!([{ "uri": uri("/work/a.flow"), "type": 2 }]);
+    files.lock().unwrap().insert("/code/a.flow".to_owned(), RIGHT.to_owned());
+    let changes = json!([{ "uri": uri("/code/a.flow"), "type": 2 }]);
     client.notify("workspace/didChangeWatchedFiles", json!({ "changes": changes }));
-    assert_eq!(codes(&client.diagnostics("/work/a.flow")), [""; 0]);
+    assert_eq!(codes(&client.diagnostics("/code/a.flow")), [""; 0]);
     let event = json!({ "event": { "added": [], "removed": added } });
     client.notify("workspace/didChangeWorkspaceFolders", event);
     assert_eq!(codes(&client.diagnostics("/more/b.flow")), [""; 0]);
@@ -124,7 +124,7 @@ fn files_of_several_roots_are_watched() {
 
 #[test]
 fn a_large_workspace_shows_progress() {
-    let names: Vec<String> = (0..40).map(|index| format!("/work/{index}.flow")).collect();
+    let names: Vec<String> = (0..40).map(|index| format!("/code/{index}.flow")).collect();
     let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), WRONG)).collect();
     let mut client = Client::start(MemoryDisk::with(&files));
     // Diagnostics of all programs arrive, whether the client answers or not.

@@ -25,17 +25,17 @@ fn unknown_requests_and_malformed_parameters_are_refused() {
 #[test]
 fn positions_outside_of_the_text_are_answered() {
     let mut client = Client::start(MemoryDisk::default());
-    client.open("/work/a.flow", "let a = 1\n// 🦀");
+    client.open("/code/a.flow", "let a = 1\n// 🦀");
     for (line, character) in [(0_u32, 4_000_000_000_u32), (4_000_000_000, 0), (1, 4), (1, 5)] {
         let position = json!({ "line": line, "character": character });
-        for document in ["/work/a.flow", "/work/closed.flow"] {
+        for document in ["/code/a.flow", "/code/closed.flow"] {
             let params = json!({ "textDocument": { "uri": uri(document) }, "position": position });
             client.request("textDocument/hover", params).unwrap();
         }
     }
     let range = json!({ "start": { "line": 9, "character": 9 }, "end": { "line": 0, "character": 0 } });
     let changes = json!([{ "range": range, "text": "let b = 2\n" }]);
-    let document = json!({ "uri": uri("/work/a.flow"), "version": 2 });
+    let document = json!({ "uri": uri("/code/a.flow"), "version": 2 });
     client.notify("textDocument/didChange", json!({ "textDocument": document, "contentChanges": changes }));
     assert_eq!(client.end(), Ended::Orderly);
 }
@@ -43,15 +43,15 @@ fn positions_outside_of_the_text_are_answered() {
 #[test]
 fn a_cancelled_request_is_answered_as_cancelled() {
     let mut client = Client::start(MemoryDisk::default());
-    client.open("/work/a.flow", &"let a = [1, 2, 3]\n".repeat(2_000));
+    client.open("/code/a.flow", &"let a = [1, 2, 3]\n".repeat(2_000));
     // The check of the document keeps the server busy, so the messages below wait together.
     let first = client.ask(
         "textDocument/hover",
-        json!({ "textDocument": { "uri": uri("/work/a.flow") }, "position": { "line": 0, "character": 4 } }),
+        json!({ "textDocument": { "uri": uri("/code/a.flow") }, "position": { "line": 0, "character": 4 } }),
     );
     let second = client.ask(
         "textDocument/hover",
-        json!({ "textDocument": { "uri": uri("/work/a.flow") }, "position": { "line": 0, "character": 4 } }),
+        json!({ "textDocument": { "uri": uri("/code/a.flow") }, "position": { "line": 0, "character": 4 } }),
     );
     client.notify("$/cancelRequest", json!({ "id": 3 }));
     client.notify("$/cancelRequest", json!({ "id": "no such request" }));

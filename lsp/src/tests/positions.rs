@@ -40,15 +40,15 @@ fn edits_and_diagnostics_count_as_the_client_does() {
     for (encoding, start) in [("utf-8", 8), ("utf-16", 6), ("utf-32", 5)] {
         let mut client = Client::start_with(MemoryDisk::default(), capabilities(encoding), Value::Null);
         assert_eq!(client.initialized["capabilities"]["positionEncoding"], encoding);
-        client.open("/work/a.flow", "// 🦀 \nlet a = 1\n");
-        client.diagnostics("/work/a.flow");
+        client.open("/code/a.flow", "// 🦀 \nlet a = 1\n");
+        client.diagnostics("/code/a.flow");
         // The comment ends, and an unknown item follows on the next line.
         let at = json!({ "line": 0, "character": start });
         let changes = json!([{ "range": { "start": at, "end": at }, "text": "\nnonsense 🦀" }]);
-        let document = json!({ "uri": uri("/work/a.flow"), "version": 2 });
+        let document = json!({ "uri": uri("/code/a.flow"), "version": 2 });
         client
             .notify("textDocument/didChange", json!({ "textDocument": document, "contentChanges": changes }));
-        let diagnostics = client.diagnostics("/work/a.flow");
+        let diagnostics = client.diagnostics("/code/a.flow");
         let range = json!({ "start": { "line": 1, "character": 0 }, "end": { "line": 1, "character": 8 } });
         assert_eq!(diagnostics[0]["range"], range, "{encoding}");
     }

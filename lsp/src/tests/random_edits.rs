@@ -78,7 +78,7 @@ fn after_random_edits_the_state_is_that_of_a_fresh_start() {
     let disk = MemoryDisk::default();
     let client = Client::new(&ClientCapabilities::default());
     let mut session = Session::new(client, library(), &disk, BTreeMap::new());
-    let (name, uri) = ("/work/a.flow", "file:///work/a.flow");
+    let (name, uri) = ("/code/a.flow", "file:///code/a.flow");
     let mut done = 0;
     while done < edits {
         let text = &texts[random.usize(0..texts.len())];

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, MemoryDisk, position_of_mark, uri};
 
-const NAME: &str = "/work/main.flow";
+const NAME: &str = "/code/main.flow";
 
 const PROGRAM: &str = r#"//! A program.
 
@@ -56,7 +56,7 @@ const SHARED: &str = "fn short(url: Text) -> Text { trim(url) }\n";
 
 /// Starts a server with the program; the mark is where requests ask.
 fn started() -> Client {
-    let mut client = Client::start(MemoryDisk::with(&[("/work/shared.flow", SHARED)]));
+    let mut client = Client::start(MemoryDisk::with(&[("/code/shared.flow", SHARED)]));
     client.open(NAME, PROGRAM);
     client
 }
@@ -125,7 +125,7 @@ fn names_lead_to_definitions_in_every_file() {
     let links = get(&mut client, "textDocument/definition", "check sa¦ne");
     assert_eq!(text(&links[0]["targetSelectionRange"]), "sane");
     let links = get(&mut client, "textDocument/definition", "shared.sh¦ort(");
-    assert_eq!(links[0]["targetUri"], uri("/work/shared.flow"));
+    assert_eq!(links[0]["targetUri"], uri("/code/shared.flow"));
     let links = get(&mut client, "textDocument/declaration", "= ¦memory {");
     assert_eq!(links[0]["targetUri"], "weir-library:/library/memory.flow");
     let content = json!({ "uri": "weir-library:/library/memory.flow" });
@@ -162,7 +162,7 @@ fn references_and_highlights_are_complete() {
     let found = ask(&mut client, "textDocument/references", "shared.¦short", context(true)).unwrap();
     let files: Vec<&str> =
         found.as_array().unwrap().iter().map(|place| place["uri"].as_str().unwrap()).collect();
-    assert_eq!(files, [uri(NAME), uri("/work/shared.flow")]);
+    assert_eq!(files, [uri(NAME), uri("/code/shared.flow")]);
     let found = get(&mut client, "textDocument/documentHighlight", "let ¦known");
     let kinds: Vec<&Value> = found.as_array().unwrap().iter().map(|found| &found["kind"]).collect();
     assert_eq!(kinds, [3, 2]);
@@ -259,8 +259,8 @@ fn calls_are_known_in_both_directions() {
 fn signatures_help_in_open_calls() {
     let mut client = started();
     let opened = "fn twice(text: Text) -> Text {\n  replace(text, ¦\n}\n";
-    client.open("/work/open.flow", &opened.replace('¦', ""));
-    let found = client.at_mark("textDocument/signatureHelp", "/work/open.flow", opened);
+    client.open("/code/open.flow", &opened.replace('¦', ""));
+    let found = client.at_mark("textDocument/signatureHelp", "/code/open.flow", opened);
     let signature = &found["signatures"][0];
     assert!(signature["label"].as_str().unwrap().starts_with("fn replace("), "{found}");
     assert_eq!(found["activeParameter"], 1);
@@ -373,5 +373,5 @@ fn ranges_can_be_folded_selected_and_followed() {
     assert!(texts.windows(2).all(|pair| pair[1].contains(&pair[0])), "{texts:?}");
     assert!(texts.contains(&"drop if known == \"x\"".to_owned()), "{texts:?}");
     let links = of_document(&mut client, "textDocument/documentLink", json!({}));
-    assert_eq!(links[0]["target"], uri("/work/shared.flow"));
+    assert_eq!(links[0]["target"], uri("/code/shared.flow"));
 }

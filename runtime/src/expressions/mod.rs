@@ -20,8 +20,8 @@ mod lists;
 mod literal;
 mod logic;
 mod membership;
+mod memo;
 mod quantities;
-mod shared;
 
 use std::sync::Arc;
 
@@ -43,8 +43,8 @@ pub use failures::{Failures, Reason, Unreadable};
 pub use filled::FILL;
 pub(crate) use functions::Functions;
 pub use functions::{ReadTable, TableRows};
-use shared::Evaluation;
-pub(crate) use shared::{Memo, SharedExpressions};
+use memo::Evaluation;
+pub(crate) use memo::{Memo, SharedExpressions};
 
 /// A compiled expression, which computes a column from batches of one event type.
 pub struct Program(Box<dyn Evaluate>);
