@@ -155,6 +155,11 @@ impl ErrorContext {
         SinkError::Security { component: self.component.clone(), source }
     }
 
+    /// Makes the error of a topic whose name brokers do not take.
+    pub(super) fn no_topic_name(&self, topic: &str) -> SinkError {
+        SinkError::NoTopicName { component: self.component.clone(), topic: topic.to_owned() }
+    }
+
     /// Makes the error of a record of `bytes` bytes that could not be written.
     pub(super) fn record(&self, error: KafkaError, topic: &str, bytes: usize) -> SinkError {
         let (component, topic) = (self.component.clone(), topic.to_string());

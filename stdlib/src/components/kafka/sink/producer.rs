@@ -342,6 +342,9 @@ impl ProducerHandle {
                 continue;
             }
             let record = records.record(contents, row);
+            if !record.has_topic_name {
+                return Enqueued::Refused(row, context.no_topic_name(record.topic));
+            }
             let bytes = record.bytes();
             let too_large = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
             if bytes as u64 > context.limit {

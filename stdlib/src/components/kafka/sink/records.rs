@@ -87,6 +87,8 @@ pub(super) struct Record<'a> {
     pub(super) body: Option<&'a [u8]>,
     /// Milliseconds since 1970-01-01T00:00:00Z; `None` is the time of writing.
     pub(super) time: Option<i64>,
+    /// Whether `topic` can be the name of a topic.
+    pub(super) has_topic_name: bool,
     row: usize,
     headers: &'a [BoundHeader<'a>],
 }
@@ -182,9 +184,12 @@ impl<'a> Records<'a> {
             let index = column.index(row);
             tombstones.is_valid(index) && tombstones.value(index)
         });
+        // The name is checked when it is rendered, and not for each event.
+        let topic = self.topic.get(row);
         Record {
-            topic: self.topic.get(row),
-            key: self.key.as_mut().map(|key| key.get(row)),
+            topic: topic.text,
+            has_topic_name: topic.is_topic_name,
+            key: self.key.as_mut().map(|key| key.get(row).text),
             body: (!is_tombstone).then(|| contents.of(row)),
             time,
             row,
@@ -197,23 +202,39 @@ impl<'a> Records<'a> {
 struct RenderedText<'a> {
     bound: Bound<'a>,
     text: String,
+    is_topic_name: bool,
     /// The rows to which `text` belongs.
     rows: std::ops::Range<usize>,
 }
 
+/// The text of a row.
+struct RowText<'t> {
+    text: &'t str,
+    /// Whether the text can be the name of a topic.
+    is_topic_name: bool,
+}
+
 impl<'a> RenderedText<'a> {
     fn new(bound: Bound<'a>) -> RenderedText<'a> {
-        RenderedText { bound, text: String::new(), rows: 0..0 }
+        RenderedText { bound, text: String::new(), is_topic_name: false, rows: 0..0 }
     }
 
-    fn get(&mut self, row: usize) -> &str {
+    fn get(&mut self, row: usize) -> RowText<'_> {
         if !self.rows.contains(&row) {
             self.text.clear();
             self.bound.render(row, &mut self.text);
+            self.is_topic_name = is_topic_name(&self.text);
             self.rows = row..self.bound.run_end(row);
         }
-        &self.text
+        RowText { text: &self.text, is_topic_name: self.is_topic_name }
     }
+}
+
+/// Whether brokers take this name of a topic. librdkafka does not check names, and a broker refuses a wrong one only when the
+/// record was sent.
+fn is_topic_name(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=249).contains(&name.len()) && name.bytes().all(is_allowed) && name != "." && name != ".."
 }
 
 #[cfg(test)]
@@ -299,6 +320,16 @@ mod tests {
     fn a_header_that_the_events_lack_is_refused() {
         let error = RecordHeaders::new(&["@user".to_owned()], batch().schema()).unwrap_err();
         assert_eq!(error, "@user");
+    }
+
+    #[test]
+    fn names_of_topics_are_checked_as_brokers_do_it() {
+        for right in ["logs", "a.b_c-D9", "...", &"x".repeat(249)] {
+            assert!(is_topic_name(right), "{right}");
+        }
+        for wrong in ["", ".", "..", "a b", "logs!", "ä", "a/b", "a\0", &"x".repeat(250)] {
+            assert!(!is_topic_name(wrong), "{wrong}");
+        }
     }
 
     #[test]
