@@ -65,12 +65,12 @@ fn number(value: i64) -> Box<Expression> {
     int(Operation::Literal(Value::Int(value)))
 }
 
-fn counting_of(argument: Box<Expression>, varies: bool) -> Box<Expression> {
-    int(Operation::Call { function: "counting".into(), arguments: vec![*argument], varies })
+fn counting_of(argument: Expression, varies: bool) -> Box<Expression> {
+    int(Operation::Call { function: "counting".into(), arguments: vec![argument], varies })
 }
 
 fn counting(column: &str) -> Box<Expression> {
-    counting_of(int(Operation::Column(column.into())), false)
+    counting_of(*int(Operation::Column(column.into())), false)
 }
 
 fn sum(left: Box<Expression>, right: Box<Expression>) -> Box<Expression> {
@@ -85,8 +85,8 @@ fn is(value: Box<Expression>, number_wanted: i64) -> Expression {
     *of(DataType::Boolean, Operation::Compare(Comparison::Equal, value, number(number_wanted)))
 }
 
-fn choice(condition: Expression, value: Box<Expression>, otherwise: Box<Expression>) -> Box<Expression> {
-    int(Operation::If { cases: vec![(condition, *value)], otherwise })
+fn choice(condition: Expression, value: Expression, otherwise: Box<Expression>) -> Box<Expression> {
+    int(Operation::If { cases: vec![(condition, value)], otherwise })
 }
 
 /// The value for each event, none where it fails; the calls and the rows of the calls.
@@ -104,7 +104,7 @@ fn computed(expression: &Expression) -> (Vec<Option<i64>>, (usize, usize)) {
 fn an_expression_that_occurs_twice_is_computed_once() {
     let twice = sum(counting("n"), counting("n"));
     assert_eq!(computed(&twice), (vec![Some(20), Some(40), None, Some(80)], (1, 4)));
-    let nested = sum(counting_of(sum(counting("n"), number(0)), false), counting("n"));
+    let nested = sum(counting_of(*sum(counting("n"), number(0)), false), counting("n"));
     assert_eq!(computed(&nested).1, (2, 8));
     let apart = sum(counting("n"), counting("m"));
     assert_eq!(computed(&apart), (vec![Some(20), Some(40), None, Some(80)], (2, 8)));
@@ -121,19 +121,19 @@ fn failures_are_shared_with_the_values() {
 
 #[test]
 fn a_call_that_varies_is_made_at_each_place() {
-    let varying = || counting_of(int(Operation::Column("n".into())), true);
+    let varying = || counting_of(*int(Operation::Column("n".into())), true);
     assert_eq!(computed(&sum(varying(), varying())).1, (2, 8));
 }
 
 /// A branch needs no call for its events if all events have the result; its own result is of no use for others.
 #[test]
 fn a_branch_takes_the_results_that_cover_its_events() {
-    let covered = choice(is(or(counting("n"), 0), 10), counting("n"), counting("n"));
+    let covered = choice(is(or(counting("n"), 0), 10), *counting("n"), counting("n"));
     assert_eq!(computed(&covered), (vec![Some(10), Some(20), None, Some(40)], (1, 4)));
     let n = || int(Operation::Column("n".into()));
-    let part_first = sum(choice(is(n(), 3), or(counting("n"), 1), number(0)), or(counting("n"), 0));
+    let part_first = sum(choice(is(n(), 3), *or(counting("n"), 1), number(0)), or(counting("n"), 0));
     assert_eq!(computed(&part_first), (vec![Some(10), Some(20), Some(1), Some(40)], (2, 5)));
-    let within = choice(is(n(), 2), sum(counting("n"), counting("n")), number(0));
+    let within = choice(is(n(), 2), *sum(counting("n"), counting("n")), number(0));
     assert_eq!(computed(&within), (vec![Some(0), Some(40), Some(0), Some(0)], (1, 1)));
 }
 

@@ -118,11 +118,9 @@ impl Selection {
         };
         if !topics.is_subset(&self.subscribed) || (is_complete && topics != self.subscribed) {
             let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-            let subscribed = match names.is_empty() {
-                true => Ok(consumer.unsubscribe()),
-                false => consumer.subscribe(&names),
-            };
-            if subscribed.is_err() {
+            if names.is_empty() {
+                consumer.unsubscribe();
+            } else if consumer.subscribe(&names).is_err() {
                 return false;
             }
             self.subscribed = topics;
