@@ -18,8 +18,8 @@ const PROGRAM: &str = "\
 param events: Int
 source numbers = generate { content: numbered, count: events, batch: 500 }
 channel buffer = file { path: \"channel\", byte_capacity: 16MiB }
-sink out = files { path: \"out\", }
-flow main { numbers -> buffer -> out }
+sink out = files { path: \"out/{@part}\" }
+flow main { numbers -> buffer -> set @part = \"a\" -> out }
 ";
 
 /// A folder with a program, whose channel holds 20,000 events.
@@ -31,8 +31,9 @@ impl Scene {
     fn filled() -> Scene {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a.flow"), PROGRAM).unwrap();
-        // The sink can't write, so that everything stays where it is.
-        fs::write(folder.path().join("out"), "in the way").unwrap();
+        // The sink can't write, so that everything stays where it is. A start would notice it at `out` itself.
+        fs::create_dir(folder.path().join("out")).unwrap();
+        fs::write(folder.path().join("out/a"), "in the way").unwrap();
         let scene = Scene { folder };
         // Three runs, so that the log has several separate writes.
         for events in [5_000, 10_000, 20_000] {
@@ -158,10 +159,10 @@ fn damage_is_shown_and_repaired_when_its_loss_is_accepted() {
     let kept = scene.held();
     assert!((15_000..=19_500).contains(&kept), "{kept}");
     // The kept events are delivered.
-    fs::remove_file(scene.path("out")).unwrap();
+    fs::remove_file(scene.path("out/a")).unwrap();
     let (status, log) = scene.weir(&["run", "--set", "events=20000", "a.flow"]);
     assert_eq!(status, 0, "{log}");
-    let arrived: String = fs::read_dir(scene.path("out"))
+    let arrived: String = fs::read_dir(scene.path("out/a"))
         .unwrap()
         .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
         .collect();
@@ -232,7 +233,7 @@ fn an_agent_does_not_go_on_with_a_damaged_channel() {
     let scene = Scene::filled();
     scene.damage(b"5001 ");
     // The sink can write now, so that it reads up to the damage.
-    fs::remove_file(scene.path("out")).unwrap();
+    fs::remove_file(scene.path("out/a")).unwrap();
     assert_snapshot!(scene.refusal("a.flow"));
     assert_eq!(scene.weir(&["channel", "verify", "channel"]).0, 1, "the damage is still found");
 }

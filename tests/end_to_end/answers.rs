@@ -34,7 +34,8 @@ fn read_to_end(mut stream: TcpStream) -> String {
 impl Agent {
     fn start(name: &str, options: &[&str]) -> Agent {
         let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
-        fs::write(scene.folder().join("out"), "in the way").expect("the folder is there");
+        fs::create_dir(scene.folder().join("out")).expect("the folder is there");
+        fs::write(scene.folder().join("out/a"), "in the way").expect("the folder is there");
         let web = free_address();
         let settings = [("web", web.to_string()), ("to", scene.path("out"))];
         let mut weir = Weir::run_by(&scene, &[], FLOW, &settings, options);

@@ -1,7 +1,7 @@
 //! Pipelines with a channel on disk: stops under load, and a full disk.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use weir_tests::{Scene, Weir, lines_of, visible_files};
@@ -27,6 +27,13 @@ fn numbers(folder: &Path) -> Vec<u64> {
     let mut numbers: Vec<u64> = lines.iter().map(|line| number(line).expect("each has its number")).collect();
     numbers.sort_unstable();
     numbers
+}
+
+/// Makes a folder whose sink can't write, and returns the file to remove. A start would notice a file instead of the folder.
+fn put_in_the_way(out: &Path) -> PathBuf {
+    fs::create_dir(out).expect("the folder is there");
+    fs::write(out.join("a"), "in the way").expect("the folder is there");
+    out.join("a")
 }
 
 #[test]
@@ -56,7 +63,7 @@ fn a_second_signal_stops_immediately_and_events_are_delivered_after_the_next_sta
     let name = "a_second_signal_stops_immediately_and_events_are_delivered_after_the_next_start";
     let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
     let out = scene.folder().join("out");
-    fs::write(&out, "in the way").expect("the folder is there");
+    let in_the_way = put_in_the_way(&out);
     let mut weir = Weir::run(&scene, FLOW, &settings(&scene, 10_000));
     let position = weir.log_end();
     weir.await_line("the sink waits", position, |line| line.contains("its events stay in buffer"));
@@ -72,7 +79,7 @@ fn a_second_signal_stops_immediately_and_events_are_delivered_after_the_next_sta
     );
     assert!(begin.elapsed() < DRAIN, "it did not wait for the sink: {:?}", begin.elapsed());
 
-    fs::remove_file(&out).expect("it is there");
+    fs::remove_file(&in_the_way).expect("it is there");
     Weir::run(&scene, FLOW, &settings(&scene, 10_000)).finish().assert_success();
     assert!(numbers(&out) == (1..=10_000).collect::<Vec<u64>>(), "all are there");
 }
@@ -83,7 +90,7 @@ fn a_full_disk_stalls_the_source_until_there_is_room_again() {
     let name = "a_full_disk_stalls_the_source_until_there_is_room_again";
     let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
     let out = scene.folder().join("out");
-    fs::write(&out, "in the way").expect("the folder is there");
+    let in_the_way = put_in_the_way(&out);
     fs::create_dir(scene.folder().join("disk")).expect("the folder is there");
     let events = 600_000;
     let mut weir = Weir::run_on_a_small_disk(&scene, "disk", "24m", FLOW, &settings(&scene, events));
@@ -91,7 +98,7 @@ fn a_full_disk_stalls_the_source_until_there_is_room_again() {
     let full = "puts wait until there is room; the events in the channel are safe";
     weir.await_line("the disk is full (needs the right to mount)", position, |line| line.contains(full));
     // The sink can write again; the events that it delivers free disk space.
-    fs::remove_file(&out).expect("it is there");
+    fs::remove_file(&in_the_way).expect("it is there");
     weir.await_line("it goes on", position, |line| line.contains("there is room again, puts go on"));
     let ending = weir.finish();
     ending.assert_success();
