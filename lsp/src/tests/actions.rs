@@ -71,11 +71,11 @@ fn taken(text: &str, part: &str, title: &str) -> String {
 
 #[test]
 fn required_settings_are_added() {
-    let text = "source in = kafka {}\nsink out = stdout {}\nflow f { in -> out }\n";
+    let text = "source in = generate {}\nsink out = kafka {}\nflow f { in -> out }\n";
     let result = taken(text, "kafka", "add the required settings");
     assert!(result.contains("brokers: [\"localhost:9000\"]"), "{result}");
     assert!(errors(&result).is_empty(), "{result}");
-    let text = "source in = kafka { group: \"a\" }\nsink out = stdout {}\nflow f { in -> out }\n";
+    let text = "source in = generate {}\nsink out = kafka { topic: \"a\" }\nflow f { in -> out }\n";
     assert!(errors(&taken(text, "kafka", "add the required settings")).is_empty());
 }
 

@@ -25,8 +25,8 @@ fn labels(items: &[Value]) -> Vec<&str> {
 
 #[test]
 fn required_settings_come_first_and_are_written_with_a_colon() {
-    let found = items("source in = kafka {\n  ¦\n}\n");
-    assert_eq!(labels(&found)[..2], ["brokers", "topics"]);
+    let found = items("sink out = kafka {\n  ¦\n}\n");
+    assert_eq!(labels(&found)[..2], ["brokers", "topic"]);
     assert_eq!(found[0]["textEdit"]["newText"], "brokers: $0");
     let found = items("source in = kafka { brokers: [\"a:1\"], gr¦ }\n");
     assert!(labels(&found)[0] == "group" && !labels(&found).contains(&"brokers"), "{:?}", labels(&found));
