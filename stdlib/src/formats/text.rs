@@ -156,10 +156,7 @@ mod tests {
             random.i64(-62_167_219_200_000_000..253_402_300_800_000_000) / step * step
         });
         for microseconds in times.chain(ends) {
-            let expected = match Timestamp::from_microsecond(microseconds) {
-                Ok(time) => time.to_string(),
-                Err(_) => microseconds.to_string(),
-            };
+            let expected = time_text(microseconds).unwrap_or_else(|| microseconds.to_string());
             assert_eq!(written(|out| write_time(microseconds, out)), expected, "{microseconds}");
         }
     }
