@@ -76,7 +76,9 @@ impl<'s> Session<'s> {
     pub(crate) fn add_root(&mut self, folder: String) {
         let left = PROGRAMS_MAX.saturating_sub(self.programs.len());
         for name in self.disk.programs(&folder, left) {
-            self.programs.add(&name);
+            if !self.is_of_library(&name) {
+                self.programs.add(&name);
+            }
         }
         if !self.roots.contains(&folder) {
             self.roots.push(folder);
@@ -96,6 +98,11 @@ impl<'s> Session<'s> {
         self.documents.get(name).is_some() || self.roots.iter().any(|root| uris::is_in(name, root))
     }
 
+    /// Returns whether a file is of the library, which is no program.
+    fn is_of_library(&self, name: &str) -> bool {
+        self.library_documents.name(&uris::uri(name)).is_some()
+    }
+
     /// Notes that a file on the disk was created, changed or deleted. Returns the files whose diagnostics may have changed.
     pub(crate) fn changed_on_disk(&mut self, name: &str, deleted: bool) -> Vec<String> {
         if self.documents.get(name).is_some() {
@@ -105,7 +112,8 @@ impl<'s> Session<'s> {
         if deleted {
             return self.programs.remove(name);
         }
-        if name.ends_with(".flow") && self.is_wanted(name) && self.programs.len() < PROGRAMS_MAX {
+        let is_program = name.ends_with(".flow") && !self.is_of_library(name);
+        if is_program && self.is_wanted(name) && self.programs.len() < PROGRAMS_MAX {
             self.programs.add(name);
         }
         Vec::new()

@@ -139,7 +139,8 @@ fn names_lead_to_definitions_in_every_file() {
 
 #[test]
 fn the_library_can_be_a_folder() {
-    let disk = MemoryDisk { writable: true, ..MemoryDisk::default() };
+    let disk = MemoryDisk::with(&[("/cache/library/memory.flow", "extern nonsense")]);
+    let disk = MemoryDisk { writable: true, ..disk };
     let mut capabilities = super::client::capabilities("utf-16");
     capabilities["workspace"]["textDocumentContent"] = Value::Null;
     let mut client = Client::start_with(disk, capabilities, Value::Null);
@@ -148,6 +149,11 @@ fn the_library_can_be_a_folder() {
     assert_eq!(links[0]["targetUri"], "file:///cache/library/memory.flow");
     // The file is of the library, so it is no program with mistakes.
     client.open("/cache/library/memory.flow", "extern nonsense");
+    let added = json!([{ "uri": "file:///cache", "name": "cache" }]);
+    let event = json!({ "event": { "added": added, "removed": [] } });
+    client.notify("workspace/didChangeWorkspaceFolders", event);
+    let report = client.request("workspace/diagnostic", json!({ "previousResultIds": [] })).unwrap();
+    assert_eq!(report["items"].as_array().unwrap().len(), 1, "{report}");
     let symbols = json!({ "textDocument": { "uri": "file:///cache/library/memory.flow" } });
     let symbols = client.request("textDocument/documentSymbol", symbols).unwrap();
     assert_eq!(symbols[0]["name"], "memory");
