@@ -77,7 +77,7 @@ fn a_start_waits_for_a_taken_port_and_then_gives_up() {
     let bind = taken.local_addr().expect("it has an address").to_string();
     fs::write(
         scene.folder().join("taken.flow"),
-        "param bind: Address\nsource lines = tcp_lines { bind: bind }\nsink out = stdout {}\nflow main { lines -> out }\n",
+        "param bind: Address\nsource lines = tcp_lines { bind: bind }\nsink out = stdout {}\nflow main delivers best_effort { lines -> out }\n",
     )
     .expect("the scene can be written");
     let flow = scene.path("taken.flow");
