@@ -118,24 +118,27 @@ impl Agent {
         let rejected: BTreeSet<Partition> =
             self.sinks.iter().flat_map(|sink| sink.port.rejected_partitions()).collect();
         for source in self.sources.iter().filter(|source| source.progress.is_some()) {
-            let mut everywhere: Option<Positions> = None;
+            let (mut everywhere, mut of_sinks): (Option<Positions>, BTreeSet<Partition>) = Default::default();
             let targets = source.volatile_targets().into_iter().map(|(target, scope, prefix)| {
                 let sinks = recovered.iter().filter(|(channels, _)| channels.contains(&*target.name));
                 let stored = sinks.map(|(_, positions)| without_prefix(positions, &prefix));
-                let stored = stored.reduce(|left, right| least_of(left, &right)).unwrap_or_default();
+                let stored: Vec<Positions> = stored.collect();
+                of_sinks.extend(stored.iter().flat_map(BTreeMap::keys).cloned());
+                let stored =
+                    stored.into_iter().reduce(|left, right| least_of(left, &right)).unwrap_or_default();
                 (target, scope, prefix, stored)
             });
             let mut targets: Vec<_> = targets.collect();
-            // A partition of which a channel was given nothing, such as no rejected event, is known all the same: the source
-            // begins it again under the same name.
-            let known = targets.iter().flat_map(|(.., stored)| stored.keys().cloned());
+            // A partition of which a channel or a sink was given nothing, such as no rejected event or no event of its branch, is
+            // known all the same: the source begins it again under the same name, so that the other sinks know its events.
             let rejected = targets.iter().flat_map(|(.., prefix, _)| {
                 let names = rejected
                     .iter()
                     .filter_map(move |partition| partition.name().strip_prefix(prefix.as_str()));
                 names.map(Partition::new)
             });
-            let known: BTreeSet<Partition> = known.chain(rejected).chain(source.durably_stored()).collect();
+            let known: BTreeSet<Partition> =
+                of_sinks.into_iter().chain(rejected).chain(source.durably_stored()).collect();
             for (.., stored) in &mut targets {
                 for partition in &known {
                     stored.entry(partition.clone()).or_default();

@@ -19,6 +19,7 @@ mod flume;
 mod load_balance;
 mod loose_forks;
 mod optional;
+mod recovery;
 mod rejects;
 mod selection;
 mod starting;
