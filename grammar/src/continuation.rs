@@ -7,7 +7,7 @@ use crate::layout::{ITEM_WORDS, lay_out};
 use crate::parse::{blanked, item_rule};
 use crate::{FileId, FlowParser, Rule};
 
-/// What may follow the beginning of an item.
+/// The tokens that may follow the beginning of an item.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Continuation {
     /// The keywords that may follow, in the order of the grammar.

@@ -1,4 +1,4 @@
-//! What the client can do, and what the server can do.
+//! The capabilities of the client and of the server.
 
 use gen_lsp_types::{
     ClientCapabilities, CodeActionKind, CodeActionOptions, CodeLensOptions, CompletionClientCapabilities,
@@ -15,7 +15,7 @@ use crate::requests::code_actions::FIX_ALL;
 use crate::requests::code_lenses::{SHOW_GRAPH, SHOW_PLAN};
 use crate::requests::semantic_tokens::legend;
 
-/// What the client can do, as far as it matters to the server.
+/// The capabilities of the client that change the server's answers.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     pub(crate) encoding: Encoding,

@@ -11,7 +11,7 @@ use crate::capabilities::{Client, of_server};
 use crate::settings::{SECTION, Settings};
 use crate::uris;
 
-/// What the client says at the beginning.
+/// The parts of the client's `initialize` request that the server uses.
 pub(crate) struct Beginning {
     pub(crate) client: Client,
     pub(crate) roots: Vec<String>,

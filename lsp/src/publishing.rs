@@ -130,7 +130,7 @@ pub(crate) fn result_id(diagnostics: &[Shown]) -> String {
     format!("{:016x}", hash_of(&text))
 }
 
-/// What the client has been sent about each file.
+/// The diagnostics that were last sent to the client for each file.
 #[derive(Debug, Default)]
 pub(crate) struct Published {
     results: HashMap<String, String>,

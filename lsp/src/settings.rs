@@ -8,7 +8,7 @@ use weir_compiler::Options;
 /// The section of the client's settings.
 pub(crate) const SECTION: &str = "weir";
 
-/// What the user has set in the editor.
+/// The settings of the user in the editor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
     /// The values of params by name, as `--set` gives them to a program that has such a param.

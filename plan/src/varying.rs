@@ -34,23 +34,7 @@ pub fn may_differ_after_restart(action: &Action) -> bool {
     let varies = |expression: &Expression| {
         expression.any(&|part| part.is_varying_call() || matches!(part.operation, Operation::Table(_)))
     };
-    match action {
-        Action::Keep(value)
-        | Action::Drop(value)
-        | Action::Reject { condition: value, .. }
-        | Action::Set { value, .. }
-        | Action::Let { value, .. } => varies(value),
-        Action::Check { rules, .. } => rules.iter().any(|rule| varies(&rule.condition)),
-        Action::Dedupe { .. } => true,
-        Action::Unset(_)
-        | Action::Rename { .. }
-        | Action::Select(_)
-        | Action::Parse { .. }
-        | Action::Explode(_)
-        | Action::Flatten { .. }
-        | Action::Throttle(_)
-        | Action::Sample(_) => false,
-    }
+    matches!(action, Action::Dedupe { .. }) || action.expressions().into_iter().any(varies)
 }
 
 impl Varying {

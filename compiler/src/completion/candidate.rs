@@ -1,4 +1,4 @@
-//! What may be written at a place.
+//! A candidate of a completion: a text that may be written at a place.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use weir_grammar::tree::Role;
 pub struct Candidate {
     /// The text to write.
     pub name: String,
-    /// What the name stands for.
+    /// The kind of thing that the name denotes.
     pub kind: CandidateKind,
     /// The type, the signature or the like, in the syntax of the language; empty without one.
     pub detail: String,
@@ -17,7 +17,7 @@ pub struct Candidate {
     pub documentation: Arc<str>,
     /// The names that other tools have for it.
     pub known_as: Vec<String>,
-    /// What has to be given with the name: the required settings of a kind, the parameters of a function. `None` if the name
+    /// The settings or arguments that the name requires: required settings of a kind, parameters of a function. `None` if the name
     /// stands alone.
     pub parts: Option<Vec<Part>>,
 }

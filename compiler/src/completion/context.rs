@@ -1,4 +1,4 @@
-//! What is wanted at the mark, as the tree says.
+//! The kind of word that fits at the mark, found in the syntax tree.
 
 use weir_grammar::tree::{
     self, Act, ActKind, Block, Call, Component, Expression, ExpressionKind, Item, ItemKind, Name, Node,
@@ -13,7 +13,7 @@ use crate::signatures::Library;
 /// The name that stands for the wanted word.
 pub(super) const MARK: &str = "completed__here";
 
-/// What is wanted at the mark. Names may have a qualifier, the name of an import.
+/// The kind of word that fits at the mark. Names may have a qualifier, the name of an import.
 #[derive(Debug, Clone)]
 pub(super) enum Wanted<'t> {
     /// Nothing is known.

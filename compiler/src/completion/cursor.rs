@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use weir_grammar::{Token, TokenKind, is_of_word, tokens};
 
-/// What is at a position.
+/// The token or blank at a position.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Cursor {
     /// Nothing that can be completed: a comment, or the plain part of a text.

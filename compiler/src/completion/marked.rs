@@ -8,7 +8,7 @@ use weir_grammar::{FileId, TokenKind, parse, tokens};
 use crate::analysis::Analysis;
 use crate::completion::context::{MARK, is_known};
 
-/// What may have to follow the mark so that the item can be parsed: nothing, the value of a setting, the settings of a
+/// The texts that may have to follow the mark so that the item can be parsed: nothing, the value of a setting, the settings of a
 /// component, the arguments of an interceptor, the target of a case, or the value of an arm.
 const FOLLOWING: [&str; 7] = ["", ": null", " {}", "()", " -> drop", " => null", " = null"];
 

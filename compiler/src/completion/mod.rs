@@ -29,7 +29,7 @@ use crate::signatures::Library;
 
 pub use candidate::{Candidate, CandidateKind, Part};
 
-/// What fits at a place.
+/// The candidates that fit at a place.
 #[derive(Debug, Default)]
 pub struct Completions {
     /// The part of the text that a candidate replaces, in bytes.

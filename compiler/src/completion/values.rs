@@ -76,7 +76,7 @@ impl At<'_> {
             let other_type = wanted.is_some_and(|wanted| !fits_beside(&column.value_type, wanted));
             u8::from(other_type) * 4 + self.rank(column)
         };
-        // What has been declared and is used nowhere is likely what is wanted.
+        // A declared name that no other place uses is a likely candidate.
         let (unused, others) = self.unused_constants();
         let mut found = self.likely_words();
         found.extend(self.locals());

@@ -35,7 +35,7 @@ pub(crate) fn completion(
     let starts_line =
         view.text()[..found.replaced.start].ends_with(['\n', ' ', '\t']) || found.replaced.start == 0;
     let mut candidates = found.candidates;
-    // What begins as the typed text stays in front when there are too many.
+    // Candidates that begin with the typed text stay in front when there are too many.
     candidates.sort_by_key(|candidate| !candidate.name.starts_with(typed));
     let many = candidates.len() > CANDIDATES_MAX;
     candidates.truncate(CANDIDATES_MAX);

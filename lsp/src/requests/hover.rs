@@ -1,4 +1,4 @@
-//! What is known about a place: the definition, the type, the value in the plan, and the events.
+//! The hover text of a place: the definition, the type, the value in the plan, and the events.
 
 use gen_lsp_types::{Hover, HoverParams, MarkupContent, MarkupKind};
 use weir_compiler::analysis::{Component, Definition, DefinitionKind, Origin, Setting, UseId};

@@ -19,7 +19,7 @@ const EDITS: usize = 20_000;
 /// The edits between two checks of a program.
 const EDITS_PER_CHECK: usize = 10;
 
-/// What an edit may insert: tokens that open, close and join, and characters of every width.
+/// The texts that an edit may insert: tokens that open, close and join, and characters of every width.
 const PIECES: [&str; 24] = [
     "",
     "",

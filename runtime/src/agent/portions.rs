@@ -21,7 +21,7 @@ fn add_readers(leg: &Leg, mut portion: Option<Portion>, portions: &mut Vec<Porti
     for step in &leg.steps {
         match &step.action {
             Action::Throttle(rate) => portion = portion.map(|portion| portion.smallest(of_rate(rate))),
-            // What was counted before is a bound all the same.
+            // The portion that was counted before stays a bound.
             Action::Keep(_)
             | Action::Drop(_)
             | Action::Sample(_)

@@ -67,7 +67,7 @@ pub struct Evaluated {
     pub failures: Failures,
 }
 
-/// What expressions are compiled with.
+/// The functions and the table of shared expressions with which expressions are compiled.
 #[derive(Clone, Copy)]
 pub(crate) struct Tools<'p> {
     /// The functions of the library and of the program.

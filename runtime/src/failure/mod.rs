@@ -21,7 +21,7 @@ pub struct Failure {
     permanent: bool,
     /// Whether events or positions were lost that no restart brings back.
     data_loss: bool,
-    /// What the component knows about the cause; otherwise the system error decides.
+    /// The cause that the component knows; without it, the system error decides.
     cause: Option<Cause>,
     error: Box<dyn Error + Send + Sync>,
 }

@@ -44,7 +44,7 @@ pub(crate) struct Target {
     /// Whether the channel, if it can, recognises events by the positions of their source. It can't where a fork sends an event
     /// that comes again to another channel: the events of a position may then be missing in a channel that knows later ones.
     pub(crate) knows_positions: bool,
-    /// What the steps behind the channel let through in a short time: larger puts are divided.
+    /// The number of events that the steps behind the channel let through in a short time: larger puts are divided.
     pub(crate) portion: Portion,
 }
 

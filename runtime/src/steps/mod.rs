@@ -119,7 +119,7 @@ pub(crate) struct Pass {
     pub(crate) transaction: Transaction,
     pub(crate) counts: Vec<StepCount>,
     pub(crate) rejected: Vec<Rejected>,
-    /// What is known of the expressions that several steps have in common.
+    /// The results of expressions that several steps have in common.
     pub(crate) memo: Memo,
 }
 

@@ -1,4 +1,4 @@
-//! What steps are compiled with.
+//! The functions, parsers and event types with which steps are compiled.
 
 use weir_plan::EventType;
 
@@ -22,7 +22,7 @@ pub(crate) struct StepTools<'p> {
 }
 
 impl StepTools<'_> {
-    /// What the expressions of the steps are compiled with.
+    /// The functions and shared expressions for the expressions of the steps.
     pub(crate) fn expressions(&self) -> Tools<'_> {
         Tools { functions: self.functions, shared: self.shared }
     }

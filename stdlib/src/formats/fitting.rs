@@ -140,7 +140,7 @@ pub(super) fn fitted(field: &Field, array: &ArrayRef) -> Result<ArrayRef, String
         }
         (DataType::Struct(_), DataType::Struct(fields)) => {
             let records = array.as_struct();
-            // Where the record is null, so are its fields: the nulls that count are checked below.
+            // The fields of a null record are null too, so only nulls within records are checked below.
             let columns = fields.iter().map(|field| match records.column_by_name(field.name()) {
                 Some(column) => fitted(&field.as_ref().clone().with_nullable(true), column),
                 None => Ok(arrow_array::new_null_array(field.data_type(), array.len())),

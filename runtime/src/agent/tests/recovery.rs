@@ -1,4 +1,4 @@
-//! What a source learns of the positions that its sinks have recovered.
+//! The positions that a source is given after its sinks have recovered.
 
 use super::*;
 use crate::channel::Recovered;

@@ -31,7 +31,7 @@ const LAST_REMINDERS_EVERY: Duration = Duration::from_secs(60 * 60);
 pub struct Trouble {
     /// The kind of the trouble, as reported last.
     pub cause: Cause,
-    /// What is wrong, as reported last.
+    /// The message of the last report.
     pub message: String,
     /// When it was reported first.
     pub since: SystemTime,

@@ -160,11 +160,11 @@ pub struct ErrorSnapshot {
 /// An open trouble.
 #[derive(Debug, Clone, Serialize)]
 pub struct TroubleSnapshot {
-    /// What is in trouble, such as `brokers`.
+    /// The subject of the trouble, such as `brokers`.
     pub subject: String,
     /// The kind of the trouble.
     pub cause: Cause,
-    /// What is wrong.
+    /// The message of the last report.
     pub message: String,
     /// When it began, in seconds since 1970.
     pub since_seconds: f64,

@@ -74,7 +74,7 @@ impl Metrics {
     }
 }
 
-/// What keeps a component from being ready whatever its troubles are.
+/// The reason why a component is not ready regardless of its troubles: it has not started, or has failed for good.
 fn verdict(condition: &Condition) -> Option<String> {
     let error =
         condition.last_error.as_ref().map_or_else(String::new, |error| format!(": {}", error.message));

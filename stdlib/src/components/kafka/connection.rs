@@ -113,18 +113,18 @@ impl Connection {
     /// Handles an error of the client that concerns no single record or partition.
     pub(super) fn error(&self, code: RDKafkaErrorCode, reason: &str) {
         debug!(component = %self.component, ?code, "librdkafka: {reason}");
-        if let Some(refusal) = Refusal::of(code, reason) {
-            self.lock().refusal.get_or_insert(refusal);
+        let refusal = Refusal::of(code, reason);
+        let cause = refusal.as_ref().map(Refusal::cause).or_else(|| unreachable_cause(code, reason));
+        let mut state = self.lock();
+        if let Some(cause) = cause {
+            state.reason = Some((cause, reason.to_owned()));
         }
-        match code {
-            RDKafkaErrorCode::AllBrokersDown => self.lost(),
-            RDKafkaErrorCode::BrokerTransportFailure
-            | RDKafkaErrorCode::Resolve
-            | RDKafkaErrorCode::SSL
-            | RDKafkaErrorCode::Authentication => {
-                self.lock().reason = Some((cause(code, reason), reason.to_owned()));
-            }
-            _ => {}
+        if let Some(refusal) = refusal {
+            state.refusal.get_or_insert(refusal);
+        }
+        drop(state);
+        if code == RDKafkaErrorCode::AllBrokersDown {
+            self.lost();
         }
     }
 
@@ -195,15 +195,17 @@ impl Connection {
     }
 }
 
-/// Finds out why a broker can't be reached. librdkafka reports refused and silent brokers with the same code.
-fn cause(code: RDKafkaErrorCode, reason: &str) -> Cause {
+/// Finds out why a broker can't be reached; none if the error says something else. librdkafka reports refused and silent
+/// brokers with the same code.
+fn unreachable_cause(code: RDKafkaErrorCode, reason: &str) -> Option<Cause> {
     match code {
-        RDKafkaErrorCode::Resolve => Cause::NoSuchHost,
-        RDKafkaErrorCode::SSL => Cause::Tls,
-        RDKafkaErrorCode::Authentication => Cause::NotAuthorised,
-        _ if reason.contains("Connection refused") => Cause::Refused,
-        _ if reason.contains("timed out") => Cause::TimedOut,
-        _ => Cause::Unreachable,
+        RDKafkaErrorCode::Resolve => Some(Cause::NoSuchHost),
+        RDKafkaErrorCode::BrokerTransportFailure if reason.contains("Connection refused") => {
+            Some(Cause::Refused)
+        }
+        RDKafkaErrorCode::BrokerTransportFailure if reason.contains("timed out") => Some(Cause::TimedOut),
+        RDKafkaErrorCode::BrokerTransportFailure => Some(Cause::Unreachable),
+        _ => None,
     }
 }
 

@@ -16,7 +16,7 @@ use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext}
 use serde::Deserialize;
 use thiserror::Error;
 use weir_plan::SecretReference;
-use weir_runtime::Failure;
+use weir_runtime::{Cause, Failure};
 
 use super::certificates;
 use crate::tools::secrets::{self, SecretError};
@@ -233,6 +233,14 @@ impl Refusal {
             _ => return None,
         };
         Some(Refusal { code, reason: reason.to_owned() })
+    }
+
+    /// The cause of the trouble that the refusal is.
+    pub(super) fn cause(&self) -> Cause {
+        match self.code {
+            RDKafkaErrorCode::SSL => Cause::Tls,
+            _ => Cause::NotAuthorised,
+        }
     }
 }
 

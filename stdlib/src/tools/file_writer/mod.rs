@@ -152,7 +152,7 @@ enum FileSinkError {
 /// A sink of files on one file system.
 pub(crate) struct FileSink<F: FileSystem> {
     context: Context,
-    /// Where the files are, with the holes of `path`, for the log.
+    /// The place of the files, with the holes of `path`, for the log.
     place: String,
     path: Renderer,
     close_after: CloseAfter,

@@ -31,7 +31,7 @@ const INTERNAL: &str = "__";
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Partitions {
-    /// Those that the group assigns.
+    /// The partitions that the group assigns.
     Group,
     All,
     Only {
