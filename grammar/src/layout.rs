@@ -434,11 +434,12 @@ fn end_of_string(bytes: &[u8], start: usize) -> usize {
 fn is_continued(before: &[u8], last: u8) -> bool {
     match last {
         b'=' | b'<' | b'+' | b'-' | b'*' | b'/' | b'|' | b',' | b':' => true,
-        // `1%` is a number, `Text?` and `Map<Text>` are types; as operators these marks follow a blank.
+        // `1%` is a number, `Text?` and `Map<Text>` are types; as operators these marks follow a blank, and `%` also no digit.
         b'%' | b'?' | b'>' => {
             let line = before.trim_ascii_end();
-            let operator = [&b"->"[..], b"=>", b"??"].iter().any(|operator| line.ends_with(operator));
-            operator || line.len() > 1 && line[line.len() - 2].is_ascii_whitespace()
+            let is_free = |byte: &u8| byte.is_ascii_whitespace() || last == b'%' && !byte.is_ascii_digit();
+            [&b"->"[..], b"=>", b"??"].iter().any(|operator| line.ends_with(operator))
+                || line.iter().rev().nth(1).is_some_and(is_free)
         }
         b'a'..=b'z' => {
             let line = before.trim_ascii_end();
@@ -478,6 +479,9 @@ mod tests {
     fn an_item_ends_where_the_next_one_begins() {
         let text = "let a = 1\n// b = {\nlet b =\n  2 // no end: {\nsource c = d { e: \"}\" }\n";
         assert_eq!(items(text), ["let a = 1", "let b =\n  2", "source c = d { e: \"}\" }"]);
+        // A percent sign behind a digit is a unit.
+        let text = "let a = (b)%\nsecret env(\"c\")\nlet d = 1%\nlet e = 2 %\n  f\n";
+        assert_eq!(items(text), ["let a = (b)%\nsecret env(\"c\")", "let d = 1%", "let e = 2 %\n  f"]);
     }
 
     #[test]
