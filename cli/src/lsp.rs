@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use tempfile::NamedTempFile;
 use weir_compiler::SourceFiles;
-use weir_lsp::{Connection, Disk, Ended};
+use weir_lsp::{Disk, Ended, stdio};
 
 use crate::MISUSE;
 use crate::files::{imported_text, programs_below};
@@ -33,7 +33,13 @@ pub(crate) fn run(_arguments: &Arguments) -> ExitCode {
         }
     };
     let environment: BTreeMap<String, String> = environment().collect();
-    let (connection, threads) = Connection::stdio();
+    let (connection, threads) = match stdio::connect(std::io::stdin(), std::io::stdout()) {
+        Ok(connected) => connected,
+        Err(error) => {
+            print_error_line(format_args!("weir: a thread of the language server can't be started: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
     let served = weir_lsp::serve(&connection, library, &FileSystem, environment);
     drop(connection);
     let ended = match served {
@@ -43,16 +49,16 @@ pub(crate) fn run(_arguments: &Arguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // After an abrupt end, the thread that reads would wait for the client.
-    if ended == Ended::Abruptly {
-        return ExitCode::FAILURE;
+    let error = match ended {
+        Ended::Orderly => threads.join().err(),
+        Ended::Abruptly => threads.reading_error(),
+    };
+    if let Some(error) = &error {
+        print_error_line(format_args!("weir: the connection to the editor failed: {error}"));
     }
-    match threads.join() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print_error_line(format_args!("weir: the connection to the editor failed: {error}"));
-            ExitCode::FAILURE
-        }
+    match ended {
+        Ended::Orderly if error.is_none() => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
     }
 }
 

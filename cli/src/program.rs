@@ -101,6 +101,11 @@ pub(crate) fn analyse(path: &str, library: &Library, params: &Params) -> Result<
 }
 
 impl Params {
+    /// Returns whether the arguments set params.
+    pub(crate) fn are_set(&self) -> bool {
+        !self.set.is_empty()
+    }
+
     /// Returns the values from the arguments and the environment.
     pub(crate) fn options(&self) -> Options {
         Options { params: self.set.iter().cloned().collect(), environment: environment().collect() }

@@ -55,7 +55,7 @@ impl Scene {
     /// Runs the program until its sink has failed, calls `inspect` while it runs, and stops it.
     fn run_until_the_sink_waits(&self, events: u64, inspect: impl FnOnce(&Scene)) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-        command.current_dir(self.folder.path()).args(["run", "--drain", "0", "a.flow"]);
+        command.current_dir(self.folder.path()).args(["run", "--drain", "0s", "a.flow"]);
         command.args(["--set", &format!("events={events}")]);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -220,12 +220,34 @@ fn an_agent_is_refused_a_directory_that_is_not_its_own() {
     let scene = Scene::filled();
     fs::write(scene.path("b.flow"), PROGRAM).unwrap();
     assert_snapshot!(scene.refusal("b.flow"));
+    let named = scene.weir(&["run", "--check-only", "--name", "a", "b.flow"]).1;
+    assert!(!named.contains("belongs to"), "{named}");
     fs::write(scene.path("a.flow"), PROGRAM.replace("buffer", "other")).unwrap();
     assert_snapshot!(scene.refusal("a.flow"));
     fs::write(scene.path("a.flow"), PROGRAM.replace("out", "elsewhere")).unwrap();
     assert_snapshot!(scene.refusal("a.flow"));
     fs::write(scene.path("a.flow"), PROGRAM).unwrap();
     scene.run_until_the_sink_waits(20_000, |scene| assert_snapshot!(scene.refusal("a.flow")));
+}
+
+/// A source with another name would read everything again.
+#[test]
+fn a_renamed_source_is_not_read_again_silently() {
+    let scene = Scene::filled();
+    fs::write(scene.path("a.flow"), PROGRAM.replace("numbers", "others")).unwrap();
+    assert_snapshot!(scene.refusal("a.flow"));
+    let events = scene.held();
+    fs::remove_file(scene.path("out/a")).unwrap();
+    let run = ["run", "--quiet", "--set", "events=10", "--new-source"];
+    let (status, text) = scene.weir(&[&run[..], &["others", "a.flow"]].concat());
+    assert_eq!(status, 0, "{text}");
+    let inspected = scene.weir(&["channel", "inspect", "--format", "json", "channel"]).1;
+    let inspection: Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!((events, inspection["highest_number"].clone()), (20_000, json!(20_010)), "{inspected}");
+    // The channel knows the source from now on.
+    let (status, text) = scene.weir(&["run", "--quiet", "--set", "events=20", "a.flow"]);
+    assert_eq!(status, 0, "{text}");
+    assert_eq!(scene.weir(&[&run[..], &["numbers", "a.flow"]].concat()).0, 2, "there is no such source");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -87,15 +88,75 @@ fn a_run_until_idle_ends_when_its_source_pauses() {
 
 #[test]
 fn a_quiet_run_without_errors_prints_nothing() {
-    let ended = run(&folder_with(ENDLESS), &["--for", "0.2", "--quiet"]);
+    let ended = run(&folder_with(ENDLESS), &["--for", "0.2s", "--quiet"]);
     assert_eq!((ended.status, ended.error.as_str()), (0, ""));
 }
 
 #[test]
-fn malformed_durations_and_addresses_are_misuse() {
-    for flag in ["--for=soon", "--until-idle=-1s", "--drain=1parsec", "--metrics=here"] {
-        assert_eq!(run(&folder_with(ENDLESS), &[flag]).status, 2, "{flag}");
+fn malformed_arguments_are_misuse() {
+    let folder = folder_with(ENDLESS);
+    let mut shown = String::new();
+    for arguments in [
+        &["--for=soon"][..],
+        &["--until-idle=-1s"],
+        &["--drain=1parsec"],
+        &["--for", "10"],
+        &["--metrics=here"],
+        &["--metrics", ":9464"],
+        &["--metrics", "9464"],
+        &["--metrics", "example.com:9464"],
+        &["--until-idle", "5s"],
+        &["b.flow"],
+    ] {
+        let ended = run(&folder, arguments);
+        assert_eq!(ended.status, 2, "{arguments:?}");
+        let first = ended.error.lines().next().unwrap_or_default();
+        writeln!(shown, "{}\n  {first}", arguments.join(" ")).unwrap();
     }
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn a_name_for_this_machine_is_an_address() {
+    let folder = folder_with(ENDLESS);
+    let ended = run(&folder, &["--check-only", "--metrics", "localhost:0"]);
+    assert_eq!(ended.status, 0, "{}", ended.error);
+}
+
+/// A truncated configuration must not look like a healthy run.
+#[test]
+fn a_program_that_would_do_nothing_is_not_started() {
+    for program in ["", "// all is gone\n", "source numbers = generate {}\n"] {
+        let ended = run(&folder_with(program), &[]);
+        let expected = "weir: a.flow has no flow, so nothing would run\nweir: a is not started\n";
+        assert_eq!(ended.status, 1);
+        assert!(ended.error.ends_with(expected), "{}", ended.error);
+    }
+    let program =
+        "source lines = stdin {}\nsink out = null {}\nflow main delivers best_effort { lines -> out }\n";
+    let folder = folder_with(program);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_weir"));
+    child.current_dir(folder.path()).args(["run", "-"]);
+    child.stdin(File::open(folder.path().join("a.flow")).unwrap());
+    let ended = child.output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    insta::assert_snapshot!(String::from_utf8(ended.stderr).unwrap());
+}
+
+#[test]
+fn a_compiled_plan_takes_no_params() {
+    let folder = folder_with(
+        "param topic: Text = \"a\"\nsource numbers = generate {}\nsink out = null {}\nflow main { numbers -> out }\n",
+    );
+    let weir = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        command.current_dir(folder.path()).args(arguments).stdin(Stdio::null()).output().unwrap()
+    };
+    let plan = weir(&["plan", "--format", "json", "a.flow"]);
+    fs::write(folder.path().join("a.json"), plan.stdout).unwrap();
+    let ended = weir(&["run", "--set", "topic=b", "a.json"]);
+    assert_eq!(ended.status.code(), Some(2));
+    insta::assert_snapshot!(String::from_utf8(ended.stderr).unwrap());
 }
 
 #[test]

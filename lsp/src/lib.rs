@@ -25,6 +25,7 @@ mod requests;
 mod server;
 mod session;
 mod settings;
+pub mod stdio;
 #[cfg(test)]
 mod tests;
 mod uris;

@@ -1,5 +1,6 @@
 //! The log on standard error, and the progress line below it.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -55,9 +56,14 @@ impl LogOutput {
         *line = text;
     }
 
-    /// Writes a line that is not part of the log.
+    /// Writes a line that is not part of the log. Control characters in it are escaped.
     pub(super) fn write_line(&self, text: impl Display) {
-        self.put(format!("{text}\n").as_bytes());
+        self.put(&one_line(format!("{text}\n").as_bytes(), b"\t"));
+    }
+
+    /// Writes a table, which has several lines.
+    pub(super) fn write_table(&self, table: impl Display) {
+        self.put(format!("\n{table}\n").as_bytes());
     }
 
     /// Waits at most `FLUSH_LIMIT` until all lines are written.
@@ -74,10 +80,36 @@ impl LogOutput {
     }
 }
 
+/// The control characters that a line of the log keeps. The only escape sequences are the formatter's own colours, since it
+/// escapes those in values.
+const KEPT: &[u8] = b"\t\x1b";
+
+/// Escapes line breaks and other control characters before the line's end, except those in `kept`, so that a value from
+/// outside, such as a file's name, can't look like a line of its own.
+fn one_line<'l>(line: &'l [u8], kept: &[u8]) -> Cow<'l, [u8]> {
+    let is_escaped = |byte: &u8| byte.is_ascii_control() && !kept.contains(byte);
+    let (text, end) = match line.split_last() {
+        Some((b'\n', text)) => (text, &b"\n"[..]),
+        _ => (line, &[][..]),
+    };
+    if !text.iter().any(|byte| is_escaped(byte)) {
+        return Cow::Borrowed(line);
+    }
+    let mut escaped = Vec::with_capacity(line.len() + 16);
+    for byte in text {
+        match is_escaped(byte) {
+            true => escaped.extend(byte.escape_ascii()),
+            false => escaped.push(*byte),
+        }
+    }
+    escaped.extend_from_slice(end);
+    Cow::Owned(escaped)
+}
+
 /// Queues complete lines for the output's thread. A slow reader of standard error delays no event.
 impl Write for &LogOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.put(bytes);
+        self.put(&one_line(bytes, KEPT));
         Ok(bytes.len())
     }
 
@@ -116,5 +148,24 @@ pub(super) fn start(format: LogFormat, colours: Colours, quiet: bool) {
         log.with_ansi(colours.on_standard_error()).init();
     } else {
         log.json().flatten_event(true).init();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_makes_no_line_of_its_own() {
+        for (line, expected) in [
+            ("a\tb\n", "a\tb\n"),
+            ("\u{1b}[33mWARN\u{1b}[0m x\n", "\u{1b}[33mWARN\u{1b}[0m x\n"),
+            ("in/x\n2026 ERROR all is lost\r\u{7}\u{7f}é\n", "in/x\\n2026 ERROR all is lost\\r\\x07\\x7fé\n"),
+            ("", ""),
+            ("\n", "\n"),
+            ("a\n\n", "a\\n\n"),
+        ] {
+            assert_eq!(one_line(line.as_bytes(), KEPT), expected.as_bytes());
+        }
     }
 }

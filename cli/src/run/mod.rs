@@ -1,17 +1,16 @@
 //! `weir run`: runs a program.
 
+mod arguments;
 mod log;
 mod output;
 mod progress;
 mod signals;
 mod start;
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
@@ -22,10 +21,11 @@ use weir_runtime::metrics::Server;
 use weir_runtime::{Descriptors, SystemClock, Workers};
 
 use crate::MISUSE;
-use crate::files::ProgramFiles;
+use crate::files::{ProgramFiles, STANDARD_INPUT};
 use crate::process::raise_descriptor_limit;
-use crate::program::{Colours, Params, analyse, library, print_error, print_error_line, rendered};
-use log::{LOG, LogFormat};
+use crate::program::{analyse, library, print_error, print_error_line, rendered};
+pub(crate) use arguments::Arguments;
+use log::LOG;
 
 /// Exit status of an agent that was stopped before it had delivered all received events.
 const INCOMPLETE: u8 = 3;
@@ -33,75 +33,27 @@ const INCOMPLETE: u8 = 3;
 /// How long the end of the process waits for threads that are inside a system call.
 const THREAD_SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
 
-/// The arguments of `weir run`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {
-    /// The program (.flow), a compiled plan (.json), or - for a program on standard input
-    #[arg(value_name = "FILE")]
-    path: String,
-    /// Check that the program could start, and exit: build every component and test its secrets, certificates, addresses, directories and stored state without changing them
-    #[arg(long)]
-    check_only: bool,
-    /// How long sinks may go on emptying the channels after SIGTERM or SIGINT
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
-    drain: Duration,
-    /// How long the start waits for an address or a file that another process uses, or a directory that can't be written, before it is given up
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
-    start_timeout: Duration,
-    /// Start no source: empty the channels into their sinks and exit
-    #[arg(long)]
-    drain_only: bool,
-    /// Stop after this time, as SIGTERM does
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
-    time: Option<Duration>,
-    /// Stop when no event has moved for this time (1s if no value is given) and no event waits in a channel
-    #[arg(
-        long, value_name = "DURATION", value_parser = duration,
-        num_args = 0..=1, require_equals = true, default_missing_value = "1s"
-    )]
-    until_idle: Option<Duration>,
-    /// Serve metrics, health and readiness over HTTP at this address, such as 127.0.0.1:9464
-    #[arg(long, value_name = "ADDRESS")]
-    metrics: Option<SocketAddr>,
-    /// How long a component may be in trouble, such as an unreachable server, before /ready answers 503
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
-    ready_limit: Duration,
-    /// Show no progress line on the terminal
-    #[arg(long)]
-    no_progress: bool,
-    /// Print only warnings and errors
-    #[arg(long, short)]
-    quiet: bool,
-    /// At the end, also print what each step did and how long it took
-    #[arg(long)]
-    steps: bool,
-    /// The format of the log on standard error
-    #[arg(long, value_enum, default_value = "auto")]
-    log: LogFormat,
-    #[command(flatten)]
-    params: Params,
-    #[command(flatten)]
-    colours: Colours,
-}
-
-/// Parses a duration of the language, or a number of seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "expected a number with a unit, such as 30s or 5min".to_owned();
-    match text.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
-        Err(_) => {
-            let duration = text.parse::<SignedDuration>().map_err(|_| wrong())?;
-            Duration::try_from(duration).map_err(|_| wrong())
-        }
-    }
-}
-
 /// Runs a program until it ends or is stopped. Exit status: 0 all events were delivered, 1 the program has errors or a
 /// component failed permanently, 2 misuse, 3 stopped before all events were delivered.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
-    match prepare(arguments) {
+    let prepared = match arguments.misuse() {
+        Some(misuse) => Err(misuse),
+        None => prepare(arguments),
+    };
+    match prepared {
         Ok(None) => ExitCode::FAILURE,
-        Ok(Some(plan)) => {
+        Ok(Some(mut plan)) => {
+            if let Some(name) = &arguments.name {
+                plan.program.clone_from(name);
+            }
+            if let Some(problem) = arguments.unknown_source(&plan) {
+                print_error_line(format_args!("weir: {problem}"));
+                return ExitCode::from(MISUSE);
+            }
+            if let Some(problem) = without_work(&plan, &arguments.path) {
+                print_error_line(format_args!("weir: {problem}\nweir: {} is not started", plan.program));
+                return ExitCode::FAILURE;
+            }
             log::start(arguments.log, arguments.colours, arguments.quiet);
             let status = execute(arguments, &plan);
             LOG.flush();
@@ -118,6 +70,11 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 fn prepare(arguments: &Arguments) -> Result<Option<Plan>, String> {
     let (path, library) = (&arguments.path, library()?);
     if path.ends_with(".json") {
+        if arguments.params.are_set() {
+            return Err(format!(
+                "{path}: a compiled plan has fixed values, so --set changes nothing: compile the program with --set"
+            ));
+        }
         let text = ProgramFiles::read(path)?.text;
         return library.plan_from_json(&text).map(Some).map_err(|error| format!("{path}: {error}"));
     }
@@ -130,6 +87,19 @@ fn prepare(arguments: &Arguments) -> Result<Option<Plan>, String> {
     }
     print_error_line(format_args!("weir: {} is not started", analysis.program));
     Ok(None)
+}
+
+/// Returns why a run of the plan would do nothing, or nothing that the program says.
+fn without_work(plan: &Plan, path: &str) -> Option<String> {
+    if plan.flows.is_empty() {
+        return Some(format!("{path} has no flow, so nothing would run"));
+    }
+    let reads_input = plan.sources.iter().find(|source| source.kind == "stdin");
+    let source = reads_input.filter(|_| path == STANDARD_INPUT)?;
+    Some(format!(
+        "{}: the program was read from standard input, so no input is left: give the program as a file",
+        source.name
+    ))
 }
 
 fn execute(arguments: &Arguments, plan: &Plan) -> ExitCode {
@@ -145,6 +115,7 @@ fn execute(arguments: &Arguments, plan: &Plan) -> ExitCode {
         }
     };
     let agent = if arguments.drain_only { agent.drain_only() } else { agent };
+    let agent = agent.with_new_sources(arguments.new_source.iter().cloned());
     if let Err(error) = Descriptors::of_process().suffice() {
         LOG.write_line(format_args!("weir: {}: {error}", plan.program));
         LOG.write_line(format_args!("weir: {} is not started", plan.program));
@@ -258,14 +229,20 @@ fn failed_optional<'report>(report: &'report Report, ending: &Ending) -> Vec<&'r
     report.components.iter().filter(|component| component.failure.is_some()).collect()
 }
 
+/// Returns whether no source received an event and no channel delivered one of an earlier run.
+fn had_nothing_new(arguments: &Arguments, report: &Report) -> bool {
+    !arguments.drain_only
+        && report.components.iter().all(|part| part.received.events == 0 && part.delivered.events == 0)
+}
+
 /// Prints the table of the run and how it ended, and returns the exit status.
 fn finish(arguments: &Arguments, program: &str, report: &Report, ending: &Ending) -> ExitCode {
     let started = !matches!(ending, Ending::NotStarted { .. });
     if !arguments.quiet && started {
-        LOG.write_line(format_args!("\n{}", report.table(progress::width())));
+        LOG.write_table(report.table(progress::width()));
         let steps = report.steps_table().filter(|_| arguments.steps);
         for table in report.quality_table().into_iter().chain(steps) {
-            LOG.write_line(format_args!("\n{table}"));
+            LOG.write_table(table);
         }
     }
     let failed = failed_optional(report, ending);
@@ -278,9 +255,11 @@ fn finish(arguments: &Arguments, program: &str, report: &Report, ending: &Ending
             if !arguments.quiet {
                 let except =
                     if failed.is_empty() { "" } else { ", except to the failed optional components" };
-                LOG.write_line(format_args!(
-                    "{program} has ended: all received events were delivered{except}"
-                ));
+                let what = match had_nothing_new(arguments, report) {
+                    true => "its sources had nothing new",
+                    false => "all received events were delivered",
+                };
+                LOG.write_line(format_args!("{program} has ended: {what}{except}"));
                 for trouble in &report.troubles {
                     LOG.write_line(format_args!("{program}: but {trouble}"));
                 }

@@ -1,6 +1,7 @@
 use weir_grammar::Span;
 
 use super::Description;
+use crate::options::variable_of_param;
 
 /// A param without a value and without a default.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,12 +17,17 @@ pub struct ParamWithoutValue {
 impl ParamWithoutValue {
     pub(super) fn describe(&self) -> Description {
         let name = &self.name;
+        let set = format!("set it: `--set {name}=…`");
+        let set = match variable_of_param(name) {
+            Some(variable) => format!("{set}, or the environment variable `{variable}`"),
+            None => set,
+        };
         Description::new(
             format!("the param `{name}` has no value"),
             self.span,
             "has no default and is not set",
         )
-        .help(format!("set it: `--set {name}=…`, or the environment variable `WEIR_{}`", name.to_uppercase()))
+        .help(set)
         .help(format!("or give it a default: `param {name}: {} = …`", self.type_name))
     }
 }

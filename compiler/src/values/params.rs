@@ -11,7 +11,7 @@ use crate::checker::{Checker, Expectation, ParamValue};
 use crate::diagnostics::{Diagnostic, HoleNotAllowed, ParamWithoutValue, PlainSecret, UnknownParam};
 use crate::files::modules::Module;
 use crate::files::sources::Files;
-use crate::options::Options;
+use crate::options::{Options, variable_of_param};
 use crate::signatures::SettingSignature;
 use crate::spelling::nearest;
 use crate::types::Type;
@@ -44,10 +44,14 @@ pub(crate) fn outside(
     };
     let mut outside = HashMap::new();
     for name in &params {
-        let variable = format!("WEIR_{}", name.to_uppercase());
-        match (options.params.get(*name), options.environment.get(&variable)) {
+        let variable = variable_of_param(name);
+        let in_environment =
+            variable.and_then(|variable| Some((options.environment.get(&variable)?, variable)));
+        match (options.params.get(*name), in_environment) {
             (Some(text), _) => outside.extend([take(name, text, format!("--set {name}"))]),
-            (None, Some(text)) => outside.extend([take(name, text, format!("environment {variable}"))]),
+            (None, Some((text, variable))) => {
+                outside.extend([take(name, text, format!("environment {variable}"))]);
+            }
             (None, None) => {}
         }
     }

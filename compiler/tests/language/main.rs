@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accidents;
+mod advice;
 mod analysis;
 mod documents;
 mod drawings;

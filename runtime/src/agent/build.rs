@@ -50,7 +50,8 @@ pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> 
     match builder.problems.is_empty() {
         true => {
             let metrics = measured(plan, &sources, &channels, &sinks);
-            Ok(Agent { metrics, sources, channels, sinks, workers: Workers::none() })
+            let (workers, new_sources) = (Workers::none(), BTreeSet::new());
+            Ok(Agent { metrics, sources, channels, sinks, workers, new_sources })
         }
         false => Err(StartError { problems: builder.problems }),
     }

@@ -11,6 +11,7 @@ mod portions;
 mod probe;
 mod recovery;
 mod rejects;
+mod renamed;
 mod report;
 mod required;
 mod sink_paths;
@@ -57,6 +58,8 @@ pub struct Agent {
     channels: BTreeMap<String, BuiltChannel>,
     sinks: Vec<BuiltSink>,
     workers: Workers,
+    /// The sources that are known to be new ([`Agent::with_new_sources`]).
+    new_sources: BTreeSet<String>,
 }
 
 struct BuiltSource {
@@ -233,6 +236,7 @@ impl Agent {
 
     async fn prepare(&mut self, stop: &Stop) -> Result<(), NotStarted> {
         open_all(&self.metrics, stop).await?;
+        self.refuse_renamed_sources()?;
         self.recover(stop).await
     }
 

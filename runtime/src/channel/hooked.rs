@@ -1,6 +1,6 @@
 //! A channel whose calls tests can intercept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -119,6 +119,10 @@ impl Channel for HookedChannel {
 
     fn stored(&self, scope: &str) -> Option<BTreeMap<Partition, u64>> {
         self.channel.stored(scope)
+    }
+
+    fn scopes(&self) -> BTreeSet<String> {
+        self.channel.scopes()
     }
 
     fn partition(&self) -> Option<Partition> {

@@ -19,7 +19,7 @@ mod incarnation;
 mod memory;
 mod origins;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -204,6 +204,11 @@ pub trait Channel: Send + Sync {
     /// Returns the last positions of this scope that the channel has; `None` if it does not record them.
     fn stored(&self, _scope: &str) -> Option<BTreeMap<Partition, u64>> {
         None
+    }
+
+    /// Returns the names of the scopes whose positions an open durable channel has.
+    fn scopes(&self) -> BTreeSet<String> {
+        BTreeSet::new()
     }
 
     /// Returns the partition in which an open durable channel numbers its events.

@@ -16,7 +16,7 @@ use crate::environment::workers::Workers;
 use crate::failure::{ConnectFailure, Failure};
 use crate::observability::meter::Meter;
 use crate::routing::{Leg, Portion, Target};
-pub(crate) use outlet::scope_names;
+pub(crate) use outlet::{scope_names, source_of_scope};
 pub(crate) use positions::least_of;
 pub(crate) use progress::Progress;
 pub(crate) use shutdown_notice::{ShutdownNotice, ShutdownSubscription};

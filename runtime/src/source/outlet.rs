@@ -317,5 +317,12 @@ pub(crate) fn scope_names(component: &str, legs: &[Leg]) -> Vec<Arc<str>> {
     names.collect()
 }
 
+/// Returns the name of the source whose scope this is, as [`scope_names`] has named it; `None` for the scope of a sink's
+/// rejects, whose number has two parts.
+pub(crate) fn source_of_scope(scope: &str) -> Option<&str> {
+    let (name, number) = scope.split_once('#').unwrap_or((scope, ""));
+    (!number.contains('.')).then(|| name.strip_suffix("!rejects").unwrap_or(name))
+}
+
 #[cfg(test)]
 mod tests;

@@ -48,7 +48,7 @@ mod survey;
 mod transactions;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use async_trait::async_trait;
@@ -356,6 +356,10 @@ impl<S: Storage> Channel for FileChannel<S> {
 
     fn stored(&self, scope: &str) -> Option<BTreeMap<Partition, u64>> {
         Some(self.shared.lock().stored(scope))
+    }
+
+    fn scopes(&self) -> BTreeSet<String> {
+        self.shared.lock().positions.keys().map(|(scope, _)| scope.to_string()).collect()
     }
 
     fn partition(&self) -> Option<Partition> {

@@ -113,8 +113,13 @@ fn write_note(file: &mut File, note: &str) -> io::Result<()> {
     file.write_all(note.as_bytes())
 }
 
-/// Makes a directory and its missing parents, and makes each name durable in its parent.
+/// Makes a directory that only its owner and group may read, and its missing parents, and makes each name durable in its
+/// parent. Others may use the parents as far as the mask of the process allows: they may hold more than this directory.
 fn make_durably(path: &Path) -> Result<(), DirectoryError> {
+    make_all_durably(path, Mode::RWXU | Mode::RGRP | Mode::XGRP)
+}
+
+fn make_all_durably(path: &Path, mode: Mode) -> Result<(), DirectoryError> {
     let refused = |what, at: &Path, source: io::Error| DirectoryError { what, path: at.to_owned(), source };
     if uninterrupted(|| std::fs::metadata(path)).is_ok_and(|found| found.is_dir()) {
         return Ok(());
@@ -123,8 +128,8 @@ fn make_durably(path: &Path) -> Result<(), DirectoryError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    make_durably(parent)?;
-    match retry_on_intr(|| fs::mkdirat(CWD, path, Mode::RWXU | Mode::RGRP | Mode::XGRP)) {
+    make_all_durably(parent, Mode::RWXU | Mode::RWXG | Mode::RWXO)?;
+    match retry_on_intr(|| fs::mkdirat(CWD, path, mode)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(refused("making the directory", path, error.into())),
     }
@@ -346,6 +351,17 @@ mod tests {
         assert_eq!(storage.list().unwrap(), ["b"]);
         storage.unlink("b").unwrap();
         assert_eq!(storage.open("b", Access::Read).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn only_the_directory_itself_is_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("usual")).unwrap();
+        Directory::create(&folder.path().join("parent/own")).unwrap();
+        let mode = |name| std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode("parent"), mode("usual"));
+        assert_eq!(mode("parent/own"), 0o750 & mode("usual"));
     }
 
     #[test]
