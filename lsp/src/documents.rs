@@ -55,9 +55,11 @@ impl Documents {
                 Change::TextDocumentContentChangePartial(change) => {
                     document.replace(change.range, &change.text, encoding);
                 }
-                Change::TextDocumentContentChangeWholeDocument(change) => document.text = change.text,
+                Change::TextDocumentContentChangeWholeDocument(change) => {
+                    document.lines = Lines::of(&change.text);
+                    document.text = change.text;
+                }
             }
-            document.lines = Lines::of(&document.text);
         }
         true
     }
@@ -72,9 +74,11 @@ impl Document {
     fn replace(&mut self, range: Range, text: &str, encoding: Encoding) {
         let offset = |position| self.lines.offset(&self.text, position, encoding);
         let (start, end) = (offset(range.start), offset(range.end));
+        let end = end.max(start);
         // A change that would make the text too large is left out: the client's next complete text sets it right.
-        if self.text.len() + text.len() <= BYTES_MAX + (end.max(start) - start) {
-            self.text.replace_range(start..end.max(start), text);
+        if self.text.len() + text.len() <= BYTES_MAX + (end - start) {
+            self.text.replace_range(start..end, text);
+            self.lines.replaced(&self.text, start, end, text.len());
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Positions of the protocol: lines, and code units within a line.
 
+use std::cell::Cell;
+
 use gen_lsp_types::{Position, PositionEncodingKind, Range};
 
 /// The code unit in which the client counts the characters of a line.
@@ -61,21 +63,57 @@ impl Encoding {
     }
 }
 
+/// The last offset of a text whose positions nobody has asked for.
+const NONE_ASKED: (usize, usize, Encoding) = (0, 0, Encoding::Utf8);
+
 /// The starts of the lines of a text. Lines end with `\n`, `\r\n` or `\r`, as the protocol says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Lines {
     starts: Vec<u32>,
+    /// The last offset whose position was asked for, with the code units before it in its line: the next one often follows
+    /// in the same line, which may be long.
+    last: Cell<(usize, usize, Encoding)>,
 }
 
 impl Lines {
     pub(crate) fn of(text: &str) -> Lines {
+        let starts = std::iter::once(0).chain(Lines::starts_after_ends(text)).collect();
+        Lines { starts, last: Cell::new(NONE_ASKED) }
+    }
+
+    /// Iterates over the offsets behind the line ends of a text.
+    fn starts_after_ends(text: &str) -> impl Iterator<Item = u32> + '_ {
         let bytes = text.as_bytes();
         let ends = bytes.iter().enumerate().filter(|(at, byte)| match byte {
             b'\n' => true,
             b'\r' => bytes.get(at + 1) != Some(&b'\n'),
             _ => false,
         });
-        Lines { starts: std::iter::once(0).chain(ends.map(|(at, _)| at as u32 + 1)).collect() }
+        ends.map(|(at, _)| at as u32 + 1)
+    }
+
+    /// Follows a change of the text: `written` bytes stand at `start` where the text had those up to `end`. Reads only the
+    /// changed lines.
+    pub(crate) fn replaced(&mut self, text: &str, start: usize, end: usize, written: usize) {
+        // A written text may join a `\r` before it, or a `\n` behind it, to one line end.
+        let first = self.line(start.saturating_sub(1));
+        let rest = self.starts.partition_point(|at| *at as usize <= end + 1);
+        let moved = |at: u32| (at as usize + start + written - end) as u32;
+        let from = self.starts[first];
+        let to = self.starts.get(rest).map_or(text.len(), |at| moved(*at) as usize);
+        let changed = text.get(from as usize..to).unwrap_or_default();
+        let new = std::iter::once(from).chain(Lines::starts_after_ends(changed).map(|at| at + from));
+        let is_last = rest == self.starts.len();
+        let new: Vec<u32> = new.filter(|at| is_last || (*at as usize) < to).collect();
+        self.starts[rest..].iter_mut().for_each(|at| *at = moved(*at));
+        self.starts.splice(first..rest, new);
+        self.last.set(NONE_ASKED);
+    }
+
+    /// Returns the offsets of the starts of all lines.
+    #[cfg(test)]
+    pub(crate) fn starts(&self) -> &[u32] {
+        &self.starts
     }
 
     /// Returns the number of lines; a text that ends with a newline has an empty last line.
@@ -106,9 +144,20 @@ impl Lines {
         while !text.is_char_boundary(offset) {
             offset -= 1;
         }
+        // The line ends before `\r\n`.
+        let bytes = text.as_bytes();
+        if offset > 0 && bytes.get(offset - 1) == Some(&b'\r') && bytes.get(offset) == Some(&b'\n') {
+            offset -= 1;
+        }
         let line = self.line(offset);
-        let before = text.get(self.start(text, line)..offset).unwrap_or_default();
-        Position { line: line as u32, character: encoding.length(before) as u32 }
+        let start = self.start(text, line);
+        let (from, units) = match self.last.get() {
+            (last, units, of) if of == encoding && start <= last && last <= offset => (last, units),
+            _ => (start, 0),
+        };
+        let units = units + encoding.length(text.get(from..offset).unwrap_or_default());
+        self.last.set((offset, units, encoding));
+        Position { line: line as u32, character: units as u32 }
     }
 
     /// Returns the offset of a position. Positions outside of the text are moved to the end of the line or the text.

@@ -59,10 +59,11 @@ pub fn serve(
     let beginning = Beginning::read(params);
     let result = beginning.result();
     let mut session = Session::new(beginning.client, library, disk, environment);
-    session.set(beginning.settings);
+    session.set(beginning.settings.clone());
     let mut server = Server {
         connection,
         session,
+        initial: beginning.settings,
         roots: beginning.roots,
         queue: Queue::default(),
         asked: HashMap::new(),
@@ -78,6 +79,8 @@ pub fn serve(
 struct Server<'s> {
     connection: &'s Connection,
     session: Session<'s>,
+    /// The settings that the client has initialized the connection with.
+    initial: Settings,
     /// The folders whose programs have not been looked for.
     roots: Vec<String>,
     queue: Queue,
@@ -108,6 +111,7 @@ impl Server<'_> {
                 }
                 None => self.check_next(),
             }
+            self.publish();
         }
     }
 
@@ -133,8 +137,7 @@ impl Server<'_> {
     /// Checks the next program and tells the client what has changed.
     fn check_next(&mut self) {
         let Some(entry) = self.session.programs.next_stale(&self.session.documents) else { return };
-        let files = self.refresh(&entry);
-        self.publish(&files);
+        self.refresh(&entry);
         let left = self.session.programs.stale_count();
         if let Some(message) = self.progress.advance(left) {
             self.send(message);
@@ -142,18 +145,21 @@ impl Server<'_> {
     }
 
     /// Checks a program. A failure of the compiler leaves the program without an analysis.
-    fn refresh(&mut self, entry: &str) -> Vec<String> {
+    fn refresh(&mut self, entry: &str) {
         let session = &mut self.session;
-        catch_unwind(AssertUnwindSafe(|| session.refresh(entry)))
-            .unwrap_or_else(|_| self.session.programs.checked(entry, Default::default()))
+        if catch_unwind(AssertUnwindSafe(|| session.refresh(entry))).is_err() {
+            self.session.checked(entry, Default::default());
+        }
     }
 
-    fn publish(&mut self, files: &[String]) {
+    /// Sends the diagnostics that have changed, whichever message or check has changed them.
+    fn publish(&mut self) {
+        let files = self.session.take_unpublished();
         if self.session.client.pulls_diagnostics {
             return;
         }
         for file in files {
-            if let Some((uri, version, diagnostics)) = self.published.news(&self.session, file) {
+            if let Some((uri, version, diagnostics)) = self.published.news(&self.session, &file) {
                 let params = types::PublishDiagnosticsParams { uri: uri.into(), version, diagnostics };
                 self.notify::<types::PublishDiagnosticsNotification>(params);
             }
@@ -190,9 +196,14 @@ impl Server<'_> {
         let Some(method) = self.asked.remove(&response.id) else { return };
         let Ok(result) = response.response_result else { return };
         if method == types::ConfigurationRequest::METHOD.as_str()
-            && let Some(settings) = result.get(0).filter(|settings| !settings.is_null())
+            && let Some(settings) = result.get(0)
         {
-            self.set(&Settings::read(settings));
+            // A client without the section answers with null.
+            let settings = match settings {
+                Value::Null => self.initial.clone(),
+                settings => Settings::read(settings),
+            };
+            self.set(&settings);
         }
         if method == types::WorkDoneProgressCreateRequest::METHOD.as_str() {
             let left = self.session.programs.stale_count();
@@ -227,6 +238,14 @@ impl Server<'_> {
         }
     }
 
+    /// Asks the client to ask again for what depends on a document whose text has become another one, if other programs read
+    /// it.
+    fn ask_readers_to_refresh(&mut self, name: &str) {
+        if self.session.programs.readers(name).iter().any(|entry| entry != name) {
+            self.ask_to_refresh();
+        }
+    }
+
     fn notification(&mut self, sent: Notification) {
         let Notification { method, params } = sent;
         let method = method.as_str();
@@ -234,7 +253,7 @@ impl Server<'_> {
             self.initialized();
         } else if let Some(params) = read::<types::DidOpenTextDocumentNotification>(method, &params) {
             self.open(params);
-        } else if let Some(params) = read::<types::DidChangeTextDocumentNotification>(method, &params) {
+        } else if let Some(params) = read_change(method, &params) {
             self.change(params);
         } else if let Some(params) = read::<types::DidCloseTextDocumentNotification>(method, &params) {
             self.close(params.text_document.uri.as_ref());
@@ -275,6 +294,7 @@ impl Server<'_> {
         self.session.documents.open(name.clone(), uri.to_string(), version, text);
         self.session.programs.add(&name);
         self.session.programs.changed(&name);
+        self.ask_readers_to_refresh(&name);
     }
 
     fn change(&mut self, params: types::DidChangeTextDocumentParams) {
@@ -294,26 +314,22 @@ impl Server<'_> {
         // From now on, the text of the file on the disk counts.
         self.session.programs.changed(&name);
         if !self.session.is_wanted(&name) {
-            let mut files = self.session.programs.remove(&name);
-            files.push(name);
-            self.publish(&files);
+            self.session.remove_program(&name);
         }
+        self.ask_readers_to_refresh(&name);
     }
 
     fn watched(&mut self, params: types::DidChangeWatchedFilesParams) {
-        let mut files = Vec::new();
         for change in params.changes {
             let name = uris::name(change.uri.as_ref());
-            files.extend(self.session.changed_on_disk(&name, change.kind == types::FileChangeType::Deleted));
+            self.session.changed_on_disk(&name, change.kind == types::FileChangeType::Deleted);
         }
-        self.publish(&files);
         self.ask_to_refresh();
     }
 
     fn folders(&mut self, params: types::DidChangeWorkspaceFoldersParams) {
         for folder in params.event.removed {
-            let files = self.session.remove_root(&uris::name(folder.uri.as_ref()));
-            self.publish(&files);
+            self.session.remove_root(&uris::name(folder.uri.as_ref()));
         }
         for folder in params.event.added {
             self.session.add_root(uris::name(folder.uri.as_ref()));
@@ -342,6 +358,21 @@ impl Server<'_> {
     fn send(&self, message: impl Into<Message>) {
         let _closed = self.connection.sender.send(message.into());
     }
+}
+
+/// Returns the parameters of a change of a document. A change without a version counts: without it, all later answers would be
+/// about another text.
+fn read_change(method: &str, params: &Value) -> Option<types::DidChangeTextDocumentParams> {
+    type Change = types::DidChangeTextDocumentNotification;
+    read::<Change>(method, params).or_else(|| {
+        let mut params = params.clone();
+        let document = params.get_mut("textDocument")?.as_object_mut()?;
+        if document.get("version").is_some_and(|version| !version.is_null()) {
+            return None;
+        }
+        document.insert("version".to_owned(), Value::from(0));
+        read::<Change>(method, &params)
+    })
 }
 
 /// Returns the parameters of a notification of this kind. Malformed notifications are ignored, as the protocol says.

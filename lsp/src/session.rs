@@ -1,6 +1,6 @@
 //! The state of a connection: documents, programs, and what the client has said about itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use gen_lsp_types::SemanticToken;
@@ -33,6 +33,8 @@ pub(crate) struct Session<'s> {
     pub(crate) programs: Programs,
     /// The folders of the workspace.
     roots: Vec<String>,
+    /// The files whose diagnostics may differ from those that the client has.
+    unpublished: BTreeSet<String>,
     /// The analysis of an empty program, which has the library's definitions.
     empty: Option<Arc<Analysis>>,
     /// The last semantic tokens of open documents, each with the identity of the result.
@@ -57,6 +59,7 @@ impl<'s> Session<'s> {
             documents: Documents::default(),
             programs: Programs::default(),
             roots: Vec::new(),
+            unpublished: BTreeSet::new(),
             empty: None,
             tokens: HashMap::new(),
         }
@@ -85,12 +88,35 @@ impl<'s> Session<'s> {
         }
     }
 
-    /// Removes a folder from the workspace. Returns the files whose diagnostics may have changed.
-    pub(crate) fn remove_root(&mut self, folder: &str) -> Vec<String> {
+    /// Removes a folder from the workspace.
+    pub(crate) fn remove_root(&mut self, folder: &str) {
         self.roots.retain(|root| root != folder);
+        self.remove_programs(|session, entry| !session.is_wanted(entry));
+    }
+
+    /// Removes the programs that fulfil a condition.
+    fn remove_programs(&mut self, is_gone: impl Fn(&Session<'s>, &str) -> bool) {
         let entries = self.programs.iter().map(|(entry, _)| entry.to_owned());
-        let gone: Vec<String> = entries.filter(|entry| !self.is_wanted(entry)).collect();
-        gone.iter().flat_map(|entry| self.programs.remove(entry)).collect()
+        let gone: Vec<String> = entries.filter(|entry| is_gone(self, entry)).collect();
+        for entry in gone {
+            self.remove_program(&entry);
+        }
+    }
+
+    /// Removes a program.
+    pub(crate) fn remove_program(&mut self, entry: &str) {
+        self.unpublished.extend(self.programs.remove(entry));
+        self.unpublished.insert(entry.to_owned());
+    }
+
+    /// Returns the files whose diagnostics have to be compared with those that the client has. A file whose own program is
+    /// not checked with the current text has to wait.
+    pub(crate) fn take_unpublished(&mut self) -> Vec<String> {
+        let all = std::mem::take(&mut self.unpublished);
+        let is_stale = |file: &String| self.programs.get(file).is_some_and(|program| program.stale);
+        let (waiting, ready): (BTreeSet<String>, BTreeSet<String>) = all.into_iter().partition(is_stale);
+        self.unpublished = waiting;
+        ready.into_iter().collect()
     }
 
     /// Returns whether a file is a program of the workspace or an open document.
@@ -103,30 +129,32 @@ impl<'s> Session<'s> {
         self.library_documents.name(&uris::uri(name)).is_some()
     }
 
-    /// Notes that a file on the disk was created, changed or deleted. Returns the files whose diagnostics may have changed.
-    pub(crate) fn changed_on_disk(&mut self, name: &str, deleted: bool) -> Vec<String> {
+    /// Notes that a file or folder on the disk was created, changed or deleted.
+    pub(crate) fn changed_on_disk(&mut self, name: &str, deleted: bool) {
         if self.documents.get(name).is_some() {
-            return Vec::new();
+            return;
         }
         self.programs.changed(name);
         if deleted {
-            return self.programs.remove(name);
+            let is_gone = |session: &Session<'_>, entry: &str| {
+                (entry == name || uris::is_in(entry, name)) && session.documents.get(entry).is_none()
+            };
+            return self.remove_programs(is_gone);
         }
         let is_program = name.ends_with(".flow") && !self.is_of_library(name);
         if is_program && self.is_wanted(name) && self.programs.len() < PROGRAMS_MAX {
             self.programs.add(name);
         }
-        Vec::new()
     }
 
     pub(crate) fn options(&self) -> Options {
         self.settings.options(&self.environment)
     }
 
-    /// Checks a program if one of its files has changed. Returns the files whose diagnostics may have changed.
-    pub(crate) fn refresh(&mut self, entry: &str) -> Vec<String> {
+    /// Checks a program if one of its files has changed.
+    pub(crate) fn refresh(&mut self, entry: &str) {
         if self.programs.get(entry).is_none_or(|program| !program.stale) {
-            return Vec::new();
+            return;
         }
         let options = self.options();
         let texts = Texts::new(&self.documents, self.disk);
@@ -135,16 +163,19 @@ impl<'s> Session<'s> {
         let places = self.places(&analysis);
         let diagnostics = publishing::by_file(&analysis, &places, entry, &self.client);
         let program = Program { analysis: Some(analysis), reads, diagnostics, stale: false };
-        self.programs.checked(entry, program)
+        self.checked(entry, program);
     }
 
-    /// Checks every program whose files have changed. Returns the files whose diagnostics may have changed.
-    pub(crate) fn refresh_all(&mut self) -> Vec<String> {
-        let mut files = Vec::new();
+    /// Stores the result of a check.
+    pub(crate) fn checked(&mut self, entry: &str, program: Program) {
+        self.unpublished.extend(self.programs.checked(entry, program));
+    }
+
+    /// Checks every program whose files have changed.
+    pub(crate) fn refresh_all(&mut self) {
         while let Some(entry) = self.programs.next_stale(&self.documents) {
-            files.extend(self.refresh(&entry));
+            self.refresh(&entry);
         }
-        files
     }
 
     /// Returns the translation of an analysis' places.

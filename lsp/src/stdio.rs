@@ -4,10 +4,12 @@
 //! a limit.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use lsp_server::{Connection, Message};
+use crossbeam_channel::{Sender, bounded};
+use lsp_server::{Connection, ErrorCode, Message};
+use serde_json::{Value, json};
 
 /// The largest message, in bytes.
 const MESSAGE_BYTES_MAX: u64 = 64 << 20;
@@ -17,8 +19,10 @@ const HEADER_BYTES_MAX: u64 = 4096;
 /// The threads that read and write the messages of a connection.
 #[derive(Debug)]
 pub struct Threads {
-    reader: JoinHandle<io::Result<()>>,
+    reader: JoinHandle<()>,
     writer: JoinHandle<io::Result<()>>,
+    /// Why reading has ended. It is there before the connection's receiver is closed.
+    reading: Arc<Mutex<Option<io::Error>>>,
 }
 
 impl Threads {
@@ -27,18 +31,20 @@ impl Threads {
     /// # Errors
     /// Returns what was wrong with the client's messages, or why they could not be read or written.
     pub fn join(self) -> io::Result<()> {
-        let written = outcome(self.writer);
-        outcome(self.reader).and(written)
+        let panicked = |_| io::Error::other("a thread of the connection has panicked");
+        let written = self.writer.join().map_err(panicked)?;
+        self.reader.join().map_err(panicked)?;
+        lock(&self.reading).take().map_or(written, Err)
     }
 
     /// Returns why the client's messages could not be read, if reading has ended with an error. Does not wait.
     pub fn reading_error(self) -> Option<io::Error> {
-        self.reader.is_finished().then(|| outcome(self.reader).err()).flatten()
+        lock(&self.reading).take()
     }
 }
 
-fn outcome(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
-    thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread of the connection has panicked")))
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Connects with a client that writes to `input` and reads from `output`.
@@ -51,16 +57,35 @@ pub fn connect(
 ) -> io::Result<(Connection, Threads)> {
     // A channel without a buffer: a client that sends faster than the server handles has to wait.
     let (received, receiver) = bounded(0);
-    let (sender, sent) = bounded(0);
-    let reader = std::thread::Builder::new().name("lsp-reader".to_owned());
-    let reader = reader.spawn(move || read_messages(BufReader::new(input), &received))?;
-    let writer = std::thread::Builder::new().name("lsp-writer".to_owned());
-    let writer = writer.spawn(move || write_messages(output, &sent))?;
-    Ok((Connection { sender, receiver }, Threads { reader, writer }))
+    let (sender, sent) = bounded::<Message>(0);
+    let output = Arc::new(Mutex::new(output));
+    let reading = Arc::new(Mutex::new(None));
+    let (outcome, refusals) = (reading.clone(), output.clone());
+    let reader = std::thread::Builder::new().name("lsp-reader".to_owned()).spawn(move || {
+        let refuse = |refusal: &Refusal| refusal.write(&mut *lock(&refusals));
+        *lock(&outcome) = read_messages(BufReader::new(input), &received, refuse).err();
+        drop(received);
+    })?;
+    let writer = std::thread::Builder::new()
+        .name("lsp-writer".to_owned())
+        .spawn(move || sent.iter().try_for_each(|message| message.write(&mut *lock(&output))))?;
+    Ok((Connection { sender, receiver }, Threads { reader, writer, reading }))
 }
 
-fn read_messages(mut input: impl BufRead, received: &Sender<Message>) -> io::Result<()> {
-    while let Some(message) = read_message(&mut input)? {
+/// Reads messages until the input or the session ends. A body that is no message is refused, and the next one is read.
+fn read_messages(
+    mut input: impl BufRead,
+    received: &Sender<Message>,
+    mut refuse: impl FnMut(&Refusal) -> io::Result<()>,
+) -> io::Result<()> {
+    while let Some(body) = read_body(&mut input)? {
+        let message = match message(&body) {
+            Ok(message) => message,
+            Err(refusal) => {
+                refuse(&refusal)?;
+                continue;
+            }
+        };
         let is_last = matches!(&message, Message::Notification(sent) if sent.method == "exit");
         if received.send(message).is_err() || is_last {
             break;
@@ -69,12 +94,47 @@ fn read_messages(mut input: impl BufRead, received: &Sender<Message>) -> io::Res
     Ok(())
 }
 
-fn write_messages(mut output: impl Write, sent: &Receiver<Message>) -> io::Result<()> {
-    sent.iter().try_for_each(|message| message.write(&mut output))
+/// The answer to a body that is no message.
+#[derive(Debug)]
+struct Refusal {
+    /// The identity of the request; null if it has none.
+    id: Value,
+    code: ErrorCode,
+    message: String,
 }
 
-/// Reads one message. Returns `None` at the end of the input.
-fn read_message(input: &mut impl BufRead) -> io::Result<Option<Message>> {
+impl Refusal {
+    /// Writes the answer. `lsp-server` knows no answers with such identities.
+    fn write(&self, output: &mut impl Write) -> io::Result<()> {
+        let error = json!({ "code": self.code as i32, "message": self.message });
+        let body = json!({ "jsonrpc": "2.0", "id": self.id, "error": error }).to_string();
+        write!(output, "Content-Length: {}\r\n\r\n{body}", body.len())?;
+        output.flush()
+    }
+}
+
+/// Reads a message from its body.
+fn message(body: &[u8]) -> Result<Message, Refusal> {
+    let refused = |id, code, message| Refusal { id, code, message };
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|error| refused(Value::Null, ErrorCode::ParseError, format!("no JSON: {error}")))?;
+    let id = value.get("id").cloned();
+    let message = serde_json::from_value::<Message>(value);
+    match (message, id) {
+        // An identity that is neither text nor a 32-bit number makes a request look like a notification.
+        (Ok(Message::Notification(_)) | Err(_), Some(id)) => {
+            let message = "a request has a method, and an `id` that is a text or a 32-bit integer";
+            Err(refused(id, ErrorCode::InvalidRequest, message.to_owned()))
+        }
+        (Ok(message), _) => Ok(message),
+        (Err(error), None) => {
+            Err(refused(Value::Null, ErrorCode::InvalidRequest, format!("no message: {error}")))
+        }
+    }
+}
+
+/// Reads the body of one message. Returns `None` at the end of the input.
+fn read_body(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let Some(length) = read_header(&mut input.by_ref().take(HEADER_BYTES_MAX))? else { return Ok(None) };
     if length > MESSAGE_BYTES_MAX {
         return Err(invalid(format!(
@@ -86,8 +146,7 @@ fn read_message(input: &mut impl BufRead) -> io::Result<Option<Message>> {
     if (count as u64) < length {
         return Err(invalid(format!("the input ends after {count} of {length} bytes of a message")));
     }
-    let message = serde_json::from_slice(&body);
-    message.map(Some).map_err(|error| invalid(format!("a message is not valid: {error}")))
+    Ok(Some(body))
 }
 
 /// Reads the header section of a message, and returns the length of its body in bytes.
@@ -129,55 +188,72 @@ mod tests {
 
     const HOVER: &str = r#"{"jsonrpc":"2.0","id":1,"method":"textDocument/hover","params":{}}"#;
 
-    fn framed(body: &str) -> Vec<u8> {
-        format!("Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
-    }
-
-    fn error(input: impl AsRef<[u8]>) -> String {
-        read_message(&mut input.as_ref()).unwrap_err().to_string()
+    fn framed(body: &[u8]) -> Vec<u8> {
+        [format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
     }
 
     #[test]
-    fn messages_are_read_until_the_input_ends() {
-        let mut input = framed(HOVER);
+    fn messages_are_read_until_the_session_ends() {
+        let mut input = framed(HOVER.as_bytes());
         let body = r#"{"method":"exit"}"#;
         let other = format!("content-type: x\r\nCONTENT-LENGTH:{}\r\n\r\n{body}", body.len());
         input.extend_from_slice(other.as_bytes());
-        let mut input = input.as_slice();
-        assert!(matches!(read_message(&mut input).unwrap(), Some(Message::Request(_))));
-        assert!(matches!(read_message(&mut input).unwrap(), Some(Message::Notification(_))));
-        assert!(read_message(&mut input).unwrap().is_none());
-    }
-
-    #[test]
-    fn frames_that_are_broken_are_refused_in_bounded_memory() {
-        let refused = [
-            error("Content-Length: 18446744073709551615\r\n\r\n{}"),
-            error("Content-Length: 60000000\r\n\r\n{}"),
-            error("Content-Length: -1\r\n\r\n{}"),
-            error("Content-Type: x\r\n\r\n{}"),
-            error("Content-Length 5\r\n\r\n{}"),
-            error("Content-Length: 5\n\n{}"),
-            error(vec![b'a'; 100_000]),
-            error("a: b\r\n".repeat(10_000)),
-            error(framed("{")),
-            error(framed("\u{fffd}")),
-            error(framed("[]")),
-            error(framed(&"[".repeat(100_000))),
-            error(b"Content-Length: 2\r\n\r\n\xff\xfe"),
-            error("Content-Length: 2\r\n"),
-        ];
-        let shown: Vec<String> = refused.iter().map(|message| message.chars().take(110).collect()).collect();
-        insta::assert_snapshot!(shown.join("\n"));
-    }
-
-    #[test]
-    fn a_connection_ends_with_the_reason() {
-        let (connection, threads) = connect(framed("{").leak() as &[u8], io::sink()).unwrap();
+        input.extend_from_slice(b"never read");
+        let (connection, threads) = connect(input.leak() as &[u8], io::sink()).unwrap();
+        assert!(matches!(connection.receiver.recv().unwrap(), Message::Request(_)));
+        assert!(matches!(connection.receiver.recv().unwrap(), Message::Notification(_)));
         assert!(connection.receiver.recv().is_err());
-        while !threads.reader.is_finished() {
-            std::thread::yield_now();
-        }
-        assert!(threads.reading_error().unwrap().to_string().contains("not valid"));
+        drop(connection);
+        threads.join().unwrap();
+    }
+
+    #[test]
+    fn broken_frames_end_the_connection_in_bounded_memory() {
+        let error = |input: &[u8]| {
+            let (connection, threads) = connect(input.to_vec().leak() as &[u8], io::sink()).unwrap();
+            assert!(connection.receiver.recv().is_err());
+            threads.reading_error().unwrap().to_string().chars().take(110).collect::<String>()
+        };
+        let refused = [
+            error(b"Content-Length: 18446744073709551615\r\n\r\n{}"),
+            error(b"Content-Length: 60000000\r\n\r\n{}"),
+            error(b"Content-Length: -1\r\n\r\n{}"),
+            error(b"Content-Type: x\r\n\r\n{}"),
+            error(b"Content-Length 5\r\n\r\n{}"),
+            error(b"Content-Length: 5\n\n{}"),
+            error(&[b'a'; 100_000]),
+            error("a: b\r\n".repeat(10_000).as_bytes()),
+            error(b"Content-Length: 2\r\n"),
+        ];
+        insta::assert_snapshot!(refused.join("\n"));
+    }
+
+    #[test]
+    fn bodies_that_are_no_messages_are_refused_and_the_next_one_is_read() {
+        let deep = "[".repeat(100_000);
+        let bodies: [&[u8]; 11] = [
+            b"{",
+            b"\xff\xfe",
+            deep.as_bytes(),
+            b"[]",
+            b"null",
+            b"{}",
+            br#"{"id":2147483648,"method":"a"}"#,
+            br#"{"id":1.5,"method":"a"}"#,
+            br#"{"id":null,"method":"a"}"#,
+            br#"{"id":[],"method":"a"}"#,
+            br#"{"id":"x","params":{}}"#,
+        ];
+        let mut input: Vec<u8> = bodies.iter().flat_map(|body| framed(body)).collect();
+        input.extend(framed(HOVER.as_bytes()));
+        let (received, receiver) = bounded(1);
+        let mut refused = Vec::new();
+        let refuse = |refusal: &Refusal| refusal.write(&mut refused);
+        read_messages(&input[..], &received, refuse).unwrap();
+        assert!(matches!(receiver.recv().unwrap(), Message::Request(_)));
+        let refused = String::from_utf8(refused).unwrap();
+        insta::assert_snapshot!(
+            refused.replace("\r\n\r\n", " ").replace("Content-Length", "\nContent-Length")
+        );
     }
 }

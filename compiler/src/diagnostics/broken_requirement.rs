@@ -1,6 +1,6 @@
 use weir_grammar::Span;
 
-use super::{Description, joined};
+use super::{Description, joined, listed};
 
 /// Settings that contradict each other.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,11 +15,25 @@ pub struct BrokenRequirement {
     pub settings: Vec<RequiredSetting>,
     /// Whether one of the settings belongs to an implicit channel, which the program doesn't name.
     pub implicit: bool,
+    /// The owner of the settings, in words, and its place: what is wrong if it gives none of the settings.
+    pub owner: Option<(String, Span)>,
 }
 
 impl BrokenRequirement {
     pub(super) fn describe(&self) -> Description {
         let shown: Vec<String> = self.settings.iter().map(RequiredSetting::shown).collect();
+        let settings = &self.settings;
+        let owner = self.owner.as_ref().filter(|_| settings.iter().all(|setting| setting.default));
+        if let Some((owner, span)) = owner {
+            let names = listed(settings.iter().map(|setting| setting.name.as_str()), "or");
+            let message = format!("{owner} needs {names}: {}", self.reason);
+            let mut description = Description::new(message, *span, format!("{names} is missing"));
+            for setting in settings {
+                description = description.label(setting.span, setting.label());
+            }
+            let required = format!("its library requires `{}`", self.condition);
+            return description.label(self.reason_span, required).help(format!("set {names}"));
+        }
         let message = match shown.as_slice() {
             // The reason alone says what is wrong with a single setting.
             [only] => format!("{only}: {}", self.reason),

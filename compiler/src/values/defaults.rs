@@ -174,7 +174,7 @@ impl Checker<'_> {
             settings.replace(setting);
         }
         if has_changed && settings.whole {
-            settings.whole = self.requirements(group, settings, &|name| settings.get(name));
+            settings.whole = self.requirements(group, settings, &|name| settings.get(name), None);
         }
     }
 

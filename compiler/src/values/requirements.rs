@@ -8,7 +8,7 @@ use weir_grammar::tree::{Expression, ExpressionKind, Operator, Question, Require
 use weir_plan::Value;
 
 use crate::analysis::settings::{Origin, Setting, Settings, Values};
-use crate::checker::Checker;
+use crate::checker::{Checker, Owner};
 use crate::diagnostics::{BrokenRequirement, Diagnostic, RequiredSetting};
 use crate::signatures::{Group, Library, SettingSignature};
 use crate::values::literals::number_value;
@@ -16,17 +16,19 @@ use crate::values::operators::{arithmetic, compare, comparison, compute, holds a
 
 impl Checker<'_> {
     /// Reports the group's requirements that the known values break, and returns whether there are none. `setting`
-    /// returns the setting of a name.
+    /// returns the setting of a name; `owner` is the place that could have settings.
     pub(crate) fn requirements<'s>(
         &mut self,
         group: &Group,
         values: &dyn Values,
         setting: &dyn Fn(&str) -> Option<&'s Setting>,
+        owner: Option<&Owner>,
     ) -> bool {
         let mut all_hold = true;
         for requirement in broken_requirements(group, values) {
             all_hold = false;
-            let broken = self.broken(requirement, group, values, setting);
+            let owner = owner.map(|owner| (owner.words.clone(), owner.span));
+            let broken = BrokenRequirement { owner, ..self.broken(requirement, group, values, setting) };
             self.diagnostics.push(broken.into());
         }
         all_hold
@@ -54,6 +56,7 @@ impl Checker<'_> {
             reason_span: requirement.because.span,
             settings: settings.collect(),
             implicit: false,
+            owner: None,
         }
     }
 }
@@ -102,6 +105,7 @@ pub(crate) fn channel_requirements(own: &Side<'_>, channel: &Side<'_>, library: 
             reason_span: requirement.because.span,
             settings,
             implicit: channel.implicit,
+            owner: None,
         };
         broken.push(requirement.into());
     }

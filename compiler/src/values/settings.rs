@@ -94,11 +94,18 @@ impl Checker<'_> {
         }
         let complete = self.complete(group, block, owner, &given, &unknown);
         let whole = complete && unknown.is_empty() && !block.broken;
-        self.values_of(group, &given, whole, found)
+        self.values_of(group, &given, owner, whole, found)
     }
 
     /// Adds the settings of a group, given its entries by their settings. Returns whether the settings have no errors.
-    fn values_of(&mut self, group: &Group, given: &Given<'_>, mut whole: bool, found: &mut Found) -> bool {
+    fn values_of(
+        &mut self,
+        group: &Group,
+        given: &Given<'_>,
+        owner: &Owner,
+        mut whole: bool,
+        found: &mut Found,
+    ) -> bool {
         let begin = found.settings.len();
         let is_derived =
             |setting: &SettingSignature| setting.is_computed() && given.get(&setting.name.text).is_none();
@@ -127,7 +134,7 @@ impl Checker<'_> {
         found.settings.extend(derived);
         let own = Unsorted(&found.settings[begin..]);
         found.exclusive.extend(exclusive(group, &own, given));
-        self.requirements(group, &own, &|name| own.get(name)) && whole
+        self.requirements(group, &own, &|name| own.get(name), Some(owner)) && whole
     }
 
     /// Adds the default of a setting without a value in the block. Returns false if the setting needs a value.

@@ -19,7 +19,9 @@ fn changes(text: &str, at: (usize, usize), code: &str) -> Option<Change> {
     let (start, end) = at;
     if code.starts_with("-> ") && !code.contains("some_sink") {
         let step = text[..start].rfind("->")?;
-        return Some(Change { start: step, end: step, texts: vec![format!("{} ", code.replace('…', "x"))] });
+        return Some(Change {
+            start: step, end: step, texts: vec![format!("{} ", code.replace('…', "x"))]
+        });
     }
     if let Some(condition) = code.strip_suffix(" and …") {
         return Some(Change { start, end: start, texts: vec![format!("{condition} and ")] });

@@ -204,6 +204,18 @@ impl Client {
         }
     }
 
+    /// Returns the last diagnostics of a file that arrived while the client waited for answers.
+    pub(crate) fn published(&self, name: &str) -> Option<&Value> {
+        self.received.iter().rev().find_map(|message| match message {
+            Message::Notification(sent)
+                if sent.method == "textDocument/publishDiagnostics" && sent.params["uri"] == uri(name) =>
+            {
+                Some(&sent.params)
+            }
+            _ => None,
+        })
+    }
+
     /// Sends a request about the mark `¦` in a text, which is the text of the document.
     pub(crate) fn at_mark(&mut self, method: &str, name: &str, marked: &str) -> Value {
         let params = json!({ "textDocument": { "uri": uri(name) }, "position": position_of_mark(marked) });

@@ -31,6 +31,63 @@ fn an_open_document_gets_its_diagnostics() {
     assert_eq!(client.end(), crate::Ended::Orderly);
 }
 
+/// Whatever checks a program, a request or the time in between: the client gets what has changed.
+#[test]
+fn a_check_for_a_request_is_published_too() {
+    let importing = "import \"shared.flow\"\nsource in = files { paths: paths }\nsink out = stdout {}\nflow main { in -> out }\n";
+    let disk = MemoryDisk::with(&[
+        ("/code/main.flow", importing),
+        ("/code/shared.flow", "let paths = [\"*.log\"]\n"),
+    ]);
+    let mut client = Client::start(disk);
+    client.open("/code/a.flow", RIGHT);
+    let place = json!({ "line": 0, "character": 0 });
+    for round in 1..20 {
+        for (version, text) in [(2 * round, WRONG), (2 * round + 1, RIGHT)] {
+            client.replace("/code/a.flow", version, text);
+            let params = json!({ "textDocument": { "uri": uri("/code/a.flow") }, "position": place });
+            // The server reads the change and the request together, or one after the other.
+            client.request("textDocument/hover", params.clone()).unwrap();
+            client.request("workspace/symbol", json!({ "query": "" })).unwrap();
+            let last = client.published("/code/a.flow");
+            assert_eq!(last.unwrap()["version"], version);
+        }
+    }
+    client.open("/code/shared.flow", "let paths = 5\n");
+    client.request("workspace/symbol", json!({ "query": "" })).unwrap();
+    client.request("workspace/symbol", json!({ "query": "" })).unwrap();
+    let last = client.published("/code/main.flow").unwrap();
+    assert_eq!(codes(last["diagnostics"].as_array().unwrap()), ["E0301"]);
+}
+
+#[test]
+fn a_change_without_a_version_counts() {
+    let mut client = Client::start(MemoryDisk::default());
+    client.open("/code/a.flow", RIGHT);
+    client.diagnostics("/code/a.flow");
+    for document in
+        [json!({ "uri": uri("/code/a.flow") }), json!({ "uri": uri("/code/a.flow"), "version": null })]
+    {
+        let changes = json!([{ "text": WRONG }]);
+        client
+            .notify("textDocument/didChange", json!({ "textDocument": document, "contentChanges": changes }));
+        assert_eq!(codes(&client.diagnostics("/code/a.flow")), ["E0203"]);
+        client.replace("/code/a.flow", 3, RIGHT);
+        assert_eq!(codes(&client.diagnostics("/code/a.flow")), [""; 0]);
+    }
+}
+
+#[test]
+fn a_deleted_folder_takes_its_programs_along() {
+    let disk = MemoryDisk::with(&[("/code/sub/a.flow", WRONG), ("/code/b.flow", WRONG)]);
+    let mut client = Client::start(disk);
+    assert_eq!(codes(&client.diagnostics("/code/b.flow")), ["E0203"]);
+    assert_eq!(codes(&client.diagnostics("/code/sub/a.flow")), ["E0203"]);
+    let changes = json!([{ "uri": uri("/code/sub"), "type": 3 }]);
+    client.notify("workspace/didChangeWatchedFiles", json!({ "changes": changes }));
+    assert_eq!(codes(&client.diagnostics("/code/sub/a.flow")), [""; 0]);
+}
+
 #[test]
 fn other_places_and_unused_names_are_told() {
     let text = format!("let unused = 1\nsource in = stdin {{}}\n{RIGHT}");

@@ -25,6 +25,35 @@ fn every_offset_maps_back() {
 }
 
 #[test]
+fn lines_follow_changes_of_the_text() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let letters = ['a', 'ä', '🦀', '\n', '\r', '\r'];
+    let some = |most: usize, random: &mut fastrand::Rng| -> String {
+        (0..random.usize(..=most)).map(|_| letters[random.usize(..letters.len())]).collect()
+    };
+    let mut text = String::new();
+    let mut lines = Lines::of(&text);
+    for _ in 0..20_000 {
+        let offsets: Vec<usize> = (0..=text.len()).filter(|at| text.is_char_boundary(*at)).collect();
+        let (one, other) = (offsets[random.usize(..offsets.len())], offsets[random.usize(..offsets.len())]);
+        let (start, end) = (one.min(other), one.max(other));
+        let before = text.clone();
+        let written = some(if text.len() < 60 { 12 } else { 2 }, &mut random);
+        text.replace_range(start..end, &written);
+        lines.replaced(&text, start, end, written.len());
+        assert_eq!(lines.starts(), Lines::of(&text).starts(), "{before:?} {start}..{end} {written:?}");
+    }
+}
+
+#[test]
+fn a_line_end_of_two_characters_is_in_no_line() {
+    let text = "ab\r\nc";
+    let lines = Lines::of(text);
+    assert_eq!(lines.position(text, 3, Encoding::Utf16), Position { line: 0, character: 2 });
+    assert_eq!(lines.position(text, 4, Encoding::Utf16), Position { line: 1, character: 0 });
+}
+
+#[test]
 fn positions_within_a_character_are_moved_to_its_start() {
     let text = "a🦀b";
     let lines = Lines::of(text);

@@ -131,6 +131,105 @@ fn a_number_that_the_signature_does_not_allow_is_refused_with_its_place() {
     assert!(built > 500 && refused > 2_000, "{built} built, {refused} refused");
 }
 
+/// Texts that some setting of some component may not have.
+fn odd_texts() -> Vec<String> {
+    let mut texts: Vec<String> = [
+        "",
+        " ",
+        ".",
+        "..",
+        "/",
+        "//",
+        "/a",
+        "a/b",
+        "a//b",
+        "./a",
+        "a/../b",
+        "~",
+        "~/a",
+        "a:b",
+        "a b",
+        "a\tb",
+        "a\nb",
+        "a\0b",
+        "é",
+        "🦀",
+        "%",
+        "%Y",
+        "{",
+        "}",
+        "{{",
+        "*",
+        "**",
+        "[",
+        "[a",
+        "a?",
+        "\\",
+        "\"",
+        "'",
+        "#",
+        "@",
+        "-",
+        "--",
+        "_",
+        "0",
+        "127.0.0.1",
+        "127.0.0.1:0",
+        "127.0.0.1:99999",
+        "localhost:80",
+        ":80",
+        "[::1]:80",
+        "[::1",
+        "http://a",
+        "hdfs://",
+        "hdfs://a:b",
+        "hdfs://a:1/b?c",
+        "file:///a",
+        "UTC",
+        "Europe/Atlantis",
+        "^",
+        "(",
+        "(?",
+        "a{99999}",
+        "true",
+        "null",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    texts.extend([80, 81, 255, 256, 5_000].map(|length| "a".repeat(length)));
+    texts
+}
+
+/// A constant that only `make` refuses would pass the check of a program and fail at the start.
+#[test]
+fn components_refuse_no_constant_that_the_signatures_allow() {
+    let (library, mut built, mut refused, mut late) = (library(), 0, 0, Vec::new());
+    for plan in PROGRAMS.map(|program| plan_of(program, &library)) {
+        let mut all = Vec::new();
+        pointers(&plan, &mut Vec::new(), &mut all);
+        for pointer in all.iter().filter(|pointer| pointer.contains("/settings/")) {
+            let before = plan.pointer(pointer).cloned().unwrap_or_default();
+            let values = match &before {
+                Json::String(_) => odd_texts().into_iter().map(Json::from).collect(),
+                _ => numbers(&before),
+            };
+            for value in values {
+                let mut changed = plan.clone();
+                *changed.pointer_mut(pointer).unwrap() = value.clone();
+                match build(&changed.to_string(), &library) {
+                    Ok(()) => built += 1,
+                    Err(error) if error.contains("the plan has faults") || error.contains("not a plan") => {
+                        refused += 1
+                    }
+                    Err(error) => late.push(format!("{pointer}: {value}: {error}")),
+                }
+            }
+        }
+    }
+    assert!(late.is_empty(), "{} refusals come too late:\n{}", late.len(), late.join("\n"));
+    assert!(built > 500 && refused > 2_000, "{built} built, {refused} refused");
+}
+
 #[test]
 fn messages_name_the_component_the_setting_and_the_range() {
     let library = library();
