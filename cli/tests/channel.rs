@@ -210,7 +210,8 @@ impl Scene {
         let (status, text) = self.weir(&["run", "--set", "events=20000", program]);
         let end = |line: &&str| line.starts_with("weir: ") || line.contains(" has failed: ");
         let lines: Vec<&str> = text.lines().filter(end).collect();
-        let text = redacted(&lines.join("\n"));
+        let folder = self.folder.path().to_string_lossy();
+        let text = redacted(&lines.join("\n")).replace(&*folder, "[folder]");
         format!("exit status {status}\n{text}")
     }
 }
@@ -228,6 +229,31 @@ fn an_agent_is_refused_a_directory_that_is_not_its_own() {
     assert_snapshot!(scene.refusal("a.flow"));
     fs::write(scene.path("a.flow"), PROGRAM).unwrap();
     scene.run_until_the_sink_waits(20_000, |scene| assert_snapshot!(scene.refusal("a.flow")));
+}
+
+#[test]
+fn state_is_in_the_state_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = PROGRAM.replace("path: \"channel\", ", "");
+    fs::write(folder.path().join("a.flow"), program).unwrap();
+    let scene = Scene { folder };
+    let weir = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        command.current_dir(scene.folder.path()).args(["run", "--quiet", "--set", "events=10"]);
+        command.env_remove("WEIR_STATE_DIR").env_remove("STATE_DIRECTORY").envs(variables.iter().copied());
+        let ended = command.args(arguments).arg("a.flow").output().unwrap();
+        (ended.status.code().unwrap(), redacted(&String::from_utf8(ended.stderr).unwrap()))
+    };
+    let (status, without) = weir(&[], &[]);
+    assert_eq!(status, 1);
+    assert_snapshot!(without);
+    assert_eq!(weir(&[], &["--state-dir", "given"]), (0, String::new()));
+    assert_eq!(weir(&[("WEIR_STATE_DIR", "variable"), ("STATE_DIRECTORY", "no")], &[]), (0, String::new()));
+    assert_eq!(weir(&[("STATE_DIRECTORY", "systemd:other")], &[]), (0, String::new()));
+    for directory in ["given", "variable", "systemd"] {
+        assert!(scene.path(directory).join("a/buffer/superblock").exists(), "{directory}");
+    }
+    assert!(!scene.path("no").exists() && !scene.path("other").exists());
 }
 
 /// A source with another name would read everything again.

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 pub struct Options {
     /// The values of params by name, from `--set`; they override the environment.
     pub params: BTreeMap<String, String>,
-    /// The environment variables: the param `topic` is `WEIR_TOPIC` (a param `log` has none), and `env("HOME")` is `HOME`.
+    /// The environment variables: the param `topic` is `WEIR_TOPIC` (params `log` and `state_dir` have none), and `env("HOME")` is `HOME`.
     pub environment: BTreeMap<String, String>,
 }
 
-/// A variable of the commands themselves: it sets what they log, so it gives no value to a param `log`.
-const OF_COMMANDS: &str = "WEIR_LOG";
+/// The variables of the commands themselves: they set what is logged and where state is, so they give no value to a param.
+const OF_COMMANDS: [&str; 2] = ["WEIR_LOG", "WEIR_STATE_DIR"];
 
 /// Returns the environment variable that gives a value to a param.
 pub(crate) fn variable_of_param(name: &str) -> Option<String> {
-    Some(format!("WEIR_{}", name.to_uppercase())).filter(|variable| variable != OF_COMMANDS)
+    Some(format!("WEIR_{}", name.to_uppercase())).filter(|variable| !OF_COMMANDS.contains(&variable.as_str()))
 }

@@ -13,6 +13,7 @@ mod components;
 mod formats;
 mod language;
 mod library;
+mod state_directory;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -21,6 +22,7 @@ pub use components::files::sink::repair_ledger;
 #[cfg(feature = "kafka")]
 pub use components::kafka;
 pub use library::library_sources;
+pub use state_directory::place_state;
 pub use tools::file_writer::{LedgerRepair, LedgerRepairError};
 use weir_runtime::Registry;
 

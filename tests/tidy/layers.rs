@@ -82,6 +82,7 @@ pub(crate) const LAYERED_CRATES: [LayeredCrate; 3] = [
         folder: "stdlib/src/",
         layers: &[
             "library",
+            "state_directory",
             "language",
             "tools::buffers",
             "formats",

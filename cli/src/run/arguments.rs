@@ -1,6 +1,9 @@
 //! The arguments of `weir run`.
 
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -21,6 +24,9 @@ pub(crate) struct Arguments {
     /// The name of the program, which its channels, ledgers and metrics belong to; the file's name without .flow if none is given
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(super) name: Option<String>,
+    /// The directory of channels and positions whose paths are relative or missing; WEIR_STATE_DIR or systemd's STATE_DIRECTORY if none is given
+    #[arg(long, value_name = "DIRECTORY")]
+    state_dir: Option<PathBuf>,
     /// This source is new, and not another one that was renamed: it may begin at its start although a channel knows a source that the program no longer has
     #[arg(long, value_name = "SOURCE")]
     pub(super) new_source: Vec<String>,
@@ -70,6 +76,23 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
+    /// Returns the absolute path of the state directory, if there is one.
+    ///
+    /// # Errors
+    /// When the working directory is gone.
+    pub(super) fn state_directory(&self) -> std::io::Result<Option<PathBuf>> {
+        let of_variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        // systemd separates several directories by colons.
+        let first = |list: OsString| {
+            let first = list.as_bytes().split(|byte| *byte == b':').next().unwrap_or_default();
+            PathBuf::from(OsStr::from_bytes(first))
+        };
+        let named = of_variable("WEIR_STATE_DIR").map(PathBuf::from);
+        let named = self.state_dir.clone().or(named);
+        let named = named.or_else(|| of_variable("STATE_DIRECTORY").map(first));
+        named.map(std::path::absolute).transpose()
+    }
+
     /// Returns which of the sources that the arguments name the plan does not have.
     pub(super) fn unknown_source(&self, plan: &Plan) -> Option<String> {
         let is_known = |name: &str| plan.sources.iter().any(|source| source.name == name);

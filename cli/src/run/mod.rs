@@ -38,32 +38,45 @@ const THREAD_SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let prepared = match arguments.misuse() {
         Some(misuse) => Err(misuse),
-        None => prepare(arguments),
+        None => prepare(arguments).and_then(|plan| {
+            let unknown = plan.as_ref().and_then(|plan| arguments.unknown_source(plan));
+            unknown.map_or(Ok(plan), Err)
+        }),
     };
-    match prepared {
-        Ok(None) => ExitCode::FAILURE,
-        Ok(Some(mut plan)) => {
-            if let Some(name) = &arguments.name {
-                plan.program.clone_from(name);
-            }
-            if let Some(problem) = arguments.unknown_source(&plan) {
-                print_error_line(format_args!("weir: {problem}"));
-                return ExitCode::from(MISUSE);
-            }
-            if let Some(problem) = without_work(&plan, &arguments.path) {
-                print_error_line(format_args!("weir: {problem}\nweir: {} is not started", plan.program));
-                return ExitCode::FAILURE;
-            }
-            log::start(arguments.log, arguments.colours, arguments.quiet);
-            let status = execute(arguments, &plan);
-            LOG.flush();
-            status
-        }
+    let mut plan = match prepared {
+        Ok(None) => return ExitCode::FAILURE,
+        Ok(Some(plan)) => plan,
         Err(error) => {
             print_error_line(format_args!("weir: {error}"));
-            ExitCode::from(MISUSE)
+            return ExitCode::from(MISUSE);
         }
+    };
+    if let Err(problem) = adapt(&mut plan, arguments) {
+        print_error_line(format_args!("weir: {problem}\nweir: {} is not started", plan.program));
+        return ExitCode::FAILURE;
     }
+    log::start(arguments.log, arguments.colours, arguments.quiet);
+    let status = execute(arguments, &plan);
+    LOG.flush();
+    status
+}
+
+/// Gives the plan the name and the state directory of this run.
+///
+/// # Errors
+/// Says why a run of the plan would not do what the program or the arguments say.
+fn adapt(plan: &mut Plan, arguments: &Arguments) -> Result<(), String> {
+    if let Some(name) = &arguments.name {
+        plan.program.clone_from(name);
+    }
+    if let Some(problem) = without_work(plan, &arguments.path) {
+        return Err(problem);
+    }
+    let state = arguments.state_directory().map_err(|error| format!("--state-dir: {error}"))?;
+    if let Some(state) = state {
+        weir_stdlib::place_state(plan, &state);
+    }
+    Ok(())
 }
 
 /// Reads or compiles the plan. Returns `None` if the program has errors, after writing them to standard error.

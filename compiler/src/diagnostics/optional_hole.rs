@@ -30,7 +30,7 @@ pub struct OptionalHole {
     pub column: String,
     /// The type of the value.
     pub type_name: String,
-    /// The parts of the path that may be null, the outermost first: `place`, `place.city`.
+    /// The parts of the path that may be null, the outermost first: `place`, `place.city`. Empty if no step can ask for them.
     pub unknown: Vec<String>,
     /// The step that can replace null.
     pub step: HoleStep,
@@ -49,9 +49,12 @@ impl OptionalHole {
         if let Some((text, span)) = &self.origin {
             description = description.label(*span, text.as_str());
         }
-        if let ([_], Some(default)) = (unknown.as_slice(), default(type_name)) {
+        if let ([] | [_], Some(default)) = (unknown.as_slice(), default(type_name)) {
             let step = self.step.with(column, &format!("{column} ?? {default}"));
             description = description.help(format!("replace null in a step before: {step}"));
+        }
+        if unknown.is_empty() {
+            return description;
         }
         let conditions: Vec<String> = unknown.iter().map(|part| format!("{part} is not null")).collect();
         let conditions = conditions.join(" and ");

@@ -1,7 +1,6 @@
 use weir_grammar::Span;
 
 use super::Description;
-use crate::options::variable_of_param;
 
 /// A param without a value and without a default.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,6 +9,8 @@ pub struct ParamWithoutValue {
     pub name: String,
     /// The type of the param.
     pub type_name: String,
+    /// The environment variable that would give it a value, if there is one.
+    pub variable: Option<String>,
     /// The place of the declaration.
     pub span: Span,
 }
@@ -18,7 +19,7 @@ impl ParamWithoutValue {
     pub(super) fn describe(&self) -> Description {
         let name = &self.name;
         let set = format!("set it: `--set {name}=…`");
-        let set = match variable_of_param(name) {
+        let set = match &self.variable {
             Some(variable) => format!("{set}, or the environment variable `{variable}`"),
             None => set,
         };

@@ -87,7 +87,8 @@ impl Typer<'_, '_> {
         self.checker.report(OptionalHole {
             column: hole.name.text.to_string(),
             type_name: typed.value_type.named(true),
-            unknown: vec![hole.name.text.to_string()],
+            // A step before tells nothing about a param.
+            unknown: column.iter().map(|_| hole.name.text.to_string()).collect(),
             step: HoleStep::Let,
             span: hole.span,
             origin,

@@ -123,7 +123,8 @@ impl Checker<'_> {
             (None, None) => {
                 let (name, span) = (setting.name.text.to_string(), setting.name.span);
                 let type_name = signature.value_type.to_string();
-                self.report(ParamWithoutValue { name, type_name, span });
+                let variable = variable_of_param(&name);
+                self.report(ParamWithoutValue { name, type_name, variable, span });
                 (None, Origin::Missing)
             }
         };

@@ -17,7 +17,7 @@ use encryption::Encryption;
 
 #[derive(Deserialize)]
 struct FileSettings {
-    path: PathBuf,
+    path: Option<PathBuf>,
     capacity: usize,
     transaction_capacity: usize,
     byte_capacity: u64,
@@ -27,10 +27,15 @@ struct FileSettings {
     encrypt: Option<Encryption>,
 }
 
+/// Why a channel without a `path` can't be made.
+const NO_PLACE: &str = "it has no `path`, and the agent has no state directory: set `path`, or give the agent a directory by \
+     `--state-dir`, WEIR_STATE_DIR or systemd's StateDirectory=";
+
 /// Makes a file channel. Its directory is opened when the agent starts, and not before.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Arc<dyn Channel>, Failure> {
     let settings: FileSettings = settings.read().map_err(Failure::permanent)?;
     let FileSettings { path, capacity, transaction_capacity, byte_capacity, keep_alive, .. } = settings;
+    let path = path.ok_or_else(|| Failure::permanent(NO_PLACE))?;
     let Context { program, component, schema, meter, .. } = context;
     let owner = format!("{program}/{component}");
     let limits = Limits { capacity, transaction_capacity, byte_capacity, keep_alive };

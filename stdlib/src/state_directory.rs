@@ -1,0 +1,78 @@
+//! The state directory of an agent: the place of channels and positions that name none, or only a relative one.
+
+use std::path::Path;
+
+use weir_plan::{Component, Plan, Value};
+
+/// The settings that name a place for state: a role's kind, and the setting.
+const POSITIONS: (&str, &str) = ("files", "positions");
+const CHANNEL: (&str, &str) = ("file", "path");
+
+/// Gives the state of a plan its places in a directory: a channel without a `path` is in `PROGRAM/CHANNEL` there, and
+/// relative paths of channels and positions begin there.
+pub fn place_state(plan: &mut Plan, directory: &Path) {
+    for source in &mut plan.sources {
+        place(source, POSITIONS, directory, None);
+    }
+    for channel in &mut plan.channels {
+        let own = format!("{}/{}", plan.program, channel.name);
+        place(channel, CHANNEL, directory, Some(own));
+    }
+}
+
+fn place(component: &mut Component, setting: (&str, &str), directory: &Path, own: Option<String>) {
+    let (kind, name) = setting;
+    let Some(value) = component.settings.values.get_mut(name).filter(|_| component.kind == kind) else {
+        return;
+    };
+    let given = match value {
+        Value::Text(path) => Some(path.clone()),
+        Value::Null => own,
+        _ => None,
+    };
+    if let Some(given) = given {
+        *value = Value::Text(directory.join(given).to_string_lossy().into_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_compiler::{Library, Options, analyse, lower};
+
+    use super::*;
+    use crate::library_sources;
+
+    #[test]
+    fn state_is_in_the_directory_unless_its_path_is_absolute() {
+        let program = "source a = files { paths: [\"in/*\"], positions: \"a.positions\" }
+source b = files { paths: [\"in/*\"], positions: \"/else/b.positions\" }
+source c = files { paths: [\"in/*\"] }
+channel one = file {}
+channel two = file { path: \"two\" }
+channel three = file { path: \"/else/three\" }
+channel four = memory {}
+sink out = files { path: \"out\" }
+flow main { a -> one -> out }
+flow second { b -> two -> out }
+flow third { c -> three -> out }
+flow fourth { c -> four -> out }
+";
+        let library = Library::parse(library_sources().iter().copied()).unwrap();
+        let analysis = analyse(&("nginx.flow", program), "nginx.flow", &library, &Options::default());
+        let mut plan = lower(&analysis).unwrap_or_else(|| panic!("{:?}", analysis.diagnostics));
+        place_state(&mut plan, Path::new("/state"));
+        let text = |component: &Component, name: &str| match component.settings.values.get(name) {
+            Some(Value::Text(text)) => text.clone(),
+            other => format!("{other:?}"),
+        };
+        let positions: Vec<String> = plan.sources.iter().map(|source| text(source, "positions")).collect();
+        assert_eq!(positions, ["/state/a.positions", "/else/b.positions", "Some(Null)"]);
+        let paths: Vec<String> = plan.channels[..3].iter().map(|channel| text(channel, "path")).collect();
+        assert_eq!(paths, ["/state/nginx/one", "/state/two", "/else/three"]);
+        assert_eq!(
+            text(&plan.sinks[0], "path"),
+            text(&lower(&analysis).unwrap().sinks[0], "path"),
+            "no state"
+        );
+    }
+}
