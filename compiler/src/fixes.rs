@@ -44,14 +44,29 @@ pub struct Change {
 /// Changes only files from `sources`, never the library or values from outside. A fix that would add a syntax
 /// error to the program is not applied.
 pub fn fix(sources: &dyn SourceFiles, entry: &str, library: &Library, options: &Options) -> Fixed {
+    apply(sources, entry, library, options, &|_| true)
+}
+
+/// Does the same as [`fix`], but applies only [certain](Fix::certain) fixes.
+pub fn fix_certain(sources: &dyn SourceFiles, entry: &str, library: &Library, options: &Options) -> Fixed {
+    apply(sources, entry, library, options, &|fix| fix.certain)
+}
+
+fn apply(
+    sources: &dyn SourceFiles,
+    entry: &str,
+    library: &Library,
+    options: &Options,
+    wanted: &dyn Fn(&Fix) -> bool,
+) -> Fixed {
     let analysis = analyse(sources, entry, library, options);
     let mut fixed = Fixed { texts: BTreeMap::new(), changes: Vec::new(), analysis };
     for _ in 0..ROUNDS_MAX {
         let files = &fixed.analysis.files;
         let offers: Vec<Offer> = fixed.analysis.diagnostics.iter().filter_map(offer).collect();
         let changed = Changed { sources, texts: &fixed.texts };
-        let own: Vec<&Offer> =
-            offers.iter().filter(|offer| offer.is_possible(files, library, &changed)).collect();
+        let own = offers.iter().filter(|offer| wanted(&offer.fix));
+        let own: Vec<&Offer> = own.filter(|offer| offer.is_possible(files, library, &changed)).collect();
         // Tries all fixes at once; if they would add a syntax error, tries them one by one.
         let attempts = std::iter::once(apart(&own)).chain(own.iter().map(|offer| vec![*offer]));
         let made = attempts.filter(|offers| !offers.is_empty()).find_map(|offers| {

@@ -38,7 +38,7 @@ pub use completion::{Candidate, CandidateKind, Completions, Part, Place, complet
 pub use diagnostics::{Diagnostic, Severity};
 pub use files::modules::normalized as normalized_path;
 pub use files::sources::{Files, Position, SourceFile, SourceFiles};
-pub use fixes::{Change, Fixed, fix};
+pub use fixes::{Change, Fixed, fix, fix_certain};
 pub use format::{Unreadable, format};
 pub use library::LibraryError;
 pub use lowering::lower;

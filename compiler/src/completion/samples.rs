@@ -1,9 +1,10 @@
 //! Values that a user replaces: an example of each type.
 
 use weir_grammar::Span;
+use weir_grammar::tree::{Expression, ExpressionKind};
 
 use crate::completion::names::required;
-use crate::signatures::{Library, Named, SettingSignature};
+use crate::signatures::{Group, Library, Named, SettingSignature};
 use crate::types::Type;
 
 impl Library {
@@ -14,6 +15,33 @@ impl Library {
         let mut settings = groups.into_iter().flat_map(|group| &group.settings);
         let signature = settings.find(|setting| setting.name.span == definition.span)?;
         self.sample_in_range(signature)
+    }
+
+    /// Returns settings that rules of a signature require beside those that it requires anyway, with the spans of their names:
+    /// of `topics is not empty or pattern is not null`, the first one. `missing` has settings of the signature by their spans,
+    /// and `given` the names of settings that have a value.
+    pub fn required_by_rules(&self, missing: &[Span], given: &[&str]) -> Vec<(String, Span)> {
+        let groups = self.groups();
+        let is_own =
+            |group: &&Group| group.settings.iter().any(|setting| missing.first() == Some(&setting.name.span));
+        let Some(group) = groups.into_iter().find(is_own) else { return Vec::new() };
+        let mut found: Vec<(String, Span)> = Vec::new();
+        for rule in &group.requires {
+            let ExpressionKind::Or(cases) = &rule.condition.kind else { continue };
+            let Some(names) = cases.iter().map(present).collect::<Option<Vec<&str>>>() else { continue };
+            let settings: Vec<&SettingSignature> =
+                names.iter().filter_map(|name| group.setting(name)).collect();
+            let is_met = settings.iter().any(|setting| {
+                let name = &*setting.name.text;
+                given.contains(&name)
+                    || missing.contains(&setting.name.span)
+                    || found.iter().any(|(known, _)| known == name)
+            });
+            if let Some(first) = settings.first().filter(|_| !is_met) {
+                found.push((first.name.text.to_string(), first.name.span));
+            }
+        }
+        found
     }
 
     fn sample_in_range(&self, setting: &SettingSignature) -> Option<String> {
@@ -81,5 +109,16 @@ impl Library {
                 })
             }
         }
+    }
+}
+
+/// Returns the setting of which a condition says that it has a value: `topics is not empty`.
+fn present(condition: &Expression) -> Option<&str> {
+    match &condition.kind {
+        ExpressionKind::Is(test) if test.negated => match &test.operand.kind {
+            ExpressionKind::Name(name) => Some(name),
+            _ => None,
+        },
+        _ => None,
     }
 }

@@ -30,7 +30,7 @@ impl CanFail {
         let description = Description::new(message, self.span, "what happens if it does?");
         let description = match self.end {
             Some(StepEnd { span, rejects: true }) => {
-                description.fix("add `else reject`", span, " else reject")
+                description.guess("add `else reject`", span, " else reject")
             }
             _ => description,
         };

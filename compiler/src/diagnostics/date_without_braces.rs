@@ -21,7 +21,7 @@ impl DateWithoutBraces {
         let message = format!("`{setting}` has `{date}` as it stands, and no date");
         let description = Description::new(message, *span, "this stays the same for all events");
         match fix {
-            Some(hole) => description.help(format!("a time fills a hole: `{hole}`")).fix(
+            Some(hole) => description.help(format!("a time fills a hole: `{hole}`")).guess(
                 format!("write `{hole}`"),
                 *span,
                 hole.as_str(),

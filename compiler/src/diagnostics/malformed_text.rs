@@ -24,7 +24,7 @@ impl MalformedText {
         let message = format!("\"{}\" is not {}: {}", self.text, with_article(&self.expected), self.reason);
         let description = Description::new(message, self.span, self.reason.as_str());
         match &self.near {
-            Some(near) => description.help(format!("did you mean \"{near}\"?")).fix(
+            Some(near) => description.help(format!("did you mean \"{near}\"?")).guess(
                 format!("write \"{near}\""),
                 self.span,
                 format!("\"{near}\""),

@@ -28,7 +28,7 @@ impl MissingUnit {
         description = description.help(format!("write {offers}"));
         match self.offers.as_slice() {
             [only] if self.expected != "Percent" => {
-                description.fix(format!("write `{only}`"), self.span, only.as_str())
+                description.guess(format!("write `{only}`"), self.span, only.as_str())
             }
             _ => description,
         }

@@ -210,6 +210,8 @@ pub struct Fix {
     pub title: String,
     /// The edits, each at a separate place. A fix is only correct with all of its edits.
     pub edits: Vec<Edit>,
+    /// Whether the changed text certainly means what the author meant. A similar name, for example, is only a guess.
+    pub certain: bool,
 }
 
 /// One edit of a fix.
@@ -222,9 +224,10 @@ pub struct Edit {
 }
 
 impl Fix {
-    /// Returns a fix with one edit.
-    pub(crate) fn of(title: impl Into<String>, span: Span, replacement: impl Into<String>) -> Fix {
-        Fix { title: title.into(), edits: vec![Edit { span, replacement: replacement.into() }] }
+    /// Returns a guess with one edit.
+    pub(crate) fn guess(title: impl Into<String>, span: Span, replacement: impl Into<String>) -> Fix {
+        let edits = vec![Edit { span, replacement: replacement.into() }];
+        Fix { title: title.into(), edits, certain: false }
     }
 }
 
@@ -244,12 +247,12 @@ impl Description {
         self
     }
 
-    /// Adds a fix with one edit.
+    /// Adds a certain fix with one edit.
     fn fix(self, title: impl Into<String>, span: Span, replacement: impl Into<String>) -> Description {
         self.fix_at(title, [span], replacement)
     }
 
-    /// Adds a fix with the same replacement at several places.
+    /// Adds a certain fix with the same replacement at several places.
     fn fix_at(
         mut self,
         title: impl Into<String>,
@@ -258,7 +261,18 @@ impl Description {
     ) -> Description {
         let replacement = replacement.into();
         let edits = spans.into_iter().map(|span| Edit { span, replacement: replacement.clone() });
-        self.fix = Some(Fix { title: title.into(), edits: edits.collect() });
+        self.fix = Some(Fix { title: title.into(), edits: edits.collect(), certain: true });
+        self
+    }
+
+    /// Adds a fix with one edit that may not be what the author meant.
+    fn guess(
+        mut self,
+        title: impl Into<String>,
+        span: Span,
+        replacement: impl Into<String>,
+    ) -> Description {
+        self.fix = Some(Fix::guess(title, span, replacement));
         self
     }
 
@@ -266,7 +280,7 @@ impl Description {
     fn suggest(self, span: Span, near: Option<&str>) -> Description {
         match near {
             Some(near) => {
-                self.help(format!("did you mean `{near}`?")).fix(format!("write `{near}`"), span, near)
+                self.help(format!("did you mean `{near}`?")).guess(format!("write `{near}`"), span, near)
             }
             None => self,
         }

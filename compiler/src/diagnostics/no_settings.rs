@@ -22,6 +22,6 @@ impl NoSettings {
         )
         .label(self.name_span, "a variant without settings")
         .help(format!("write `{}` alone", self.variant))
-        .fix("leave the settings out", self.name_span.to(self.span), self.variant.as_str())
+        .guess("leave the settings out", self.name_span.to(self.span), self.variant.as_str())
     }
 }

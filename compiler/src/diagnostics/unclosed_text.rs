@@ -23,7 +23,7 @@ impl UnclosedText {
         let edits = self.edits.iter().map(|(span, text)| Edit { span: *span, replacement: text.clone() });
         let title = if joins { "write `\\n` for the line ends" } else { "close it at the end of the line" };
         description.fix =
-            (!self.edits.is_empty()).then(|| Fix { title: title.to_owned(), edits: edits.collect() });
+            (!self.edits.is_empty()).then(|| Fix { title: title.to_owned(), edits: edits.collect(), certain: false });
         description
     }
 }

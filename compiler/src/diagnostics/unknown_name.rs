@@ -30,7 +30,7 @@ impl UnknownName {
             (true, "field, param or let") => {
                 description.help(format!("text stands in quotes: \"{}\"", self.name))
             }
-            (true, _) => description.help(format!("text stands in quotes: \"{}\"", self.name)).fix(
+            (true, _) => description.help(format!("text stands in quotes: \"{}\"", self.name)).guess(
                 "put it in quotes",
                 self.span,
                 format!("\"{}\"", self.name),

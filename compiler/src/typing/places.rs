@@ -169,7 +169,7 @@ impl<'p> Places<'p> {
                 (Span { start, end: start, ..brace }, format!("format: json{separator}"))
             }
         };
-        Some(Fix::of("write `format: json`", span, replacement))
+        Some(Fix::guess("write `format: json`", span, replacement))
     }
 }
 

@@ -187,7 +187,8 @@ impl Scanner<'_> {
             self.note(here.clone(), message, "leave out `;`", &[(here.clone(), "")]);
             self.repair(here, "");
         } else if self.open.is_empty() {
-            self.note(here.clone(), message, "begin a new line", &[(here, "\n")]);
+            // The new line begins without the blanks.
+            self.note(here.clone(), message, "begin a new line", &[(here.start..next, "\n")]);
             self.finish_item();
         } else {
             self.note(

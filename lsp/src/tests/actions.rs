@@ -59,14 +59,19 @@ fn assert_no_new_error(before: &str, after: &str, title: &str) {
 
 /// Opens a text, takes the action with this title for a part of it, and returns the result.
 fn taken(text: &str, part: &str, title: &str) -> String {
-    let mut client = Client::start(MemoryDisk::default());
-    client.open(NAME, text);
-    let found = actions(&mut client, text, part);
+    let found = offered(MemoryDisk::default(), text, part);
     let action = found.iter().find(|action| action["title"] == title);
     let titles: Vec<&Value> = found.iter().map(|action| &action["title"]).collect();
     let result = applied(text, action.unwrap_or_else(|| panic!("no `{title}` in {titles:?}")));
     assert_no_new_error(text, &result, title);
     result
+}
+
+/// Opens a text, and returns the actions for a part of it.
+fn offered(disk: MemoryDisk, text: &str, part: &str) -> Vec<Value> {
+    let mut client = Client::start(disk);
+    client.open(NAME, text);
+    actions(&mut client, text, part)
 }
 
 #[test]
@@ -77,6 +82,13 @@ fn required_settings_are_added() {
     assert!(errors(&result).is_empty(), "{result}");
     let text = "source in = generate {}\nsink out = kafka { topic: \"a\" }\nflow f { in -> out }\n";
     assert!(errors(&taken(text, "kafka", "add the required settings")).is_empty());
+    // A rule of the source requires topics or a pattern.
+    let text = "source in = kafka {}\nsink out = null {}\nflow f { in -> out }\n";
+    let result = taken(text, "kafka", "add the required settings");
+    assert!(result.contains("topics:") && errors(&result).is_empty(), "{result}");
+    let text = "source in = kafka { topic_pattern: \"a.*\" }\nsink out = null {}\nflow f { in -> out }\n";
+    let result = taken(text, "kafka", "add the required settings");
+    assert!(!result.contains("topics:") && errors(&result).is_empty(), "{result}");
 }
 
 #[test]
@@ -86,6 +98,22 @@ fn rejects_are_routed() {
     assert!(result.contains("  rejects -> rejected\n}") && errors(&result).is_empty(), "{result}");
     let result = taken(text, "reject if", "drop the rejected events");
     assert!(errors(&result).is_empty(), "{result}");
+}
+
+#[test]
+fn rejects_of_a_flow_on_one_line_are_written_as_the_formatter_does() {
+    let head = "source in = generate {}\nsink out = null {}\n\n";
+    let text = format!("{head}// Moves.\nflow f {{ in -> reject if @sequence > 1 -> out }} // all\n");
+    let flow = |to: &str| {
+        format!(
+            "// Moves.\nflow f {{\n  in -> reject if @sequence > 1 -> out\n  rejects -> {to}\n}} // all\n"
+        )
+    };
+    let result = taken(&text, "reject if", "drop the rejected events");
+    assert_eq!(result, format!("{head}{}", flow("drop")));
+    let result = taken(&text, "reject if", "route the rejected events to a new sink `rejected`");
+    let sink = "sink rejected = files { path: \"rejected\", format: json }\n\n";
+    assert_eq!(result, format!("{head}{sink}{}", flow("rejected")));
 }
 
 #[test]
@@ -113,6 +141,40 @@ fn steps_are_extracted_and_lets_inlined() {
 }
 
 #[test]
+fn extracted_steps_keep_their_comments() {
+    let text = "source in = generate {}\nsink out = null {}\nflow f {\n  in\n    -> keep if @sequence > 1  // trailing one\n    // why it is set\n    -> set x = 1 // one\n    -> set y = match x {\n         1 => 2\n         _ => 3\n       }\n    -> out  // the end\n}\n";
+    let part = "keep if @sequence > 1  // trailing one\n    // why it is set\n    -> set x = 1 // one\n    -> set y = match x {\n         1";
+    let result = taken(text, part, "extract an interceptor");
+    let interceptor = "interceptor extracted() {\n  keep if @sequence > 1  // trailing one\n  // why it is set\n  set x = 1  // one\n  set y = match x {\n    1 => 2\n    _ => 3\n  }\n}\n\n";
+    assert!(result.contains(interceptor), "{result}");
+    assert!(result.contains("  in\n    -> extracted()\n    -> out  // the end\n"), "{result}");
+}
+
+#[test]
+fn an_inlined_let_takes_its_documentation_along_and_leaves_comments() {
+    let rest = "source in = generate {}\nsink out = null {}\nflow f { in -> keep if @sequence < ";
+    let text = format!("// The limits.\n/// The most.\nlet most = 5 /// few\n{rest}most -> out }}\n");
+    let result = taken(&text, "most =", "inline `most`");
+    assert_eq!(result, format!("// The limits.\n// few\n{rest}5 -> out }}\n"));
+}
+
+#[test]
+fn no_action_breaks_another_program() {
+    let other = "import \"a.flow\"\nlet extracted = 1\nsource other = generate { every: pause }\nsink end = null {}\nflow g { other -> end }\n";
+    let text = "let pause = 1s\nsource in = generate { every: pause }\nsink out = null {}\nflow f {\n  in -> set a = 1 -> out\n}\n";
+    let titles = |disk: MemoryDisk, part: &str| {
+        let found = offered(disk, text, part);
+        found.iter().map(|action| action["title"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let with_other = || MemoryDisk::with(&[("/code/b.flow", other)]);
+    assert_eq!(titles(MemoryDisk::default(), "pause"), ["inline `pause`"]);
+    assert!(titles(with_other(), "pause").is_empty());
+    assert_eq!(titles(MemoryDisk::default(), "set a = 1"), ["extract an interceptor"]);
+    // The other program has the name of the interceptor already.
+    assert!(titles(with_other(), "set a = 1").is_empty());
+}
+
+#[test]
 fn unknown_names_are_declared() {
     let text = "source in = generate {}\nflow f { in -> lake }\n";
     let result = taken(text, "lake", "declare the sink `lake`");
@@ -134,7 +196,25 @@ fn a_format_is_added() {
 
 #[test]
 fn all_fixes_are_one_action() {
-    let text = "source in = generate {}\nsink out = stdout { fromat: json }\nflow f { in -> keep if @sequence > 1 && true -> out }\n";
+    let text = "source in = generate {}\nsink out = null {}\nflow Main { in -> keep if @sequence > 1 && true -> out }\n";
+    let result = all_fixed(text);
+    assert_eq!(result, text.replace("&&", "and").replace("Main", "main"));
+    assert!(errors(&result).is_empty());
+}
+
+#[test]
+fn guesses_are_no_part_of_all_fixes() {
+    // The quotes may be missing, or the declaration.
+    let text =
+        "source in = generate {}\nsink out = files { path: folder, fromat: json }\nflow Main { in -> out }\n";
+    assert_eq!(all_fixed(text), text.replace("Main", "main"));
+    let titles: Vec<Value> =
+        offered(MemoryDisk::default(), text, "folder").iter().map(|action| action["title"].clone()).collect();
+    assert!(titles.contains(&json!("put it in quotes")), "{titles:?}");
+}
+
+/// Returns a text after the action that an editor takes when it saves.
+fn all_fixed(text: &str) -> String {
     let mut client = Client::start(MemoryDisk::default());
     client.open(NAME, text);
     let params = json!({
@@ -144,7 +224,7 @@ fn all_fixes_are_one_action() {
     });
     let found = client.request("textDocument/codeAction", params).unwrap();
     assert_eq!(found.as_array().unwrap().len(), 1, "{found}");
-    assert!(errors(&applied(text, &found[0])).is_empty());
+    applied(text, &found[0])
 }
 
 #[test]

@@ -52,8 +52,14 @@ fn quick(title: impl Into<String>, of: Span, edits: Vec<(std::ops::Range<usize>,
 fn required(view: &View, owner: Span, missing: &[(&str, Span)]) -> Option<Offer> {
     let text = view.text();
     let open = owner.end as usize + text.get(owner.end as usize..)?.find('{')?;
-    let entries = missing.iter().map(|(name, declared)| {
-        format!("{name}: {}", view.library.sample(*declared).unwrap_or_else(|| "\"\"".to_owned()))
+    let block = settings_of(view, owner);
+    let given: Vec<&str> =
+        block.iter().flat_map(|block| &block.entries).map(|entry| &*entry.name.text).collect();
+    let declared: Vec<Span> = missing.iter().map(|(_, declared)| *declared).collect();
+    let ruled = view.library.required_by_rules(&declared, &given);
+    let ruled = ruled.iter().map(|(name, declared)| (name.as_str(), *declared));
+    let entries = missing.iter().copied().chain(ruled).map(|(name, declared)| {
+        format!("{name}: {}", view.library.sample(declared).unwrap_or_else(|| "\"\"".to_owned()))
     });
     let entries: Vec<String> = entries.collect();
     let is_empty = text[open + 1..].trim_start().starts_with('}');
@@ -69,34 +75,62 @@ fn required(view: &View, owner: Span, missing: &[(&str, Span)]) -> Option<Offer>
     Some(quick("add the required settings", owner, vec![(at, new)]))
 }
 
+/// Returns the settings whose owner, a kind or a variant, has this place.
+fn settings_of(view: &View, owner: Span) -> Option<&tree::Block> {
+    let nodes = nodes_at(view.analysis.tree(view.file)?, owner.start);
+    nodes.into_iter().rev().find_map(|node| match node {
+        Node::Item(tree::Item { kind: ItemKind::Component(component), .. })
+            if component.kind.span == owner =>
+        {
+            Some(&component.settings)
+        }
+        Node::Expression(Expression { kind: ExpressionKind::Variant(name, block), .. })
+            if name.span == owner =>
+        {
+            Some(block)
+        }
+        _ => None,
+    })
+}
+
 /// Adds a chain for rejected events: to a new sink, or to nowhere.
 fn rejects(view: &View, flow: Span) -> Vec<Offer> {
     let Some((item, end)) = flow_around(view, flow) else { return Vec::new() };
     let text = view.text();
+    let start = start_with_comments(text, item.start as usize);
     let taken =
         |name: &str| view.analysis.visible_names(view.file, None).iter().any(|known| *known.name == *name);
     let name =
         ["rejected", "rejected_events"].into_iter().find(|name| !taken(name)).unwrap_or("rejected_by_flow");
-    let line = if text[..end].trim_end_matches([' ', '\t']).ends_with('\n') { "" } else { "\n" };
-    let chain = |to: &str| (end..end, format!("{line}  rejects -> {to}\n"));
     let sink = format!("sink {name} = files {{ path: \"{name}\", format: json }}\n\n");
+    // A flow on one line gets lines.
+    let is_on_one_line = !text[..end].trim_end_matches([' ', '\t']).ends_with('\n');
+    let edits = |before: &str, to: &str| match is_on_one_line {
+        true => {
+            let (flow, rest) = (&text[item.start as usize..end], &text[end..item.end as usize]);
+            let flow = format!("{flow}\n  rejects -> {to}\n{rest}");
+            let flow =
+                weir_compiler::format(&view.name, &flow).map_or(flow, |flow| flow.trim_end().to_owned());
+            let comments = &text[start..item.start as usize];
+            vec![(start..item.end as usize, format!("{before}{comments}{flow}"))]
+        }
+        false => {
+            let sink = (!before.is_empty()).then(|| (start..start, before.to_owned()));
+            sink.into_iter().chain([(end..end, format!("  rejects -> {to}\n"))]).collect()
+        }
+    };
     vec![
-        quick(
-            format!("route the rejected events to a new sink `{name}`"),
-            flow,
-            vec![(item..item, sink), chain(name)],
-        ),
-        quick("drop the rejected events", flow, vec![chain("drop")]),
+        quick(format!("route the rejected events to a new sink `{name}`"), flow, edits(&sink, name)),
+        quick("drop the rejected events", flow, edits("", "drop")),
     ]
 }
 
-/// Returns the start of the flow with this name, with its comments, and the place of its closing brace.
-fn flow_around(view: &View, name: Span) -> Option<(usize, usize)> {
+/// Returns the place of the flow with this name, and the place of its closing brace.
+fn flow_around(view: &View, name: Span) -> Option<(Span, usize)> {
     let tree = view.analysis.tree(view.file)?;
     let item = tree.items.iter().find(|item| item.span.contains(name))?;
-    let text = view.text();
-    let end = item.span.start as usize + item.span.slice(text).rfind('}')?;
-    Some((start_with_comments(text, item.span.start as usize), end))
+    let end = item.span.start as usize + item.span.slice(view.text()).rfind('}')?;
+    Some((item.span, end))
 }
 
 /// Returns the start of the comments directly above a line.

@@ -7,9 +7,11 @@ use weir_grammar::tree::{Expression, ExpressionKind, ItemKind, Node, nodes_at};
 
 use super::Offer;
 use crate::places::View;
+use crate::requests::references::mentions;
+use crate::session::Session;
 
-/// Replaces all uses of the let at a place by its value, and removes the let.
-pub(super) fn constant(view: &View, selected: Span) -> Option<Offer> {
+/// Replaces all uses of the let at a place by its value, and removes the let with its documentation.
+pub(super) fn constant(session: &mut Session<'_>, view: &View, selected: Span) -> Option<Offer> {
     let definitions = view.analysis.definitions_at(view.file, selected.start);
     let [definition] = definitions.as_slice() else { return None };
     if definition.kind != DefinitionKind::Let || definition.span.file != view.file {
@@ -34,12 +36,36 @@ pub(super) fn constant(view: &View, selected: Span) -> Option<Offer> {
     if edits.is_empty() {
         return None;
     }
-    let start = item.span.start as usize;
-    let rest = &text[item.span.end as usize..];
-    let end = item.span.end as usize + rest.find('\n').map_or(rest.len(), |end| end + 1);
-    edits.push((start..end, String::new()));
+    // Other programs that use the let would lose it.
+    let others = mentions(session, view, selected.start, false);
+    if others.iter().any(|mention| mention.file != view.name) {
+        return None;
+    }
+    let start = start_of_documentation(text, item.span.start as usize);
+    let end = item.span.end as usize;
+    let rest = &text[end..];
+    let line = rest.find('\n').map_or(rest.len(), |end| end + 1);
+    // A comment behind the value stays, but not as the documentation of the next item.
+    let comment = rest[..line].trim_start();
+    let slashes = comment.len() - comment.trim_start_matches('/').len();
+    edits.push(match slashes {
+        0 => (start..end + line, String::new()),
+        _ => (start..end + line - comment.len() + slashes, "//".to_owned()),
+    });
     let kind = CodeActionKind::RefactorInline;
     Some(Offer { title: format!("inline `{}`", definition.name), kind, edits, of: None })
+}
+
+/// Returns the start of the doc comment directly above an item; the start of the item without one.
+fn start_of_documentation(text: &str, mut start: usize) -> usize {
+    while let Some(above) = text[..start].strip_suffix('\n') {
+        let begin = above.rfind('\n').map_or(0, |end| end + 1);
+        if !above[begin..].trim_start().starts_with("///") {
+            break;
+        }
+        start = begin;
+    }
+    start
 }
 
 /// Returns whether a value needs no parentheses anywhere.

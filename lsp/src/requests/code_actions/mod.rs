@@ -1,6 +1,7 @@
 //! Code actions: the fixes of diagnostics, and changes of programs that are right.
 //!
-//! An action other than a fix is offered only if the program with its edits has no new error: the server checks it.
+//! An action other than a fix is offered only if no program that reads the file has a new error with its edits: the server
+//! checks it.
 
 mod diagnosed;
 mod extract;
@@ -13,7 +14,7 @@ use gen_lsp_types::{
     CodeAction, CodeActionKind, CodeActionParams, CodeActionResponse, Diagnostic as Shown, Range, TextEdit,
     Uri,
 };
-use weir_compiler::{Analysis, Diagnostic, Severity, fix};
+use weir_compiler::{Analysis, Diagnostic, Severity, fix_certain};
 use weir_grammar::Span;
 
 use crate::dispatch::Answer;
@@ -52,19 +53,18 @@ pub(crate) fn code_actions(
     let mut actions = Vec::new();
     if wants(&CodeActionKind::QuickFix) {
         actions.extend(fixes(session, &view, span, &params.context.diagnostics));
-        let offers = diagnosed::offers(&view, span);
-        actions.extend(
-            safe(session, &view, offers)
-                .map(|offer| shown(session, &view, &offer, &params.context.diagnostics)),
-        );
+        let offers = safe(session, &view, diagnosed::offers(&view, span));
+        actions.extend(offers.iter().map(|offer| shown(session, &view, offer, &params.context.diagnostics)));
     }
     if wants(&CodeActionKind::RefactorExtract) {
         let offers = extract::interceptor(&view, span).into_iter().collect();
-        actions.extend(safe(session, &view, offers).map(|offer| shown(session, &view, &offer, &[])));
+        let offers = safe(session, &view, offers);
+        actions.extend(offers.iter().map(|offer| shown(session, &view, offer, &[])));
     }
     if wants(&CodeActionKind::RefactorInline) {
-        let offers = inline::constant(&view, span).into_iter().collect();
-        actions.extend(safe(session, &view, offers).map(|offer| shown(session, &view, &offer, &[])));
+        let offers = inline::constant(session, &view, span).into_iter().collect();
+        let offers = safe(session, &view, offers);
+        actions.extend(offers.iter().map(|offer| shown(session, &view, offer, &[])));
     }
     let fix_all: CodeActionKind =
         serde_json::from_value(FIX_ALL.into()).unwrap_or(CodeActionKind::SourceFixAll);
@@ -123,9 +123,9 @@ fn resolved(range: Range, diagnostic: &Diagnostic, known: &[Shown]) -> Option<Ve
     (!same.is_empty()).then_some(same)
 }
 
-/// Applies all fixes of the program, as `weir check --fix` does.
+/// Applies the certain fixes of the program. An editor may do so when it saves, so a guess must not change the program.
 fn all_fixes(session: &Session<'_>, view: &View, kind: CodeActionKind) -> Option<CodeAction> {
-    let fixed = fix(&session.texts(), &view.name, &view.library, &session.options());
+    let fixed = fix_certain(&session.texts(), &view.name, &view.library, &session.options());
     let mut changes: HashMap<Uri, Vec<TextEdit>> = HashMap::new();
     for (name, text) in &fixed.texts {
         let Some(file) = view.analysis.file_named(name) else { continue };
@@ -139,38 +139,49 @@ fn all_fixes(session: &Session<'_>, view: &View, kind: CodeActionKind) -> Option
         }
     }
     (!changes.is_empty()).then(|| CodeAction {
-        title: "apply all fixes".to_owned(),
+        title: "apply all certain fixes".to_owned(),
         kind: Some(kind),
         edit: Some(workspace_edit(session, changes)),
         ..CodeAction::default()
     })
 }
 
-/// Returns the offers that leave the program without a new error.
-fn safe(session: &Session<'_>, view: &View, offers: Vec<Offer>) -> impl Iterator<Item = Offer> {
-    let before = errors(&view.analysis);
+/// Returns the offers that leave every program that reads the file without a new error.
+fn safe(session: &mut Session<'_>, view: &View, offers: Vec<Offer>) -> Vec<Offer> {
+    if offers.is_empty() {
+        return offers;
+    }
+    session.refresh_all();
+    let readers = session.programs.readers(&view.name);
+    let session = &*session;
     let is_safe = |offer: &Offer| {
-        let mut edits: Vec<_> = offer.edits.iter().collect();
-        edits.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
-        let mut text = view.text().to_owned();
-        for (range, new) in edits {
-            if text.get(range.clone()).is_none() {
-                return false;
-            }
-            text.replace_range(range.clone(), new);
-        }
+        let Some(text) = applied(view.text(), &offer.edits) else { return false };
         let texts = HashMap::from([(view.name.clone(), text)]);
-        let mut after = errors(&session.analyse_with(&view.name, &texts));
-        // Each error was there before.
-        before.iter().for_each(|known| {
-            if let Some(index) = after.iter().position(|error| error == known) {
-                after.swap_remove(index);
+        readers.iter().all(|entry| {
+            let before = session.programs.get(entry).and_then(|program| program.analysis.clone());
+            let mut after = errors(&session.analyse_with(entry, &texts));
+            // Each error was there before.
+            for known in before.iter().flat_map(|before| errors(before)) {
+                if let Some(index) = after.iter().position(|error| *error == known) {
+                    after.swap_remove(index);
+                }
             }
-        });
-        after.is_empty()
+            after.is_empty()
+        })
     };
-    let safe: Vec<Offer> = offers.into_iter().filter(is_safe).collect();
-    safe.into_iter()
+    offers.into_iter().filter(is_safe).collect()
+}
+
+/// Returns a text after edits; `None` if an edit is not in the text.
+fn applied(text: &str, edits: &[(Bytes<usize>, String)]) -> Option<String> {
+    let mut edits: Vec<_> = edits.iter().collect();
+    edits.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
+    let mut text = text.to_owned();
+    for (range, new) in edits {
+        text.get(range.clone())?;
+        text.replace_range(range.clone(), new);
+    }
+    Some(text)
 }
 
 fn errors(analysis: &Analysis) -> Vec<(&'static str, String)> {
