@@ -177,8 +177,7 @@ fn of_expression<'t>(
                 }
                 _ => None,
             });
-            // A positional argument may become a named one.
-            let argument = matches!(outer.last(), Some(Node::Argument(argument)) if argument.name.is_none());
+            let argument = matches!(outer.last(), Some(Node::Argument(_)));
             match innermost_call(outer).filter(|_| argument) {
                 Some(call) => Some(Wanted::Parameter(call)),
                 None => Some(Wanted::Value(other)),
@@ -234,13 +233,14 @@ impl At<'_> {
             Wanted::Nothing => Vec::new(),
             Wanted::Kind(component) => self.kinds(component.role),
             Wanted::Setting(block) => self.settings(block),
-            Wanted::Value(_) | Wanted::Hole if self.number => self.units(),
+            Wanted::Value(other) if self.number => self.units(*other),
+            Wanted::Hole if self.number => self.units(None),
             Wanted::Value(other) => self.values(*other),
             Wanted::Variant(span) => self.variants(*span),
             Wanted::Member(inner) => self.members(inner),
             Wanted::Function(call) => self.functions_for(call),
             Wanted::Secret => self.secrets(),
-            Wanted::Parameter(_) if self.number => self.units(),
+            Wanted::Parameter(_) if self.number => self.units(None),
             Wanted::Parameter(call) => self.arguments(call),
             Wanted::Hole => self.holes(),
             Wanted::Target => self.columns(),

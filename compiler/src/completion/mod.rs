@@ -3,6 +3,7 @@
 //! A mark, which is a name, takes the place of the word at the position. Often the item can then be parsed, and its tree says
 //! what is wanted. If that depends on the events or on a setting, the program is analysed with the mark.
 
+mod arguments;
 mod candidate;
 mod context;
 mod cursor;
@@ -13,16 +14,17 @@ mod order;
 mod samples;
 mod settings;
 mod values;
+mod words;
 
 use std::ops::Range;
-
-use weir_grammar::Continuation;
 
 use crate::analyse::analyse;
 use crate::analysis::Analysis;
 use crate::completion::context::Wanted;
 use crate::completion::cursor::Cursor;
 use crate::completion::marked::Marked;
+use crate::completion::order::Mixed;
+use crate::completion::words::words;
 use crate::files::sources::SourceFiles;
 use crate::options::Options;
 use crate::signatures::Library;
@@ -69,7 +71,8 @@ pub fn complete(
     let Some(marked) = marked else {
         let following = if in_text || number { None } else { words(known, file, text, replaced.start) };
         let item = marked::items_around(known, file, text, &replaced);
-        let candidates = order::with_words(Vec::new(), following, Some((text, item, replaced.clone())));
+        let candidates =
+            order::with_words(Vec::new(), following, Mixed::Among, Some((text, item, replaced.clone())));
         return Completions { replaced, candidates };
     };
     let wanted = Wanted::of(&marked.tree, marked.position);
@@ -84,17 +87,15 @@ pub fn complete(
     };
     let at = context::At { analysis, library, file, tree: &marked.tree, position: marked.position, number };
     let candidates = at.candidates(&wanted);
-    let following = if in_text || number { None } else { words(known, file, text, replaced.start) };
+    let has_words = !in_text && !number && !matches!(wanted, Wanted::Secret);
+    let following = if has_words { words(known, file, text, replaced.start) } else { None };
+    let following = following.map(|following| words::for_place(following, &at));
+    // A new line in a block begins a setting rather than goes on with a value.
+    let mixed = if matches!(wanted, Wanted::Setting(_)) { Mixed::Behind } else { Mixed::Among };
     // Where a name fits, every word does.
     let item = (!marked.is_whole).then(|| (text, marked.item.clone(), replaced.clone()));
-    let candidates = order::with_words(candidates, following, item);
+    let candidates = order::with_words(candidates, following, mixed, item);
     Completions { replaced, candidates }
-}
-
-/// Returns what the grammar allows after the text before the word.
-fn words(known: &Analysis, file: weir_grammar::FileId, text: &str, start: usize) -> Option<Continuation> {
-    let item = marked::item_start(known, file, start);
-    weir_grammar::continuation(&text[item..start])
 }
 
 /// The files of a program with another text of one file.

@@ -27,7 +27,8 @@ impl At<'_> {
         qualifier: Option<&Name>,
         kind_of: impl Fn(DefinitionKind) -> Option<CandidateKind>,
     ) -> Vec<Candidate> {
-        let found = self.visible(qualifier).into_iter().filter_map(|definition| {
+        let visible = self.visible(qualifier).into_iter().filter(|definition| !self.is_made_here(definition));
+        let found = visible.filter_map(|definition| {
             Some((
                 self.analysis.references(definition).next().is_some(),
                 definition,
@@ -37,6 +38,17 @@ impl At<'_> {
         let mut found: Vec<_> = found.collect();
         found.sort_by_key(|(is_used, ..)| *is_used);
         found.into_iter().map(|(_, definition, kind)| self.candidate(definition, kind)).collect()
+    }
+
+    /// Returns whether the mark is in the item that makes a definition: nothing is made of itself.
+    fn is_made_here(&self, definition: &Definition) -> bool {
+        let is_made = !matches!(definition.kind, DefinitionKind::Component(_) | DefinitionKind::Import);
+        let mut items = self.tree.items.iter();
+        is_made
+            && items.any(|item| {
+                let here = item.span.start <= self.position && self.position <= item.span.end;
+                here && item.kind.name().is_some_and(|name| name.span == definition.span)
+            })
     }
 
     pub(super) fn candidate(&self, definition: &Definition, kind: CandidateKind) -> Candidate {
@@ -143,7 +155,10 @@ impl At<'_> {
         let of_events = matches!(item.kind, ItemKind::Schema(_) | ItemKind::Function(_));
         if qualifier.is_none() {
             let mut built_in: Vec<&(&str, Type)> = BUILT_IN.iter().collect();
-            built_in.retain(|(_, value_type)| !of_events || !value_type.is_setting_only());
+            // Groups are numbers or names in patterns, which only signatures of the library have.
+            built_in.retain(|(_, value_type)| {
+                *value_type != Type::Group && !(of_events && value_type.is_setting_only())
+            });
             let likely = self.likely_types();
             built_in.sort_by_key(|(name, value_type)| {
                 let frequent = FREQUENT_TYPES.iter().position(|frequent| frequent == name).unwrap_or(99);
@@ -155,8 +170,12 @@ impl At<'_> {
         found.splice(position..position, self.schemas(qualifier));
         if qualifier.is_none() {
             let after = found.len().min(8);
-            let sized = [("Decimal", "Decimal(digits, scale)"), ("Map", "Map<Text>")];
-            let sized = sized.map(|(name, detail)| Candidate::new(name, CandidateKind::Type).detail(detail));
+            let part = |name: &str| Part { name: name.to_owned(), type_name: String::new() };
+            let decimal = Candidate::new("Decimal", CandidateKind::Type)
+                .detail("Decimal(digits, scale)")
+                .parts(["digits", "scale"].map(part));
+            let map = Candidate::new("Map", CandidateKind::Type).detail("Map<Text>").parts([part("Text")]);
+            let sized = [decimal, map];
             found.splice(after..after, sized);
         }
         if matches!(item.kind, ItemKind::Param(_)) {

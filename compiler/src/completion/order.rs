@@ -15,10 +15,20 @@ const FREQUENT: [&str; 18] = [
     "drop", "copy", "match", "if", "reject", "not",
 ];
 
+/// How keywords are mixed with names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mixed {
+    /// The likely ones behind the first names.
+    Among,
+    /// All behind the names.
+    Behind,
+}
+
 /// Adds keywords to names. `item` is the text of the file, the place of the item, and the replaced word.
 pub(super) fn with_words(
     mut candidates: Vec<Candidate>,
     following: Option<Continuation>,
+    mixed: Mixed,
     item: Option<(&str, Range<usize>, Range<usize>)>,
 ) -> Vec<Candidate> {
     let Some(following) = following else { return candidates };
@@ -36,11 +46,11 @@ pub(super) fn with_words(
     };
     let (likely, others): (Vec<String>, Vec<String>) = words.into_iter().partition(|word| fits(word));
     let keyword = |word: String| Candidate::new(word, CandidateKind::Keyword);
-    let place = candidates.len().min(2);
+    let place = if mixed == Mixed::Among { candidates.len().min(2) } else { candidates.len() };
     candidates.splice(place..place, likely.into_iter().map(keyword));
     // The words behind the first names come before the long list of functions.
     let first_function = candidates.iter().position(|known| known.kind == CandidateKind::Function);
-    let place = match following.values {
+    let place = match following.values || mixed == Mixed::Behind {
         true => first_function.filter(|first| *first > 0).unwrap_or(candidates.len()),
         false => candidates.len().min(4),
     };

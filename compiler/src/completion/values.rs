@@ -1,24 +1,26 @@
 //! Values: of settings, by their type, and in expressions about events.
 
 use weir_grammar::tree::{
-    Call, Expression, ExpressionKind, Failure, Item, ItemKind, Name, Node, Operator, Stage, Step, StepKind,
+    Expression, ExpressionKind, Failure, Item, ItemKind, Name, Node, Operator, Stage, StepKind,
 };
 use weir_grammar::{FIELD_UNITS, RATE_UNITS, Span, UNITS};
 
-use crate::completion::candidate::{Candidate, CandidateKind, Part};
+use crate::completion::arguments::built_in;
+use crate::completion::candidate::{Candidate, CandidateKind};
 use crate::completion::context::At;
 use crate::completion::context::MARK;
-use crate::completion::events::candidates;
+use crate::completion::events::{Found, candidates};
 use crate::completion::names::required;
 use crate::expressions::tables::LOOKUP;
 use crate::names::definitions::DefinitionKind;
-use crate::signatures::{FunctionSignature, Named, ParameterSignature};
+use crate::signatures::{FunctionSignature, Named};
 use crate::types::Type;
 use crate::types::columns::Column;
+use crate::values::literals::number_type;
 
 impl At<'_> {
     /// Returns the type that the value at the mark must have, if a setting says it.
-    fn expected(&self) -> Option<&(Type, bool)> {
+    pub(super) fn expected(&self) -> Option<&(Type, bool)> {
         let span = Span { file: self.file, start: self.position, end: self.position + MARK.len() as u32 };
         let nodes = self.nodes();
         let around = nodes.iter().rev().filter_map(|node| match node {
@@ -65,26 +67,71 @@ impl At<'_> {
         }
     }
 
-    fn type_of(&self, span: Span) -> Option<Type> {
+    pub(super) fn type_of(&self, span: Span) -> Option<Type> {
         let mut uses = self.analysis.uses_of(span);
         uses.find_map(|used| Some(self.analysis.types(span, used)?.first()?.value_type.clone()))
     }
 
-    /// Returns the values that an expression may name.
-    fn expressions(&self, wanted: Option<&Type>) -> Vec<Candidate> {
+    /// Returns the values that an expression may name, those of a wanted type first.
+    pub(super) fn expressions(&self, wanted: Option<&Type>) -> Vec<Candidate> {
+        // A declared name that no other place uses is a likely candidate.
+        let (unused, others) = self.unused_constants();
+        let mut names = self.locals();
+        names.extend(unused);
+        names.extend(self.columns_for(wanted));
+        names.extend(others);
+        if let Some(wanted) = wanted {
+            let events = self.events();
+            names.sort_by_cached_key(|candidate| !self.fits(candidate, wanted, &events));
+        }
+        let mut found = self.likely_words();
+        found.extend(names);
+        let is_other = |result: &Type| {
+            let known = wanted.filter(|_| !matches!(result, Type::Variable(..)));
+            known.is_some_and(|wanted| !fits_beside(result, wanted))
+        };
+        found.extend(self.functions(&|signature| u8::from(is_other(&signature.result))));
+        found
+    }
+
+    /// Returns candidates for all columns, those of a wanted type first.
+    pub(super) fn columns_for(&self, wanted: Option<&Type>) -> Vec<Candidate> {
         let rank = |column: &Column| {
             let other_type = wanted.is_some_and(|wanted| !fits_beside(&column.value_type, wanted));
             u8::from(other_type) * 4 + self.rank(column)
         };
-        // A declared name that no other place uses is a likely candidate.
-        let (unused, others) = self.unused_constants();
-        let mut found = self.likely_words();
-        found.extend(self.locals());
-        found.extend(unused);
-        found.extend(candidates(&self.events(), &rank));
-        found.extend(others);
-        found.extend(self.functions(&|_| 0));
-        found
+        candidates(&self.events(), &rank)
+    }
+
+    /// Returns whether a name may have a value of a type: true as well if its type is unknown.
+    fn fits(&self, candidate: &Candidate, wanted: &Type, events: &Found) -> bool {
+        let name = candidate.name.as_str();
+        let own = match candidate.kind {
+            CandidateKind::Field | CandidateKind::Header => {
+                events.get(name).map(|column| column.value_type.clone())
+            }
+            CandidateKind::Local => Type::built_in(candidate.detail.trim_end_matches('?')),
+            CandidateKind::Param | CandidateKind::Let => self.type_of_constant(name),
+            _ => None,
+        };
+        own.is_none_or(|own| fits_beside(&own, wanted))
+    }
+
+    /// Returns the type of a param or a let, if it is known.
+    fn type_of_constant(&self, name: &str) -> Option<Type> {
+        let definition =
+            self.analysis.visible_names(self.file, None).into_iter().find(|known| *known.name == *name)?;
+        let items = &self.analysis.tree(definition.span.file)?.items;
+        let item =
+            items.iter().find(|item| item.kind.name().is_some_and(|own| own.span == definition.span))?;
+        match &item.kind {
+            ItemKind::Param(setting) => built_in(&setting.type_name),
+            ItemKind::Let(item) => match &item.value.kind {
+                ExpressionKind::Number(number) => Some(number_type(*number)),
+                _ => self.type_of(item.value.span),
+            },
+            _ => None,
+        }
     }
 
     /// Returns the params and lets of the file.
@@ -140,7 +187,7 @@ impl At<'_> {
         })
     }
 
-    fn of_type(&self, expected: &Type, optional: bool) -> Vec<Candidate> {
+    pub(super) fn of_type(&self, expected: &Type, optional: bool) -> Vec<Candidate> {
         let mut found = Vec::new();
         match expected {
             Type::Bool => found.extend(keywords(&["true", "false"])),
@@ -189,7 +236,7 @@ impl At<'_> {
     }
 
     /// Returns all functions: those that the program uses first, then by rank.
-    fn functions(&self, rank: &dyn Fn(&FunctionSignature) -> u8) -> Vec<Candidate> {
+    pub(super) fn functions(&self, rank: &dyn Fn(&FunctionSignature) -> u8) -> Vec<Candidate> {
         let mut found =
             self.named(None, |kind| (kind == DefinitionKind::Function).then_some(CandidateKind::Function));
         let mut library: Vec<_> = self.library.functions.values().collect();
@@ -207,100 +254,44 @@ impl At<'_> {
         found
     }
 
-    /// Returns the functions that take the arguments of a call, those that fit best first.
-    pub(super) fn functions_for(&self, call: &Call) -> Vec<Candidate> {
-        if let Some(qualifier) = &call.function.qualifier {
-            return self.named(Some(qualifier), |kind| {
-                (kind == DefinitionKind::Function).then_some(CandidateKind::Function)
-            });
-        }
-        let given: Vec<Option<Type>> =
-            call.arguments.iter().map(|argument| self.type_of(argument.value.span)).collect();
-        let accepts = |parameter: &ParameterSignature, given: &Option<Type>| {
-            let fits = |wanted: &Type, given: &Type| match wanted {
-                Type::Variable(_, bound) => bound.allows(given),
-                Type::List(_) => matches!(given, Type::List(_)),
-                Type::Map(_) => matches!(given, Type::Map(_)),
-                wanted if wanted.is_textual() => given.is_textual(),
-                wanted => wanted == given,
-            };
-            given.as_ref().is_none_or(|given| parameter.types.iter().any(|wanted| fits(wanted, given)))
-        };
-        let rank = |signature: &FunctionSignature| {
-            let needed = signature.parameters.iter().filter(|parameter| parameter.default.is_none()).count();
-            let count = (needed..=signature.parameters.len()).contains(&given.len());
-            let names = call.arguments.iter().filter_map(|argument| argument.name.as_ref());
-            let named =
-                names.clone().all(|name| signature.parameters.iter().any(|own| *own.name == *name.text));
-            let types = signature.parameters.iter().zip(&given).all(|(own, given)| accepts(own, given));
-            u8::from(!(count && named)) * 2 + u8::from(!types)
-        };
-        self.functions(&rank)
-    }
-
-    /// Returns the values of an argument, and the names of the parameters that have none.
-    pub(super) fn arguments(&self, call: &Call) -> Vec<Candidate> {
+    /// Returns the units that fit behind a number. With the expression on the other side of an operator.
+    pub(super) fn units(&self, other: Option<(Operator, &Expression)>) -> Vec<Candidate> {
         let nodes = self.nodes();
-        let parser = nodes.iter().any(|node| {
-            matches!(node, Node::Step(Step { kind: StepKind::Parse(parse), .. }) if std::ptr::eq(&parse.parser, call))
+        let step = nodes.iter().rev().find_map(|node| match node {
+            Node::Step(step) => Some(&step.kind),
+            _ => None,
         });
-        let given = |name: &str| {
-            call.arguments.iter().any(|argument| argument.name.as_ref().is_some_and(|own| &*own.text == name))
+        let compared = other.filter(|(operator, _)| {
+            !matches!(operator, Operator::Multiply | Operator::Divide | Operator::In | Operator::Matches)
+        });
+        let expected = self.expected().map(|(expected, _)| expected.clone());
+        let expected = match (expected, step) {
+            (None, Some(StepKind::Throttle(_))) => return units(&RATE_UNITS),
+            (None, Some(StepKind::Sample(_))) => Some(Type::Percent),
+            (None, Some(StepKind::Dedupe(_, within))) if within.span.start == self.position => {
+                Some(Type::Duration)
+            }
+            (None, _) => compared.and_then(|(_, other)| self.type_of(other.span)),
+            (expected, _) => expected,
         };
-        let name = &*call.function.name.text;
-        if parser {
-            let Some(parser) = self.library.parsers.get(name) else { return Vec::new() };
-            let settings = parser.group.settings.iter().filter(|setting| !given(&setting.name.text));
-            let settings = settings.map(|setting| {
-                let required = setting.default.is_none() && !setting.optional;
-                let detail = setting.value_type.named(setting.optional);
-                Candidate::new(&*setting.name.text, CandidateKind::Setting { required }).detail(detail)
-            });
-            return settings.chain(self.values_of_argument(None)).collect();
-        }
-        let index = call.arguments.iter().position(|argument| argument.value.span.start == self.position);
-        let signature = self.library.functions.get(name);
-        let wanted = signature.and_then(|signature| signature.parameters.get(index?)?.types.first());
-        let mut found = self.values_of_argument(wanted);
-        let parameters = signature.iter().flat_map(|signature| &signature.parameters);
-        let parameters = parameters.filter(|parameter| !given(&parameter.name));
-        found.extend(parameters.map(|parameter| {
-            let part = Part { name: parameter.name.to_string(), type_name: parameter.type_names() };
-            Candidate::new(part.name.clone(), CandidateKind::Setting { required: false })
-                .detail(part.type_name)
-        }));
-        found
-    }
-
-    fn values_of_argument(&self, wanted: Option<&Type>) -> Vec<Candidate> {
-        match self.expected() {
-            Some((expected, optional)) => self.of_type(expected, *optional),
-            None => self.expressions(wanted.filter(|wanted| !matches!(wanted, Type::Variable(..)))),
-        }
-    }
-
-    /// Returns the units that fit behind a number.
-    pub(super) fn units(&self) -> Vec<Candidate> {
-        let expected = self.expected().map(|(expected, _)| expected);
-        let wanted = |name: &str| match (expected, name) {
-            (Some(Type::Duration), name) => name == "durations",
-            (Some(Type::Size), name) => name == "sizes",
-            (Some(_), _) => false,
-            (None, _) => true,
+        let named = |wanted: &str| {
+            let named = UNITS.iter().filter(|(name, _)| *name == wanted);
+            named.flat_map(|(_, units)| units.iter().copied()).collect::<Vec<_>>()
         };
-        let mut units: Vec<&str> = UNITS
-            .iter()
-            .filter(|(name, _)| wanted(name))
-            .flat_map(|(_, units)| units.iter().copied())
-            .collect();
         match expected {
-            Some(Type::Percent) => units.push("%"),
-            Some(Type::EventRate) => units.push(RATE_UNITS[0]),
-            Some(Type::ByteRate) => units.extend(RATE_UNITS[1..].iter().copied()),
-            Some(_) => {}
-            None => units.extend(RATE_UNITS.iter().copied().chain(["%"])),
+            Some(Type::Duration) => units(&named("durations")),
+            Some(Type::Size) => units(&named("sizes")),
+            Some(Type::Percent) => units(&["%"]),
+            Some(Type::EventRate) => units(&RATE_UNITS[..1]),
+            Some(Type::ByteRate) => units(&RATE_UNITS[1..]),
+            // A time and a duration make a time.
+            Some(Type::Time) if compared.is_some() => units(&named("durations")),
+            Some(_) => Vec::new(),
+            None => {
+                let all = UNITS.iter().flat_map(|(_, units)| units.iter().copied());
+                units(&all.chain(RATE_UNITS).chain(["%"]).collect::<Vec<_>>())
+            }
         }
-        units.into_iter().map(|unit| Candidate::new(unit, CandidateKind::Unit)).collect()
     }
 
     /// Returns the units in which a schema's durations may be numbers.
@@ -313,6 +304,10 @@ impl At<'_> {
 fn fits_beside(one: &Type, other: &Type) -> bool {
     let is_number = |value_type: &Type| matches!(value_type, Type::Int | Type::Float | Type::Decimal(..));
     one == other || is_number(one) && is_number(other) || *other == Type::Text && one.is_textual()
+}
+
+fn units(units: &[&str]) -> Vec<Candidate> {
+    units.iter().map(|unit| Candidate::new(*unit, CandidateKind::Unit)).collect()
 }
 
 fn keywords(words: &[&str]) -> Vec<Candidate> {

@@ -105,6 +105,14 @@ fn snippet(candidate: &Candidate) -> Option<String> {
                 places.map(|(at, part)| format!("${{{}:{}}}", at + 1, part.name)).collect();
             Some(format!("{name}({})$0", places.join(", ")))
         }
+        CandidateKind::Type => {
+            let places = 1..=parts?.len();
+            let places: Vec<String> = places.map(|at| format!("${at}")).collect();
+            Some(match name.as_str() {
+                "Map" => format!("{name}<{}>$0", places.join(", ")),
+                _ => format!("{name}({})$0", places.join(", ")),
+            })
+        }
         CandidateKind::Kind(_) | CandidateKind::Variant => Some(format!("{name} {}", block(parts?, 1))),
         _ => None,
     }
