@@ -45,3 +45,4 @@ pub use lowering::lower;
 pub use names::definitions::styled_name;
 pub use options::Options;
 pub use signatures::Library;
+pub use types::is_built_in_type;

@@ -206,6 +206,11 @@ pub(crate) const BUILT_IN: [(&str, Type); 27] = [
     ("Json", Type::Json),
 ];
 
+/// Returns whether the language has a type of this name, also one with arguments, such as `Map`.
+pub fn is_built_in_type(name: &str) -> bool {
+    matches!(name, "Decimal" | "Map") || Type::built_in(name).is_some()
+}
+
 impl Type {
     /// Returns the built-in type of this name.
     pub(crate) fn built_in(name: &str) -> Option<Type> {

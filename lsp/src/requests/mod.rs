@@ -14,5 +14,6 @@ pub(crate) mod library_content;
 pub(crate) mod references;
 pub(crate) mod rename;
 pub(crate) mod semantic_tokens;
+pub(crate) mod sent_fields;
 pub(crate) mod signature_help;
 pub(crate) mod symbols;

@@ -88,7 +88,7 @@ pub(crate) fn mentions(session: &mut Session<'_>, view: &View, offset: u32, decl
 }
 
 /// Returns the definition of another program with this file and place.
-fn same_definition<'v>(other: &'v View, file: &str, span: Span) -> Option<&'v Definition> {
+pub(crate) fn same_definition<'v>(other: &'v View, file: &str, span: Span) -> Option<&'v Definition> {
     let id = match other.library.files().get(span.file) {
         Some(known) if known.name == file => span.file,
         _ => other.analysis.file_named(file)?,

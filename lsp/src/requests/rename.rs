@@ -13,6 +13,7 @@ use crate::dispatch::{Answer, Failure};
 use crate::edits::workspace_edit;
 use crate::places::View;
 use crate::requests::references::{Mention, mentions, of_file};
+use crate::requests::sent_fields::sent;
 use crate::session::Session;
 
 pub(crate) fn prepare(
@@ -36,8 +37,16 @@ pub(crate) fn rename(session: &mut Session<'_>, params: RenameParams) -> Answer<
     let is_header = first.name.starts_with('@');
     let new_name = params.new_name.trim();
     let bare = new_name.strip_prefix('@').filter(|_| is_header).unwrap_or(new_name);
+    // A reserved word stands in backticks; the edits write them.
+    let quoted = bare.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
+    let bare = quoted.filter(|_| !is_header).unwrap_or(bare);
     fits(bare, first.kind)?;
-    let found = mentions(session, &view, offset, true);
+    let mut found = mentions(session, &view, offset, true);
+    for mention in sent(session, &view, first)? {
+        if !found.iter().any(|known| known.location == mention.location) {
+            found.push(mention);
+        }
+    }
     let written = if is_header { format!("@{bare}") } else { bare.to_owned() };
     let edits = edits(session, &found, &first.name, &written);
     unchanged_meaning(session, &found, &edits)?;
@@ -74,6 +83,14 @@ fn fits(name: &str, kind: DefinitionKind) -> Answer<()> {
     let begins = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
     if name.is_empty() || !letters || !begins {
         return Err(Failure::refused(format!("`{name}` is no name: a name has letters, digits and `_`")));
+    }
+    if name.chars().all(|letter| letter == '_') {
+        return Err(Failure::refused(format!(
+            "`{name}` is no name: in a `match`, it stands for all other values"
+        )));
+    }
+    if kind == DefinitionKind::Schema && weir_compiler::is_built_in_type(name) {
+        return Err(Failure::refused(format!("`{name}` is a type of the language")));
     }
     match weir_compiler::styled_name(name, kind) {
         Some(right) if right != name => {

@@ -8,4 +8,5 @@ mod diagnostics;
 mod hostile;
 mod positions;
 mod random_edits;
+mod renames;
 mod requests;
