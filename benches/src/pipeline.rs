@@ -1,6 +1,5 @@
 //! Runs a program in this process, with access to its meters.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,7 +34,7 @@ pub(crate) fn compile(text: &str, params: &[(&str, &str)]) -> Result<Plan, Box<d
     let library = Library::parse(weir_stdlib::library_sources().iter().copied())
         .map_err(|error| render::human(&error.diagnostics, &error.files, false))?;
     let params = params.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    let options = Options { params, environment: BTreeMap::new() };
+    let options = Options { params, ..Options::default() };
     let analysis = weir_compiler::analyse(&Text(text), "bench.flow", &library, &options);
     lower(&analysis).ok_or_else(|| render::human(&analysis.diagnostics, &analysis.files, false).into())
 }

@@ -108,7 +108,11 @@ impl Params {
 
     /// Returns the values from the arguments and the environment.
     pub(crate) fn options(&self) -> Options {
-        Options { params: self.set.iter().cloned().collect(), environment: environment().collect() }
+        Options {
+            params: self.set.iter().cloned().collect(),
+            environment: environment().collect(),
+            ..Options::default()
+        }
     }
 }
 

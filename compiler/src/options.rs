@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 pub struct Options {
     /// The values of params by name, from `--set`; they override the environment.
     pub params: BTreeMap<String, String>,
+    /// The values of params by name, from the settings of an editor; they override the environment. They are for all programs, so
+    /// a program without such a param is no error.
+    pub editor_params: BTreeMap<String, String>,
     /// The environment variables: the param `topic` is `WEIR_TOPIC` (params `log` and `state_dir` have none), and `env("HOME")` is `HOME`.
     pub environment: BTreeMap<String, String>,
 }

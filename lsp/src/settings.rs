@@ -30,14 +30,11 @@ impl Settings {
         Settings { params: texts("params"), environment: texts("environment") }
     }
 
-    /// Returns the options of a check. Params are given as environment variables, since one set of values is for all
-    /// programs: a variable without a param is no error.
+    /// Returns the options of a check.
     pub(crate) fn options(&self, environment: &BTreeMap<String, String>) -> Options {
         let mut all = environment.clone();
         all.extend(self.environment.clone());
-        let params = self.params.iter();
-        all.extend(params.map(|(name, value)| (format!("WEIR_{}", name.to_uppercase()), value.clone())));
-        Options { params: BTreeMap::new(), environment: all }
+        Options { environment: all, editor_params: self.params.clone(), ..Options::default() }
     }
 }
 

@@ -129,6 +129,11 @@ impl Analysis {
         self.notes.expected.get(&value).map(|(expected, _)| expected)
     }
 
+    /// Returns the value of a constant expression that is computed from others, in the syntax of the language.
+    pub fn computed(&self, value: Span) -> Option<&str> {
+        self.notes.computed.get(&value).map(String::as_str)
+    }
+
     /// Returns the types of the smallest expression at a position; those of a column's definition if there is none.
     pub fn types_at(&self, file: FileId, position: u32) -> Vec<Type> {
         let Some(expression) = self.expression_at(file, position) else { return Vec::new() };

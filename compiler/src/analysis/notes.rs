@@ -26,6 +26,8 @@ pub(crate) struct Notes {
     pub(crate) locals: BTreeMap<Span, String>,
     /// The required types of values, by the spans of the values; true for a type that may be null.
     pub(crate) expected: BTreeMap<Span, (Type, bool)>,
+    /// The values of constant expressions that are computed from others, in the syntax of the language.
+    pub(crate) computed: BTreeMap<Span, String>,
     /// The checked blocks of settings, each with the span of the first setting of its signature.
     pub(crate) blocks: BTreeMap<Span, Span>,
     /// The settings of parsers, by the span of the parser's name and the use.

@@ -78,6 +78,13 @@ impl<'c> Checker<'c> {
             Some(ExpressionType { value_type, optional, sensitive: false, fails: false })
         });
         self.note_type(given.span, noted);
+        let is_computed = matches!(
+            given.kind,
+            ExpressionKind::Binary(..) | ExpressionKind::Call(_) | ExpressionKind::If(_)
+        );
+        if let Some(constant) = constant.as_ref().filter(|_| is_computed) {
+            self.notes.computed.insert(given.span, constant.value.to_string());
+        }
         constant
     }
 

@@ -47,13 +47,13 @@ pub(crate) fn outside(
         let variable = variable_of_param(name);
         let in_environment =
             variable.and_then(|variable| Some((options.environment.get(&variable)?, variable)));
-        match (options.params.get(*name), in_environment) {
-            (Some(text), _) => outside.extend([take(name, text, format!("--set {name}"))]),
-            (None, Some((text, variable))) => {
-                outside.extend([take(name, text, format!("environment {variable}"))]);
-            }
-            (None, None) => {}
-        }
+        let given = match (options.params.get(*name), options.editor_params.get(*name), in_environment) {
+            (Some(text), _, _) => Some((text, format!("--set {name}"))),
+            (None, Some(text), _) => Some((text, format!("setting weir.params.{name}"))),
+            (None, None, Some((text, variable))) => Some((text, format!("environment {variable}"))),
+            (None, None, None) => None,
+        };
+        outside.extend(given.map(|(text, title)| take(name, text, title)));
     }
     let broken: HashSet<&str> = items().filter_map(broken_name).map(|name| &*name.text).collect();
     let known: Vec<String> = params.iter().map(|name| (*name).to_owned()).collect();

@@ -3,10 +3,12 @@
 use gen_lsp_types::{Hover, HoverParams, MarkupContent, MarkupKind};
 use weir_compiler::analysis::{Component, Definition, DefinitionKind, Origin, Setting, UseId};
 use weir_grammar::Span;
+use weir_grammar::tree::ItemKind;
 
 use crate::dispatch::Answer;
 use crate::markdown::{code, columns, value_type};
 use crate::places::View;
+use crate::requests::words::meaning;
 use crate::session::Session;
 
 /// The most definitions that are shown: a name in an interceptor may have one for each use.
@@ -24,7 +26,12 @@ pub(crate) fn hover(session: &mut Session<'_>, params: HoverParams) -> Answer<Op
     {
         view = other;
     }
-    let (parts, span) = describe(&view, offset);
+    let (mut parts, mut span) = describe(&view, offset);
+    if parts.is_empty()
+        && let Some((meaning, word)) = meaning(&view, offset)
+    {
+        (parts, span) = (vec![meaning.to_owned()], Some(word));
+    }
     if parts.is_empty() {
         return Ok(None);
     }
@@ -81,6 +88,7 @@ fn of_definition(view: &View, definition: &Definition, offset: u32) -> Vec<Strin
         DefinitionKind::Param => {
             parts.extend(view.analysis.params.get(&definition.span).map(|found| value(view, found)))
         }
+        DefinitionKind::Let => parts.extend(computed(view, definition)),
         DefinitionKind::Component(_) => {
             let mut components = view.analysis.graph.components.iter();
             let component = components.find(|component| component.declared.span == definition.span);
@@ -147,6 +155,16 @@ fn value(view: &View, setting: &Setting) -> String {
         Some(value) => format!("Value: `{value}` ({origin})"),
         None => format!("No value ({origin})"),
     }
+}
+
+/// Returns the value of a let that is computed from others.
+fn computed(view: &View, definition: &Definition) -> Option<String> {
+    let items = &view.analysis.tree(definition.span.file)?.items;
+    let value = items.iter().find_map(|item| match &item.kind {
+        ItemKind::Let(item) if item.name.span == definition.span => Some(item.value.span),
+        _ => None,
+    })?;
+    view.analysis.computed(value).map(|value| format!("Value: `{value}`"))
 }
 
 fn of_component(component: &Component) -> Vec<String> {

@@ -17,3 +17,4 @@ pub(crate) mod semantic_tokens;
 pub(crate) mod sent_fields;
 pub(crate) mod signature_help;
 pub(crate) mod symbols;
+pub(crate) mod words;

@@ -4,8 +4,9 @@ use gen_lsp_types::{
     DeclarationParams, DeclarationResponse, DefinitionParams, DocumentHighlight, DocumentHighlightKind,
     DocumentHighlightParams, Location, ReferenceParams, TypeDefinitionParams, TypeDefinitionResponse,
 };
-use weir_compiler::analysis::Definition;
+use weir_compiler::analysis::{Definition, DefinitionKind};
 use weir_grammar::Span;
+use weir_grammar::tree::ItemKind;
 
 use crate::dispatch::Answer;
 use crate::places::View;
@@ -42,8 +43,27 @@ pub(crate) fn type_definition(
         let definition = view.analysis.type_definition(value_type);
         places.extend(definition.and_then(|definition| view.places.location(definition.span)));
     }
+    // The type of a component is its kind.
+    for definition in view.analysis.definitions_at(view.file, offset) {
+        let kinds = kind_of(&view, definition).into_iter();
+        places.extend(kinds.filter_map(|kind| view.places.location(kind.span)));
+    }
     places.dedup();
     Ok((!places.is_empty()).then(|| TypeDefinitionResponse::Definition(places.into())))
+}
+
+/// Returns the declarations of a component's kind in the library.
+fn kind_of<'v>(view: &'v View, definition: &Definition) -> Vec<&'v Definition> {
+    if !matches!(definition.kind, DefinitionKind::Component(_)) {
+        return Vec::new();
+    }
+    let items = view.analysis.tree(definition.span.file).into_iter().flat_map(|tree| &tree.items);
+    let mut kinds = items.filter_map(|item| match &item.kind {
+        ItemKind::Component(component) if component.name.span == definition.span => Some(component.kind.span),
+        _ => None,
+    });
+    let kind = kinds.next().map(|kind| view.analysis.definitions_at(kind.file, kind.start));
+    kind.unwrap_or_default()
 }
 
 /// A place of a name in a file of a program.

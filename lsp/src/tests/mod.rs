@@ -6,6 +6,7 @@ mod completion_requests;
 mod completions;
 mod diagnostics;
 mod hostile;
+mod hovers;
 mod positions;
 mod random_edits;
 mod renames;
