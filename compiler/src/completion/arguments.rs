@@ -55,8 +55,9 @@ impl At<'_> {
     /// Returns the values of an argument, and the names of the parameters that have none.
     pub(super) fn arguments(&self, call: &Call) -> Vec<Candidate> {
         let nodes = self.nodes();
-        let parser = nodes.iter().any(|node| {
-            matches!(node, Node::Step(Step { kind: StepKind::Parse(parse), .. }) if std::ptr::eq(&parse.parser, call))
+        let parser = nodes.iter().any(|node| match node {
+            Node::Step(Step { kind: StepKind::Parse(parse), .. }) => std::ptr::eq(&parse.parser, call),
+            _ => false,
         });
         let given = |name: &str| {
             call.arguments.iter().any(|argument| argument.name.as_ref().is_some_and(|own| &*own.text == name))
@@ -80,7 +81,7 @@ impl At<'_> {
             Some(parameter) if parameter.is_field => self.fields_for(parameter),
             Some(parameter) if is_lookup(call) => match parameter.name.as_str() {
                 "as" => self.schemas(None),
-                _ => Vec::new(),
+                _ => self.constants(),
             },
             wanted => self.values_of_argument(wanted.and_then(|parameter| parameter.wanted.as_ref())),
         };
@@ -148,8 +149,10 @@ impl At<'_> {
                 _ => None,
             })
         });
-        let is_step =
-            self.nodes().iter().any(|node| matches!(node, Node::Step(Step { kind: StepKind::Use(used), .. }) if std::ptr::eq(used, call)));
+        let is_step = self.nodes().iter().any(|node| match node {
+            Node::Step(Step { kind: StepKind::Use(used), .. }) => std::ptr::eq(used, call),
+            _ => false,
+        });
         let of_library = self.library.interceptors.get(name).filter(|_| is_step);
         if let Some(written) = of_program.or(of_library.map(|interceptor| &interceptor.parameters)) {
             return written.iter().map(|parameter| self.written(parameter)).collect();
@@ -159,7 +162,7 @@ impl At<'_> {
         let parameters = parameters.map(|parameter| Parameter {
             name: parameter.name.to_string(),
             type_name: parameter.type_names(),
-            wanted: parameter.types.first().cloned(),
+            wanted: only(&parameter.types).cloned(),
             is_field: false,
         });
         parameters.collect()
@@ -173,9 +176,17 @@ impl At<'_> {
         Parameter {
             name: parameter.name.text.to_string(),
             type_name: words.collect::<Vec<_>>().join(" "),
-            wanted: parameter.types.first().and_then(built_in),
+            wanted: only(&parameter.types).and_then(built_in),
             is_field: parameter.field,
         }
+    }
+}
+
+/// Returns the only item.
+fn only<T>(all: &[T]) -> Option<&T> {
+    match all {
+        [only] => Some(only),
+        _ => None,
     }
 }
 

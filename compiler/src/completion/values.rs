@@ -1,5 +1,7 @@
 //! Values: of settings, by their type, and in expressions about events.
 
+use std::collections::BTreeMap;
+
 use weir_grammar::tree::{
     Expression, ExpressionKind, Failure, Item, ItemKind, Name, Node, Operator, Stage, StepKind,
 };
@@ -81,8 +83,8 @@ impl At<'_> {
         names.extend(self.columns_for(wanted));
         names.extend(others);
         if let Some(wanted) = wanted {
-            let events = self.events();
-            names.sort_by_cached_key(|candidate| !self.fits(candidate, wanted, &events));
+            let (events, constants) = (self.events(), self.types_of_constants());
+            names.sort_by_cached_key(|candidate| !fits(candidate, wanted, &events, &constants));
         }
         let mut found = self.likely_words();
         found.extend(names);
@@ -103,35 +105,23 @@ impl At<'_> {
         candidates(&self.events(), &rank)
     }
 
-    /// Returns whether a name may have a value of a type: true as well if its type is unknown.
-    fn fits(&self, candidate: &Candidate, wanted: &Type, events: &Found) -> bool {
-        let name = candidate.name.as_str();
-        let own = match candidate.kind {
-            CandidateKind::Field | CandidateKind::Header => {
-                events.get(name).map(|column| column.value_type.clone())
+    /// Returns the types of the file's params and lets by their names, where they are known.
+    fn types_of_constants(&self) -> BTreeMap<&str, Type> {
+        let items = self.analysis.modules.iter().flat_map(|module| &module.tree.items);
+        let types = items.filter_map(|item| match &item.kind {
+            ItemKind::Param(setting) => Some((setting.name.span, built_in(&setting.type_name)?)),
+            ItemKind::Let(item) => {
+                let value_type = match &item.value.kind {
+                    ExpressionKind::Number(number) => number_type(*number),
+                    _ => self.type_of(item.value.span)?,
+                };
+                Some((item.name.span, value_type))
             }
-            CandidateKind::Local => Type::built_in(candidate.detail.trim_end_matches('?')),
-            CandidateKind::Param | CandidateKind::Let => self.type_of_constant(name),
             _ => None,
-        };
-        own.is_none_or(|own| fits_beside(&own, wanted))
-    }
-
-    /// Returns the type of a param or a let, if it is known.
-    fn type_of_constant(&self, name: &str) -> Option<Type> {
-        let definition =
-            self.analysis.visible_names(self.file, None).into_iter().find(|known| *known.name == *name)?;
-        let items = &self.analysis.tree(definition.span.file)?.items;
-        let item =
-            items.iter().find(|item| item.kind.name().is_some_and(|own| own.span == definition.span))?;
-        match &item.kind {
-            ItemKind::Param(setting) => built_in(&setting.type_name),
-            ItemKind::Let(item) => match &item.value.kind {
-                ExpressionKind::Number(number) => Some(number_type(*number)),
-                _ => self.type_of(item.value.span),
-            },
-            _ => None,
-        }
+        });
+        let types: BTreeMap<Span, Type> = types.collect();
+        let names = self.analysis.visible_names(self.file, None).into_iter();
+        names.filter_map(|known| Some((&*known.name, types.get(&known.span)?.clone()))).collect()
     }
 
     /// Returns the params and lets of the file.
@@ -237,6 +227,12 @@ impl At<'_> {
 
     /// Returns all functions: those that the program uses first, then by rank.
     pub(super) fn functions(&self, rank: &dyn Fn(&FunctionSignature) -> u8) -> Vec<Candidate> {
+        // A constant has no functions: only the variables of the environment and tables are written as calls.
+        let in_let =
+            self.nodes().iter().any(|node| matches!(node, Node::Item(Item { kind: ItemKind::Let(_), .. })));
+        if in_let {
+            return [LOOKUP, "env"].map(|name| Candidate::new(name, CandidateKind::Function)).to_vec();
+        }
         let mut found =
             self.named(None, |kind| (kind == DefinitionKind::Function).then_some(CandidateKind::Function));
         let mut library: Vec<_> = self.library.functions.values().collect();
@@ -245,12 +241,6 @@ impl At<'_> {
             (rank(signature), std::cmp::Reverse(uses(signature)), signature.name.clone())
         });
         found.extend(library.into_iter().map(|signature| self.function(signature)));
-        // The tables of lets are calls too.
-        let in_let =
-            self.nodes().iter().any(|node| matches!(node, Node::Item(Item { kind: ItemKind::Let(_), .. })));
-        if in_let {
-            found.insert(0, Candidate::new(LOOKUP, CandidateKind::Function));
-        }
         found
     }
 
@@ -298,6 +288,20 @@ impl At<'_> {
     pub(super) fn field_units(&self) -> Vec<Candidate> {
         FIELD_UNITS.iter().map(|unit| Candidate::new(*unit, CandidateKind::Unit)).collect()
     }
+}
+
+/// Returns whether a name may have a value of a type: true as well if its type is unknown.
+fn fits(candidate: &Candidate, wanted: &Type, events: &Found, constants: &BTreeMap<&str, Type>) -> bool {
+    let name = candidate.name.as_str();
+    let own = match candidate.kind {
+        CandidateKind::Field | CandidateKind::Header => {
+            events.get(name).map(|column| column.value_type.clone())
+        }
+        CandidateKind::Local => Type::built_in(candidate.detail.trim_end_matches('?')),
+        CandidateKind::Param | CandidateKind::Let => constants.get(name).cloned(),
+        _ => None,
+    };
+    own.is_none_or(|own| fits_beside(&own, wanted))
 }
 
 /// Returns whether values of two types may stand on both sides of an operator. A literal takes the other side's type.

@@ -43,14 +43,17 @@ pub(super) fn words(known: &Analysis, file: FileId, text: &str, start: usize) ->
 /// Removes words that are wrong at the mark.
 pub(super) fn for_place(mut following: Continuation, at: &At<'_>) -> Continuation {
     let nodes = at.nodes();
-    // A setting is computed without events.
-    let is_setting = nodes.iter().any(|node| match node {
+    // Settings and constants have no `match`.
+    let is_constant = nodes.iter().any(|node| match node {
         Node::Item(item) => {
-            matches!(item.kind, ItemKind::Component(_) | ItemKind::Agent(_) | ItemKind::Param(_))
+            matches!(
+                item.kind,
+                ItemKind::Component(_) | ItemKind::Agent(_) | ItemKind::Param(_) | ItemKind::Let(_)
+            )
         }
         _ => false,
     });
-    following.words.retain(|word| !(is_setting && word == "match"));
+    following.words.retain(|word| !(is_constant && word == "match"));
     following
 }
 

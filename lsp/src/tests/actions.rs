@@ -203,6 +203,12 @@ fn all_fixes_are_one_action() {
 }
 
 #[test]
+fn a_new_line_begins_without_blanks() {
+    let text = "source in = generate {};  sink out = null {}\nflow f { in -> out }\n";
+    assert_eq!(taken(text, ";", "begin a new line"), text.replace(";  ", "\n"));
+}
+
+#[test]
 fn guesses_are_no_part_of_all_fixes() {
     // The quotes may be missing, or the declaration.
     let text =

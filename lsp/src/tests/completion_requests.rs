@@ -112,6 +112,8 @@ fn words_that_a_program_cannot_have_are_left_out() {
     assert_lacks("let a = secret ¦\n", &["is", "and", "or"]);
     assert_lacks("let a = \"{¦}\"\n", &["a"]);
     assert_lacks("sink out = files { path: ¦ }\n", &["match"]);
+    assert_lacks("let a = ¦\n", &["match", "lower", "a"]);
+    assert!(offered("let a = ¦\n").contains(&"env".to_owned()));
 }
 
 #[test]
