@@ -77,7 +77,7 @@ const KEYWORDS: [Meaning; 37] = [
     ("delivers", "What the flow promises about loss, repetition and order of its events."),
     ("test", "A test of the program."),
     ("agent", "Limits for the complete program."),
-    ("secret", "A reference to a secret, which is read when the program starts."),
+    ("secret", "A reference to a secret, which the agent reads when it starts."),
     ("sensitive", "The value must not be shown to everybody."),
     ("field", "The argument is a field or a header itself instead of a value."),
     ("copy", "Sends every event to every branch."),

@@ -97,7 +97,7 @@ fn settings_of(view: &View, owner: Span) -> Option<&tree::Block> {
 fn rejects(view: &View, flow: Span) -> Vec<Offer> {
     let Some((item, end)) = flow_around(view, flow) else { return Vec::new() };
     let text = view.text();
-    let start = start_with_comments(text, item.start as usize);
+    let start = start_with_comments(text, item.start as usize, COMMENT);
     let taken =
         |name: &str| view.analysis.visible_names(view.file, None).iter().any(|known| *known.name == *name);
     let name =
@@ -133,11 +133,14 @@ fn flow_around(view: &View, name: Span) -> Option<(Span, usize)> {
     Some((item.span, end))
 }
 
-/// Returns the start of the comments directly above a line.
-pub(super) fn start_with_comments(text: &str, mut start: usize) -> usize {
+/// The beginning of every comment.
+pub(super) const COMMENT: &str = "//";
+
+/// Returns the start of the comments directly above a line that begin with a mark; the start of the line without any.
+pub(super) fn start_with_comments(text: &str, mut start: usize, mark: &str) -> usize {
     while let Some(line) = text[..start].strip_suffix('\n') {
         let begin = line.rfind('\n').map_or(0, |end| end + 1);
-        if !line[begin..].trim_start().starts_with("//") {
+        if !line[begin..].trim_start().starts_with(mark) {
             break;
         }
         start = begin;
@@ -218,7 +221,7 @@ fn declarations(view: &View, name: &str, wanted: &str, span: Span) -> Vec<Offer>
         "component" | "source, channel or sink" | "channel or sink" => components(name, &nodes, span),
         _ => Vec::new(),
     };
-    let at = start_with_comments(view.text(), item.span.start as usize);
+    let at = start_with_comments(view.text(), item.span.start as usize, COMMENT);
     let offers = texts
         .into_iter()
         .map(|(what, text)| quick(format!("declare the {what} `{name}`"), span, vec![(at..at, text)]));

@@ -5,7 +5,7 @@ use weir_grammar::tree::{Chain, ItemKind, Node, Stage, StepKind, walk};
 use weir_grammar::{Span, TokenKind, tokens};
 
 use super::Offer;
-use super::diagnosed::start_with_comments;
+use super::diagnosed::{COMMENT, start_with_comments};
 use crate::places::View;
 
 /// Makes an interceptor of the selected steps.
@@ -34,7 +34,7 @@ pub(super) fn interceptor(view: &View, selected: Span) -> Option<Offer> {
     let names =
         std::iter::once("extracted".to_owned()).chain((2..100).map(|number| format!("extracted_{number}")));
     let name = names.into_iter().find(|name| !taken(name))?;
-    let at = start_with_comments(text, item.span.start as usize);
+    let at = start_with_comments(text, item.span.start as usize, COMMENT);
     let declaration = format!("interceptor {name}() {{\n{}}}\n", lines(text, &steps));
     let declaration = weir_compiler::format(&view.name, &declaration).ok()? + "\n";
     let edits = vec![(at..at, declaration), (first.start as usize..last.end as usize, format!("{name}()"))];

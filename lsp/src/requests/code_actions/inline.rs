@@ -6,6 +6,7 @@ use weir_grammar::Span;
 use weir_grammar::tree::{Expression, ExpressionKind, ItemKind, Node, nodes_at};
 
 use super::Offer;
+use super::diagnosed::start_with_comments;
 use crate::places::View;
 use crate::requests::references::mentions;
 use crate::session::Session;
@@ -41,7 +42,7 @@ pub(super) fn constant(session: &mut Session<'_>, view: &View, selected: Span) -
     if others.iter().any(|mention| mention.file != view.name) {
         return None;
     }
-    let start = start_of_documentation(text, item.span.start as usize);
+    let start = start_with_comments(text, item.span.start as usize, "///");
     let end = item.span.end as usize;
     let rest = &text[end..];
     let line = rest.find('\n').map_or(rest.len(), |end| end + 1);
@@ -54,18 +55,6 @@ pub(super) fn constant(session: &mut Session<'_>, view: &View, selected: Span) -
     });
     let kind = CodeActionKind::RefactorInline;
     Some(Offer { title: format!("inline `{}`", definition.name), kind, edits, of: None })
-}
-
-/// Returns the start of the doc comment directly above an item; the start of the item without one.
-fn start_of_documentation(text: &str, mut start: usize) -> usize {
-    while let Some(above) = text[..start].strip_suffix('\n') {
-        let begin = above.rfind('\n').map_or(0, |end| end + 1);
-        if !above[begin..].trim_start().starts_with("///") {
-            break;
-        }
-        start = begin;
-    }
-    start
 }
 
 /// Returns whether a value needs no parentheses anywhere.
