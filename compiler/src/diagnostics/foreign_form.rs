@@ -30,7 +30,8 @@ impl ForeignForm {
         }
         let edits = foreign.edits.iter().map(|(span, text)| Edit { span: *span, replacement: text.clone() });
         let edits: Vec<Edit> = edits.collect();
-        description.fix = (!edits.is_empty()).then(|| Fix { title: foreign.title.clone(), edits, certain: true });
+        description.fix =
+            (!edits.is_empty()).then(|| Fix { title: foreign.title.clone(), edits, certain: true });
         description
     }
 }

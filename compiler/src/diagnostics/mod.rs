@@ -266,12 +266,7 @@ impl Description {
     }
 
     /// Adds a fix with one edit that may not be what the author meant.
-    fn guess(
-        mut self,
-        title: impl Into<String>,
-        span: Span,
-        replacement: impl Into<String>,
-    ) -> Description {
+    fn guess(mut self, title: impl Into<String>, span: Span, replacement: impl Into<String>) -> Description {
         self.fix = Some(Fix::guess(title, span, replacement));
         self
     }

@@ -29,7 +29,8 @@ impl NotComparable {
             .help(self.help.as_str());
         let edits = self.edits.iter().map(|(span, text)| Edit { span: *span, replacement: text.clone() });
         let title = "write `is null` or `is not null`".to_owned();
-        description.fix = (!self.edits.is_empty()).then(|| Fix { title, edits: edits.collect(), certain: true });
+        description.fix =
+            (!self.edits.is_empty()).then(|| Fix { title, edits: edits.collect(), certain: true });
         description
     }
 }

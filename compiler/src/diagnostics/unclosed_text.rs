@@ -22,8 +22,11 @@ impl UnclosedText {
         let mut description = description.help("text ends on its line; a line end in it is written `\\n`");
         let edits = self.edits.iter().map(|(span, text)| Edit { span: *span, replacement: text.clone() });
         let title = if joins { "write `\\n` for the line ends" } else { "close it at the end of the line" };
-        description.fix =
-            (!self.edits.is_empty()).then(|| Fix { title: title.to_owned(), edits: edits.collect(), certain: false });
+        description.fix = (!self.edits.is_empty()).then(|| Fix {
+            title: title.to_owned(),
+            edits: edits.collect(),
+            certain: false,
+        });
         description
     }
 }
