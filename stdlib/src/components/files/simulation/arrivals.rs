@@ -40,27 +40,39 @@ fn count_arrived(all: &[u32]) -> usize {
     all.iter().filter(|times| **times > 0).count()
 }
 
+/// What the pipeline promises of the lines.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Promised {
+    /// The channel does not outlive the agent: lines are read again after a crash, under the name that their file has by then,
+    /// so they may be behind newer lines in that name's directory.
+    pub(super) read_again: bool,
+    /// No line comes twice.
+    pub(super) once: bool,
+    /// The lines of a file are in their order.
+    pub(super) ordered: bool,
+}
+
 /// The lines in all complete output files.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
     /// How often each line has arrived, by generation and line number.
     lines: BTreeMap<usize, Vec<u32>>,
+    /// Whether no line may be there twice.
+    once: bool,
     faults: Vec<String>,
 }
 
 impl Arrivals {
     /// Reads output files, each with its path and content, in the order of their names.
     ///
-    /// `read_again` says that the channel does not outlive the agent: lines are then read again after a crash, under
-    /// the name that their file has by then, so they may be behind newer lines in that name's directory. `is_rejected` says
-    /// whether the lines of a file are rejected: all of them, and no others, are in the directory `rejects`.
+    /// `is_rejected` says whether the lines of a file are rejected: all of them, and no others, are in the directory `rejects`.
     pub(super) fn of(
         files: impl Iterator<Item = (String, Vec<u8>)>,
         generations: &[Generation],
-        read_again: bool,
+        promised: Promised,
         is_rejected: &dyn Fn(usize) -> bool,
     ) -> Arrivals {
-        let mut arrivals = Arrivals::default();
+        let mut arrivals = Arrivals { once: promised.once, ..Arrivals::default() };
         // The last line number, by directory and generation.
         let mut last: BTreeMap<String, BTreeMap<usize, usize>> = BTreeMap::new();
         for (path, content) in files {
@@ -78,14 +90,16 @@ impl Arrivals {
                 if in_rejects != is_rejected(generation) {
                     arrivals.faults.push(format!("{generation} {number} is in {path}"));
                 }
-                let name_in_use = *name_in_use.entry(generation).or_insert_with(|| match in_rejects {
-                    // The lines of all files are in one directory, and may be read again.
+                let is_shared = in_rejects || directory.starts_with("/stores");
+                let name_in_use = *name_in_use.entry(generation).or_insert_with(|| match is_shared {
+                    // The lines of all files are in one place, and may be read again.
                     true => NameInUse::Later,
                     false => NameInUse::of(directory, known),
                 });
                 arrivals.note(directory, name_in_use, generation, number, generations);
                 let before = last.insert(generation, number);
-                let may_be_older = read_again && name_in_use != NameInUse::First && known.is_some();
+                let may_be_older = !promised.ordered
+                    || promised.read_again && name_in_use != NameInUse::First && known.is_some();
                 if before >= Some(number) && !may_be_older {
                     arrivals
                         .faults
@@ -107,7 +121,7 @@ impl Arrivals {
         });
         let lines = lines.collect();
         let faults = self.faults.into_iter().chain(other.faults).collect();
-        Arrivals { lines, faults }
+        Arrivals { lines, once: self.once, faults }
     }
 
     fn note(
@@ -127,7 +141,7 @@ impl Arrivals {
             all.resize(known.lines, 0);
         }
         all[number] += 1;
-        if all[number] > 1 {
+        if all[number] > 1 && self.once {
             self.faults.push(format!("{generation} {number} is there {} times", all[number]));
         }
         if name_in_use == NameInUse::Never {

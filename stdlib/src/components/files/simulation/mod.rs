@@ -8,6 +8,8 @@
 //! so that the source is restarted. Between two agents, the ledger is sometimes put back from a backup, alone or with
 //! the channel and the positions: then every start has to be refused until the present state is restored.
 //!
+//! Some pipelines have a fork and sinks that fail ([`forks`]).
+//!
 //! At the end, every line has to be in the output exactly once, in the order of its file, in a directory named after
 //! one of its file's names, and nothing else may be there.
 //!
@@ -16,8 +18,11 @@
 
 mod arrivals;
 mod backup;
+mod forks;
+mod outages;
 mod refusing_channel;
 mod setup;
+mod store;
 mod workload;
 mod world;
 
@@ -104,7 +109,8 @@ async fn stop_often(seed: u64, setup: Setup, stop_point: Option<&StopPoint>) -> 
                 Err(what) => return (world, Err(what)),
             };
         }
-        if setup.rejects == Rejects::None && world.random.lock().unwrap().one_in(6) {
+        if setup.rejects == Rejects::None && setup.forked.is_none() && world.random.lock().unwrap().one_in(6)
+        {
             backup = Some(world.back_up());
         }
         for _ in 0..world.random.lock().unwrap().below(6) {
@@ -253,16 +259,23 @@ fn every_rejected_line_arrives_once_however_often_the_machine_stops() {
 
 /// Plays histories of these pipelines, so many unless the environment says otherwise.
 fn play_often(setups: &[Setup], count: u64) {
-    let histories = number_from_environment("WEIR_HISTORIES");
-    let seeds = number_from_environment("WEIR_SEED").map(|seed| seed..seed + histories.unwrap_or(1));
-    let seeds = seeds.unwrap_or(0..histories.unwrap_or(count));
-    let coverage = Mutex::default();
-    play_all(seeds.end - seeds.start, &coverage, |number| {
-        let seed = seeds.start + number;
+    play_often_as(count, |seed| {
         let setup = setups[(seed % setups.len() as u64) as usize];
         let (world, outcome) = simulate(stop_often(seed, setup, None));
         (world.clone(), seed, outcome.map_err(|what| describe_failure(&world, seed, setup, &what)))
     });
+}
+
+/// Plays histories by their seeds, so many unless the environment says otherwise.
+fn play_often_as(count: u64, play: impl Fn(u64) -> (World, u64, Result<(), String>) + Sync) {
+    let histories = number_from_environment("WEIR_HISTORIES");
+    let seeds = number_from_environment("WEIR_SEED").map(|seed| seed..seed + histories.unwrap_or(1));
+    let seeds = seeds.unwrap_or(0..histories.unwrap_or(count));
+    if seeds.end - seeds.start == 1 {
+        log_to_stderr();
+    }
+    let coverage = Mutex::default();
+    play_all(seeds.end - seeds.start, &coverage, |number| play(seeds.start + number));
     println!("{}", show(&coverage.into_inner().unwrap()));
 }
 
@@ -286,9 +299,7 @@ fn every_line_arrives_once_however_often_the_machine_stops() {
     let seeds = seeds.unwrap_or(0..histories.unwrap_or(HISTORIES));
     let (begin, end) = (seeds.start, seeds.end);
     if end - begin == 1 {
-        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).without_time();
-        // Another test of the process may have set a logger already.
-        let _ = log.with_writer(std::io::stderr).try_init();
+        log_to_stderr();
     }
     let refused = AtomicU64::new(0);
     let play = |seed: u64, stop_point: Option<&StopPoint>| {
@@ -317,6 +328,13 @@ fn every_line_arrives_once_however_often_the_machine_stops() {
     let refused = refused.into_inner();
     println!("{refused} starts with a backup were refused\n{}", show(&coverage.into_inner().unwrap()));
     assert!(refused > 0 || end - begin < 200, "no backup was put back");
+}
+
+/// Shows what happens in a single history.
+fn log_to_stderr() {
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).without_time();
+    // Another test of the process may have set a logger already.
+    let _ = log.with_writer(std::io::stderr).try_init();
 }
 
 /// Parses `WEIR_AIM`.

@@ -1,14 +1,16 @@
 //! The pipelines that the histories run.
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex};
 
 use weir_compiler::{Library, Options, lower};
 use weir_plan::Plan;
 
+use super::forks::Forked;
 use super::workload::FOLDER;
 
 /// The pipeline of a history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Setup {
     /// Whether the channel is a file channel, or else one in memory.
     pub(super) durable: bool,
@@ -21,10 +23,12 @@ pub(super) struct Setup {
     pub(super) rejects: Rejects,
     /// Whether a step makes two events of each line, which end in different files.
     pub(super) explodes: bool,
+    /// The fork that divides the events between two sinks; none if one sink takes them.
+    pub(super) forked: Option<Forked>,
 }
 
 /// Whether and where a step rejects the lines of some files. They go into a file of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Rejects {
     /// No step rejects lines.
     None,
@@ -35,10 +39,12 @@ pub(super) enum Rejects {
     },
     /// A step behind the channel; the channel of the rejected lines is durable.
     Behind,
+    /// The sinks behind a `failover` or a `balance`; the channel of the rejected lines is durable.
+    BySinks,
 }
 
 /// The mode of the source, and what happens to delivered files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Mode {
     /// Files grow.
     Follow,
@@ -50,14 +56,70 @@ pub(super) enum Mode {
 
 /// The pipelines that are tried.
 pub(super) const SETUPS: [Setup; 8] = [
-    Setup { durable: true, positions: true, mode: Mode::Follow, rejects: Rejects::None, explodes: false },
-    Setup { durable: false, positions: true, mode: Mode::Follow, rejects: Rejects::None, explodes: false },
-    Setup { durable: true, positions: false, mode: Mode::Follow, rejects: Rejects::None, explodes: false },
-    Setup { durable: false, positions: false, mode: Mode::Follow, rejects: Rejects::None, explodes: false },
-    Setup { durable: true, positions: true, mode: Mode::Rename, rejects: Rejects::None, explodes: false },
-    Setup { durable: false, positions: true, mode: Mode::Delete, rejects: Rejects::None, explodes: false },
-    Setup { durable: true, positions: false, mode: Mode::Delete, rejects: Rejects::None, explodes: false },
-    Setup { durable: false, positions: false, mode: Mode::Rename, rejects: Rejects::None, explodes: false },
+    Setup {
+        durable: true,
+        positions: true,
+        mode: Mode::Follow,
+        rejects: Rejects::None,
+        explodes: false,
+        forked: None,
+    },
+    Setup {
+        durable: false,
+        positions: true,
+        mode: Mode::Follow,
+        rejects: Rejects::None,
+        explodes: false,
+        forked: None,
+    },
+    Setup {
+        durable: true,
+        positions: false,
+        mode: Mode::Follow,
+        rejects: Rejects::None,
+        explodes: false,
+        forked: None,
+    },
+    Setup {
+        durable: false,
+        positions: false,
+        mode: Mode::Follow,
+        rejects: Rejects::None,
+        explodes: false,
+        forked: None,
+    },
+    Setup {
+        durable: true,
+        positions: true,
+        mode: Mode::Rename,
+        rejects: Rejects::None,
+        explodes: false,
+        forked: None,
+    },
+    Setup {
+        durable: false,
+        positions: true,
+        mode: Mode::Delete,
+        rejects: Rejects::None,
+        explodes: false,
+        forked: None,
+    },
+    Setup {
+        durable: true,
+        positions: false,
+        mode: Mode::Delete,
+        rejects: Rejects::None,
+        explodes: false,
+        forked: None,
+    },
+    Setup {
+        durable: false,
+        positions: false,
+        mode: Mode::Rename,
+        rejects: Rejects::None,
+        explodes: false,
+        forked: None,
+    },
 ];
 
 /// The pipelines with steps that reject lines.
@@ -70,14 +132,35 @@ pub(super) const REJECTING: [Setup; 5] = [
 ];
 
 const fn rejecting(durable: bool, rejects: Rejects) -> Setup {
-    Setup { durable, positions: true, mode: Mode::Follow, rejects, explodes: false }
+    Setup { durable, positions: true, mode: Mode::Follow, rejects, explodes: false, forked: None }
 }
 
 /// The pipelines that make two events of each line before a durable channel.
 pub(super) const EXPLODING: [Setup; 3] = [
-    Setup { durable: true, positions: true, mode: Mode::Follow, rejects: Rejects::None, explodes: true },
-    Setup { durable: true, positions: false, mode: Mode::Follow, rejects: Rejects::None, explodes: true },
-    Setup { durable: true, positions: true, mode: Mode::Rename, rejects: Rejects::None, explodes: true },
+    Setup {
+        durable: true,
+        positions: true,
+        mode: Mode::Follow,
+        rejects: Rejects::None,
+        explodes: true,
+        forked: None,
+    },
+    Setup {
+        durable: true,
+        positions: false,
+        mode: Mode::Follow,
+        rejects: Rejects::None,
+        explodes: true,
+        forked: None,
+    },
+    Setup {
+        durable: true,
+        positions: true,
+        mode: Mode::Rename,
+        rejects: Rejects::None,
+        explodes: true,
+        forked: None,
+    },
 ];
 
 impl Setup {
@@ -98,13 +181,12 @@ impl Setup {
             Mode::Rename => "complete { after: rename { suffix: \".done\" } }",
             Mode::Delete => "complete { after: delete }",
         };
-        let step = "reject if body matches r\"^\\d*[13579] \" because \"odd\"";
         let explode = "-> set side = [\"left\", \"right\"] -> explode side ".to_owned();
         let (before, behind) = match self.rejects {
             Rejects::None if self.explodes => (explode, String::new()),
-            Rejects::None => (String::new(), String::new()),
-            Rejects::Before { .. } => (format!("-> {step} "), String::new()),
-            Rejects::Behind => (String::new(), format!("-> {step} ")),
+            Rejects::None | Rejects::BySinks => (String::new(), String::new()),
+            Rejects::Before { .. } => (format!("-> {REJECT} "), String::new()),
+            Rejects::Behind => (String::new(), format!("-> {REJECT} ")),
         };
         let side = if self.explodes { "{side}/" } else { "" };
         let bad = match self.rejects {
@@ -121,35 +203,49 @@ impl Setup {
                 "rejects -> bad -> dead",
             ),
         };
-        format!(
+        let source = format!(
             "source logs = files {{\n  paths: [\"{FOLDER}/*.log*\"]\n  mode: {mode}\n  decompress: {decompress}\n  \
-             {positions}\n  poll: 50ms\n  batch: 20\n}}\n\
-             channel buffer = {channel}\n\
-             sink out = files {{\n  path: \"/out/{side}{{@file}}\"\n  roll: {{ count: 12, age: 1s }}\n  max_open: 3\n}}\n\
-             {bad}\n{dead}\n\
-             flow main delivers exactly_once {{\n  logs {before}-> buffer {behind}-> out\n  {route}\n}}\n"
+             {positions}\n  poll: 50ms\n  batch: 20\n}}"
+        );
+        let (sinks, paths) = match self.forked {
+            None => {
+                (files("out", &format!("{side}{{@file}}")), format!("logs {before}-> buffer {behind}-> out"))
+            }
+            Some(forked) => forked.sinks_and_paths(&before, &behind, self.durable),
+        };
+        let promise = if self.is_exactly_once() { "exactly_once" } else { "at_least_once" };
+        format!(
+            "{source}\nchannel buffer = {channel}\n{sinks}\n{bad}\n{dead}\n\
+             flow main delivers {promise} {{\n  {paths}\n  {route}\n}}\n"
         )
+    }
+
+    /// Returns whether the flow promises `exactly_once`.
+    pub(super) fn is_exactly_once(self) -> bool {
+        self.forked.is_none_or(Forked::keeps_exactly_once)
     }
 
     pub(super) fn plan(self) -> Plan {
         static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
             Library::parse(crate::library_sources().iter().copied()).expect("the library is right")
         });
-        let all = || SETUPS.into_iter().chain(REJECTING).chain(EXPLODING);
-        static PLANS: LazyLock<Vec<Plan>> = LazyLock::new(|| {
-            let plans = SETUPS.into_iter().chain(REJECTING).chain(EXPLODING).map(|setup| {
-                let program = setup.program();
-                let analysis = weir_compiler::analyse(
-                    &("logs.flow", &*program),
-                    "logs.flow",
-                    &LIBRARY,
-                    &Options::default(),
-                );
-                lower(&analysis).unwrap_or_else(|| panic!("{program}: {:?}", analysis.diagnostics))
-            });
-            plans.collect()
-        });
-        let place = all().position(|setup| setup == self).expect("it is one of them");
-        PLANS[place].clone()
+        static PLANS: LazyLock<Mutex<HashMap<Setup, Plan>>> = LazyLock::new(Mutex::default);
+        let mut plans = PLANS.lock().unwrap();
+        let compiled = || {
+            let (program, options) = (self.program(), Options::default());
+            let analysis = weir_compiler::analyse(&("logs.flow", &*program), "logs.flow", &LIBRARY, &options);
+            lower(&analysis).unwrap_or_else(|| panic!("{program}: {:?}", analysis.diagnostics))
+        };
+        plans.entry(self).or_insert_with(compiled).clone()
     }
+}
+
+/// The step that rejects the lines of some files.
+pub(super) const REJECT: &str = "reject if body matches r\"^\\d*[13579] \" because \"odd\"";
+
+/// Returns the declaration of a sink of files below `/out`.
+pub(super) fn files(name: &str, directory: &str) -> String {
+    format!(
+        "sink {name} = files {{\n  path: \"/out/{directory}\"\n  roll: {{ count: 12, age: 1s }}\n  max_open: 3\n}}"
+    )
 }

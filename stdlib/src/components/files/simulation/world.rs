@@ -15,9 +15,12 @@ use weir_runtime::source::Source;
 use weir_runtime::storage::{Call, Fault, Machine, Moment, SimulatedDisk};
 use weir_runtime::{BlockingExecutor, Clock, Context, Failure, Registry, SeededRandom};
 
-use super::arrivals::{Arrivals, Generation};
+use super::arrivals::{Arrivals, Generation, Promised};
+use super::forks::SINKS;
+use super::outages::Outages;
 use super::refusing_channel::refusing_channel;
 use super::setup::{Mode, Rejects, Setup};
+use super::store::Store;
 use super::workload::Workload;
 use crate::components::files::source::file_system::simulated::SimulatedFileSystem;
 use crate::tools::file_writer::simulated::Simulated;
@@ -37,15 +40,18 @@ pub(super) type StopPoint = (String, Moment);
 /// The state that outlives an agent. Clones share it.
 #[derive(Clone)]
 pub(super) struct World {
-    setup: Setup,
+    pub(super) setup: Setup,
     pub(super) machine: Machine,
     pub(super) random: Arc<Mutex<SeededRandom>>,
     pub(super) channel: SimulatedDisk,
+    /// The disk of the second channel of a fork.
+    other: SimulatedDisk,
     /// The disk of the channel of rejected lines.
     rejected: SimulatedDisk,
     pub(super) positions: SimulatedDisk,
     file_system: SimulatedFileSystem,
     pub(super) output: Simulated,
+    pub(super) outages: Outages,
     /// How often the output directory was renamed.
     renamed: Arc<AtomicU64>,
     /// How often a start was refused after a backup was put back.
@@ -77,11 +83,12 @@ fn registry() -> Registry {
     fn source(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
         crate::components::files::source::make_in(Arc::new(current_world().file_system), settings, context)
     }
-    Registry::default()
+    crate::language::functions::register(Registry::default())
         .source("files", source)
         .channel("memory", |settings, context| {
             let channel = crate::components::memory::make(settings, context)?;
-            Ok(refusing_channel(channel, current_world().random))
+            let world = current_world();
+            Ok(if world.has_steady_source() { channel } else { refusing_channel(channel, world.random) })
         })
         .channel(
             "file",
@@ -93,6 +100,9 @@ fn registry() -> Registry {
                 *path = path.replace("/out/", &format!("{}/", current_world().root()));
             }
             Ok(Box::new(FileSink::new(settings, current_world().output, "", context)?))
+        })
+        .sink("kafka", |_, context| {
+            Ok(Box::new(Store { name: context.component.to_string(), world: current_world() }))
         })
 }
 
@@ -109,6 +119,10 @@ impl World {
             disk
         };
         let (channel, positions) = (disk(&mut random, "channel"), disk(&mut random, "positions"));
+        let other = match setup.forked {
+            Some(forked) if forked.over_channels => disk(&mut random, "other"),
+            _ => SimulatedDisk::new(0, u64::MAX),
+        };
         let rejected = match setup.rejects {
             Rejects::None => SimulatedDisk::new(0, u64::MAX),
             _ => disk(&mut random, "rejected"),
@@ -123,10 +137,12 @@ impl World {
             machine,
             random: Arc::new(Mutex::new(random)),
             channel,
+            other,
             rejected,
             positions,
             file_system,
             output,
+            outages: Outages::default(),
             renamed: Arc::default(),
             refused: Arc::default(),
             capacity,
@@ -141,7 +157,11 @@ impl World {
             }
         })));
         let troubled = world.clone();
+        world.outages.begin(&world);
         world.file_system.trouble_by(Some(Arc::new(move |_call| {
+            if troubled.has_steady_source() {
+                return None;
+            }
             // The transient errors EMFILE, ENFILE, EDQUOT and EINTR, and EIO.
             const ERRORS: [i32; 5] = [24, 23, 122, 4, 5];
             let mut random = troubled.random.lock().unwrap();
@@ -154,6 +174,7 @@ impl World {
     fn file_channel(&self, context: Context) -> Result<FileChannel<SimulatedDisk>, Failure> {
         let (capacity, transaction_capacity, disk) = match &*context.component {
             "bad" => (40, 20, &self.rejected),
+            "other" => (self.capacity, 100, &self.other),
             _ => (self.capacity, 100, &self.channel),
         };
         let limits = Limits {
@@ -193,9 +214,12 @@ impl World {
     fn arrivals_of(&self, generations: &[Generation]) -> Arrivals {
         let rejects = |generation| self.setup.rejects_lines_of(generation);
         let read_again = !self.setup.durable || self.setup.rejects == Rejects::Before { durable: false };
+        let once = self.setup.is_exactly_once();
+        let is_clean = self.setup.forked.is_some_and(|forked| forked.fails_cleanly);
+        let promised = Promised { read_again, once: once || is_clean, ordered: once };
         let of = |side: &str| {
             let files = self.output.contents().into_iter().filter(|(path, _)| path.contains(side));
-            Arrivals::of(files, generations, read_again, &rejects)
+            Arrivals::of(files.chain(self.outages.stored()), generations, promised, &rejects)
         };
         if self.setup.explodes { of("/left/").in_both(of("/right/")) } else { of("") }
     }
@@ -244,7 +268,7 @@ impl World {
         let power_lost = !self.random.lock().unwrap().one_in(3);
         let how = if power_lost { "its power is lost" } else { "the agent is killed" };
         self.workload.lock().unwrap().note(format!("{how}, {}", self.machine.stopped_at()));
-        for disk in [&self.channel, &self.positions, &self.rejected] {
+        for disk in [&self.channel, &self.other, &self.positions, &self.rejected] {
             if power_lost { disk.reboot() } else { disk.kill() }
         }
         if power_lost {
@@ -263,36 +287,41 @@ impl World {
 
     /// Runs the last agent until all lines have arrived, and checks the output.
     pub(super) async fn finish(&self) -> Result<(), String> {
-        self.workload.lock().unwrap().end();
+        self.complete_lines();
+        self.calm();
         self.positions.set_capacity(u64::MAX);
         let stop = Stop::default();
         let arrival = async {
-            let all_arrived = timeout(PATIENCE, self.all_arrived()).await;
+            self.await_all().await;
             // Failed renames and deletions are retried.
             let _elapsed = timeout(PATIENCE, self.all_after_applied()).await;
             // Empty files bring no lines, but have to be renamed or deleted as well.
             sleep(Duration::from_secs(5)).await;
             stop.drain.cancel();
-            all_arrived.is_ok()
         };
-        let (ending, _) = tokio::join!(self.run_agent(&stop), arrival);
-        let generations = self.workload.lock().unwrap().generations.clone();
-        let arrivals = self.arrivals();
-        let missing = arrivals.missing(&generations);
-        match (arrivals.faults(), &missing[..]) {
-            ([], []) => {}
-            ([], missing) => {
-                return Err(format!(
-                    "{} lines are missing: {missing:?}; the agent: {ending:?}",
-                    missing.len()
-                ));
-            }
-            (faults, _) => return Err(format!("{} faults: {faults:#?}", faults.len())),
-        }
+        let (ending, ()) = tokio::join!(self.run_agent(&stop), arrival);
+        self.check().map_err(|what| format!("{what}; the agent: {ending:?}"))?;
         match ending {
             Some(Ending::Complete) => self.is_tidy(),
             ending => Err(format!("the last agent ended as {ending:?}")),
         }
+    }
+
+    /// Checks that all lines have arrived, and nothing else.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let generations = self.workload.lock().unwrap().generations.clone();
+        let arrivals = self.arrivals();
+        let missing = arrivals.missing(&generations);
+        match (arrivals.faults(), &missing[..]) {
+            ([], []) => Ok(()),
+            ([], missing) => Err(format!("{} lines are missing: {missing:?}", missing.len())),
+            (faults, _) => Err(format!("{} faults: {faults:#?}", faults.len())),
+        }
+    }
+
+    /// Lets the programs that write the logs complete their last lines, and end.
+    pub(super) fn complete_lines(&self) {
+        self.workload.lock().unwrap().end();
     }
 
     /// Plans faults for the next agent's file of positions: some calls fail, or its disk is full.
@@ -318,6 +347,11 @@ impl World {
             let fault = if random.one_in(3) { Fault::Full } else { Fault::Fail };
             self.positions.plan(Some(call), random.below(3), fault);
         }
+    }
+
+    /// Waits until all lines have arrived, or for the most time that it may take.
+    pub(super) async fn await_all(&self) {
+        let _elapsed = timeout(PATIENCE, self.all_arrived()).await;
     }
 
     async fn all_arrived(&self) {
@@ -349,12 +383,20 @@ impl World {
     /// Checks that no temporary files, superseded ledger entries or channel data are left.
     fn is_tidy(&self) -> Result<(), String> {
         let paths = self.output.paths();
-        if let Some(path) = paths.iter().find(|path| path.ends_with(".tmp")) {
+        // A sink that may repeat events leaves an entry that it could not write where it is.
+        let is_left = |path: &&String| {
+            path.ends_with(".tmp") && (self.setup.is_exactly_once() || !path.contains("/.weir/"))
+        };
+        if let Some(path) = paths.iter().find(is_left) {
             return Err(format!("{path} was left over"));
         }
-        for sink in ["out", "dead"] {
+        for sink in SINKS.into_iter().chain(["out", "dead"]) {
             let of_sink = |path: &&String| path.contains(&format!("/.weir/logs.{sink}/"));
             let entries: Vec<&String> = paths.iter().filter(of_sink).collect();
+            let entries: Vec<_> = entries
+                .into_iter()
+                .filter(|path| self.setup.is_exactly_once() || path.ends_with(".entry"))
+                .collect();
             if entries.len() > 1 {
                 return Err(format!("the ledger is not one entry: {entries:?}"));
             }
@@ -362,7 +404,7 @@ impl World {
         if let Some(path) = self.not_applied() {
             return Err(format!("{} was not renamed or deleted", path.display()));
         }
-        match self.channel.used() {
+        match self.channel.used().max(self.other.used()) {
             used if used > CHANNEL_BYTES => Err(format!("the channel takes {used} bytes")),
             _ => Ok(()),
         }
@@ -388,6 +430,7 @@ pub(super) fn simulate<T>(future: impl Future<Output = T>) -> T {
             // The callbacks refer to the world, and the world to the callbacks.
             world.file_system.interrupt_by(None);
             world.file_system.trouble_by(None);
+            world.output.trouble_by(None);
         }
     });
     outcome

@@ -52,7 +52,12 @@ struct State {
     /// How many files may be open at once, and how many are.
     descriptors: Option<usize>,
     open: usize,
+    /// Decides which calls on a path fail without an effect.
+    trouble: Option<Trouble>,
 }
+
+/// Returns whether a call on this path fails.
+type Trouble = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 #[derive(Default, Clone)]
 struct File {
@@ -262,6 +267,11 @@ impl Simulated {
         files.into_iter().for_each(|(path, bytes)| self.replace(&path, Some(bytes)));
     }
 
+    /// Has calls on the paths fail for which `trouble` returns true, before they have an effect.
+    pub(crate) fn trouble_by(&self, trouble: Option<Trouble>) {
+        self.lock().trouble = trouble;
+    }
+
     /// Has each call take this long.
     pub(crate) fn take(&self, delay: Duration) {
         self.lock().delay = delay;
@@ -333,6 +343,10 @@ impl Simulated {
         path: &str,
         changes: bool,
     ) -> Result<(MutexGuard<'_, State>, Effect), SimulatedError> {
+        let trouble = self.lock().trouble.clone();
+        if trouble.is_some_and(|trouble| trouble(path)) {
+            return Err(SimulatedError("its disk does not answer"));
+        }
         let (delay, fails, effect, step) = {
             let mut state = self.lock();
             let step = state.machine.as_ref().map_or(StepOutcome::Proceeds, |machine| {
