@@ -99,10 +99,10 @@ impl Run<'_> {
         true
     }
 
-    /// Returns whether a waiting copy contains this file's partial line; `None` if a copy can't be read now. The copy
-    /// may wait for this file, or for another one with the same text.
+    /// Returns whether a compressed copy contains this file's partial line; `None` if a copy can't be read now. The copy
+    /// may wait for this file, or for another one with the same text, or may already be read.
     async fn partial_line_is_in_a_copy(&mut self, id: FileId) -> Result<Option<bool>, FilesError> {
-        let copies = self.files.copies_that_wait();
+        let copies = self.files.holders_of_partial_line(id);
         let text = self.files.get(id).and_then(|file| file.text.as_ref());
         let read = text.and_then(|text| Some((text.reader.hash.current(), text.partial_line.clone()?)));
         let Some((consumed, partial_line)) = read else { return Ok(Some(false)) };

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::*;
 
 /// Stops the source, and returns the lines that it puts while it stops.
-async fn stopped(harness: Harness) -> Vec<String> {
+pub(super) async fn stopped(harness: Harness) -> Vec<String> {
     let Harness { stop, mut sink, channel, running, environment: _environment, .. } = harness;
     stop.cancel();
     let ended = async {

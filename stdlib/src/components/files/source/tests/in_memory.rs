@@ -146,3 +146,30 @@ async fn a_last_line_comes_whole_from_the_copy_of_a_log_that_was_closed_and_has_
     folder.file_system.trouble_by(None);
     harness.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_first_line_comes_whole_from_the_copy_of_a_log_of_which_nothing_was_put() {
+    for stopped in [false, true] {
+        let (environment, folder) = in_memory();
+        let log = folder.write("a.log", "half");
+        let mut harness = environment.begin().await;
+        folder.has_nothing_more(&mut harness).await;
+        // A file that can't be read is closed.
+        let fails = folder.fail_with(5);
+        folder.file_system.append(&log, b" a line\n");
+        harness.counted("files_set_aside", 1).await;
+        fails.store(false, Ordering::Relaxed);
+        folder.unlink("a.log");
+        folder.write("a.log.1.gz", gzip(b"half a line\n"));
+        assert_eq!(harness.lines(1).await, ["half a line"]);
+        if stopped {
+            assert_eq!(gone::stopped(harness).await, [] as [&str; 0]);
+        } else {
+            // The partial line waits for a minute, since the writer may continue.
+            tokio::time::sleep(Duration::from_secs(61)).await;
+            folder.has_nothing_more(&mut harness).await;
+            harness.end().await;
+        }
+        folder.file_system.trouble_by(None);
+    }
+}

@@ -151,10 +151,17 @@ impl Files {
         self.all.get(&id).is_some_and(|file| file.awaits.is_some())
     }
 
-    /// Returns the copies that wait for other files.
-    pub(in super::super) fn copies_that_wait(&self) -> Vec<(PathBuf, Key)> {
-        let waiting = self.all.values().filter(|file| file.awaits.is_some());
-        waiting.map(|file| (file.path.clone(), file.key)).collect()
+    /// Returns the compressed files that may contain this file's partial line: the copies that wait for other files, and, if
+    /// nothing of the file was put, the later files that are read as texts of their own, since no hash shows their origin.
+    pub(in super::super) fn holders_of_partial_line(&self, id: FileId) -> Vec<(PathBuf, Key)> {
+        let text = self.all.get(&id).and_then(|file| file.text.as_ref());
+        let is_unknown = text.is_some_and(|text| text.partition.is_none())
+            && !weir_runtime::put_back!("unread_originals_forgotten");
+        let may_hold = |(other, file): &(&FileId, &Box<Tracked>)| {
+            let is_later = is_unknown && **other > id && file.gone_since.is_none() && file.is_compressed();
+            file.awaits.is_some() || is_later
+        };
+        self.all.iter().filter(may_hold).map(|(_, file)| (file.path.clone(), file.key)).collect()
     }
 
     /// Returns the copies that wait for this file, if it is quarantined: then it will bring nothing more of their text.
