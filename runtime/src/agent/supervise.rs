@@ -230,11 +230,11 @@ impl SinkTask {
     /// Ends the sink for good. That is no failure of the agent if other sinks of a `failover` take all its events.
     fn give_up(&self, failure: Failure, port: &SinkPort) -> Result<(), Failure> {
         self.meter.failed(failure.to_string(), None);
-        if failure.is_data_loss() || !port.has_substitutes() {
-            return Err(failure);
+        let ends_the_agent = failure.is_data_loss() || !port.has_substitutes();
+        if !ends_the_agent {
+            error!(component = %self.name, "{failure}; the other sinks of its `failover` go on without it");
         }
-        error!(component = %self.name, "{failure}; the other sinks of its `failover` go on without it");
         port.leave(&failure);
-        Ok(())
+        if ends_the_agent { Err(failure) } else { Ok(()) }
     }
 }

@@ -259,12 +259,13 @@ impl State {
         }
     }
 
-    fn leave(&mut self, index: usize, failure: &str) {
+    /// Lets another member take the events for good. Without a failure, the member has ended in order.
+    fn leave(&mut self, index: usize, failure: Option<&str>) {
         self.members[index].standing = Standing::Gone;
         if self.active == Some(index) {
-            match self.at_end {
-                true => self.active = self.candidate(),
-                false => self.replace_active(failure),
+            match failure.filter(|_| !self.at_end) {
+                Some(failure) => self.replace_active(failure),
+                None => self.active = self.candidate(),
             }
         }
     }
@@ -319,7 +320,7 @@ impl Membership {
 
     /// Records that the sink runs never again.
     pub(super) fn leave(&self, failure: &str) {
-        self.group.change(|state| state.leave(self.index, failure));
+        self.group.change(|state| state.leave(self.index, Some(failure)));
     }
 
     /// Whether another sink is left.
@@ -438,10 +439,12 @@ impl Reader for FailoverReader {
     }
 }
 
-/// A sink whose task has ended takes no more events.
+/// A sink whose task has ended takes no more events. Unless the sink has panicked, the agent is ending.
 impl Drop for FailoverReader {
     fn drop(&mut self) {
-        self.membership.leave("it has ended");
+        let Membership { group, index } = &self.membership;
+        let failure = std::thread::panicking().then_some("it has panicked");
+        group.change(|state| state.leave(*index, failure));
     }
 }
 

@@ -191,6 +191,26 @@ async fn the_next_sink_takes_over_and_the_first_takes_the_events_back_when_it_wo
     assert_eq!(outcome.component("primary").restarts, 4);
 }
 
+/// A sink that does not end within the drain limit is stopped, which is no takeover.
+#[tokio::test(start_paused = true)]
+async fn no_sink_takes_over_when_the_agent_is_stopped() {
+    for at_once in [false, true] {
+        manners(Manner { pause: Duration::from_secs(600), ..SLOW }, SLOW);
+        let agent = Agent::build(&over_sinks(5_000), &with_shops(), Arc::new(SystemClock)).unwrap();
+        let stop = Stop::default();
+        let (drain, now) = (stop.drain.clone(), stop.now.clone());
+        let stopping = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if at_once { now.cancel() } else { drain.cancel() }
+        };
+        let ((report, ending), ()) = tokio::join!(agent.run(stop, Duration::from_secs(30)), stopping);
+        assert!(matches!(ending, Ending::Incomplete), "{ending:?}");
+        let notes = report.components.iter().flat_map(|component| &component.notes);
+        let switches: Vec<&String> = notes.filter(|note| note.contains("took over")).collect();
+        assert!(switches.is_empty(), "{switches:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_fails_is_tried_less_and_less_often() {
     manners(Manner { failures: usize::MAX, ..SLOW }, SLOW);
