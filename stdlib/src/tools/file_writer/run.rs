@@ -74,8 +74,8 @@ pub(super) struct Run<'a, F: FileSystem> {
     making_room: usize,
     /// The number of files that are being committed because peers wait.
     for_peers: usize,
-    /// Whether an entry may name files that this run leaves unfinished.
-    has_committed_open: bool,
+    /// Whether an entry may name unfinished files of this run or of the runs before it.
+    may_name_files: bool,
     /// The number of events that the sink held when the channel reported pressure while files were already
     /// `making_room`.
     held_at_pressure: Option<usize>,
@@ -103,6 +103,8 @@ impl OfDelivery for Rows {
 
 impl<'a, F: FileSystem> Run<'a, F> {
     pub(super) fn new(setup: Setup<'a, F>, ledger: Option<Box<Ledger<F>>>) -> Run<'a, F> {
+        let may_name_files = ledger.as_ref().is_some_and(|ledger| ledger.mark() > 0)
+            && !weir_runtime::put_back!("files_of_earlier_runs_unnamed");
         let finishing = Finishing::new(setup.writer.clone(), ledger);
         let open_max = setup.max_open.min(setup.descriptors.share(Purpose::SinkFile));
         Run {
@@ -116,7 +118,7 @@ impl<'a, F: FileSystem> Run<'a, F> {
             backlog_bytes: 0,
             making_room: 0,
             for_peers: 0,
-            has_committed_open: false,
+            may_name_files,
             held_at_pressure: None,
             warned: Warned::default(),
         }
@@ -250,7 +252,7 @@ impl<'a, F: FileSystem> Run<'a, F> {
     fn commit(&mut self, queue: QueueId, file: Option<OpenFile<F>>, reason: CommitReason) {
         match file {
             Some(file) if file.has_uncommitted_rows() => {
-                self.has_committed_open = true;
+                self.may_name_files = true;
                 let ticket = self.finishing.ticket(&file);
                 let writer = self.setup.writer.clone();
                 self.working
@@ -417,7 +419,7 @@ impl<'a, F: FileSystem> Run<'a, F> {
         if timeout(LAST_FILES_TIMEOUT, completing).await.is_err() {
             self.finishing.shutdown().await;
         }
-        if self.arrived.is_none() && !self.has_committed_open {
+        if self.arrived.is_none() && !self.may_name_files {
             remove_unfinished(self.setup.component, self.setup.writer, None).await;
         }
     }

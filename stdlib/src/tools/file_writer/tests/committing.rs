@@ -1,5 +1,7 @@
 //! Tests of files that are committed while they stay open, without `exactly_once`. Tests with it: [`super::ledger`].
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use arrow_array::cast::AsArray;
 use weir_runtime::channel::Taken;
 use weir_runtime::sink::Delivery;
@@ -71,6 +73,28 @@ async fn a_format_that_can_not_be_committed_open_is_closed_for_peers_and_counted
     assert_eq!(rig.acknowledged(), 2);
     assert_eq!(rig.counter("files_closed_for_peers"), 2);
     assert_eq!(syncs(&rig), 0);
+}
+
+/// The file stays unfinished since nobody can tell whether it is still being written; then the run fails for another reason.
+#[tokio::test(start_paused = true)]
+async fn a_failed_run_keeps_what_an_earlier_run_has_committed_in_an_open_file() {
+    let mut rig = Rig::new(&Options::default());
+    rig.awaited = true;
+    rig.put(&["a"]).await;
+    rig.run_for(Duration::from_secs(1)).await.unwrap();
+    assert_eq!((rig.acknowledged(), rig.disk.complete().len()), (1, 0));
+    rig.awaited = false;
+    rig.put(&["b"]).await;
+    let asked = AtomicBool::new(false);
+    rig.disk.trouble_by(Some(Arc::new(move |path| {
+        path.contains("/b/") || path.contains("/a/") && !asked.swap(true, Ordering::Relaxed)
+    })));
+    assert!(rig.run_for(Duration::from_secs(400)).await.is_err());
+    rig.disk.trouble_by(None);
+    rig.end();
+    rig.run().await.unwrap();
+    assert_eq!(rig.disk.events(), [0, 1]);
+    assert!(!rig.disk.has_temporary());
 }
 
 /// Checks that each acknowledged event is in a file, and that files have only complete events that were sent.
