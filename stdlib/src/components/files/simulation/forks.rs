@@ -135,7 +135,7 @@ async fn fail_sinks(seed: u64, setup: Setup) -> (World, Result<(), String>) {
 
 #[test]
 fn every_line_arrives_behind_a_fork_however_often_machine_and_sinks_fail() {
-    play_often_as(HISTORIES / 2, |seed| {
+    play_often_as(HISTORIES / 10, |seed| {
         let setup = random_setup(seed, false);
         let (world, outcome) = simulate(stop_often(seed, setup, None));
         (world.clone(), seed, outcome.map_err(|what| describe_failure(&world, seed, setup, &what)))
@@ -144,7 +144,7 @@ fn every_line_arrives_behind_a_fork_however_often_machine_and_sinks_fail() {
 
 #[test]
 fn every_line_arrives_once_behind_a_fork_whose_sinks_fail_cleanly() {
-    play_often_as(HISTORIES / 2, |seed| {
+    play_often_as(HISTORIES / 10, |seed| {
         let setup = random_setup(seed, true);
         let (world, outcome) = simulate(fail_sinks(seed, setup));
         (world.clone(), seed, outcome.map_err(|what| describe_failure(&world, seed, setup, &what)))

@@ -208,17 +208,23 @@ impl World {
         // An action's own file system calls come here as well: then the workload is locked.
         let Ok(mut workload) = self.workload.try_lock() else { return };
         let generations = workload.generations.clone();
-        workload.act(&|| self.arrivals_of(&generations));
+        // Without a ledger nothing repeats a rename that a loss of power has taken back.
+        let contents = || match self.setup.is_exactly_once() {
+            true => self.output.contents(),
+            false => self.output.settled_contents(),
+        };
+        workload.act(&|| self.arrivals_of(&generations, contents()));
     }
 
-    fn arrivals_of(&self, generations: &[Generation]) -> Arrivals {
+    /// `contents` are the complete files.
+    fn arrivals_of(&self, generations: &[Generation], contents: Vec<(String, Vec<u8>)>) -> Arrivals {
         let rejects = |generation| self.setup.rejects_lines_of(generation);
         let read_again = !self.setup.durable || self.setup.rejects == Rejects::Before { durable: false };
         let once = self.setup.is_exactly_once();
         let is_clean = self.setup.forked.is_some_and(|forked| forked.fails_cleanly);
         let promised = Promised { read_again, once: once || is_clean, ordered: once };
         let of = |side: &str| {
-            let files = self.output.contents().into_iter().filter(|(path, _)| path.contains(side));
+            let files = contents.iter().filter(|(path, _)| path.contains(side)).cloned();
             Arrivals::of(files.chain(self.outages.stored()), generations, promised, &rejects)
         };
         if self.setup.explodes { of("/left/").in_both(of("/right/")) } else { of("") }
@@ -226,7 +232,7 @@ impl World {
 
     fn arrivals(&self) -> Arrivals {
         let generations = self.workload.lock().unwrap().generations.clone();
-        self.arrivals_of(&generations)
+        self.arrivals_of(&generations, self.output.contents())
     }
 
     /// Runs an agent until it ends (`Some`) or its machine stops (`None`).

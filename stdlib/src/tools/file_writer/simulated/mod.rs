@@ -310,6 +310,12 @@ impl Simulated {
         complete.map(|(path, file)| (path.clone(), file.bytes.clone())).collect()
     }
 
+    /// Returns those of the complete files whose names a loss of power can't take back.
+    pub(crate) fn settled_contents(&self) -> Vec<(String, Vec<u8>)> {
+        let in_doubt: Vec<String> = self.lock().in_doubt.iter().map(|(_, to)| to.clone()).collect();
+        self.contents().into_iter().filter(|(path, _)| !in_doubt.contains(path)).collect()
+    }
+
     /// Returns each complete file's directory and lines, in the order of their names.
     pub(crate) fn complete(&self) -> Vec<(String, Vec<u64>)> {
         let state = self.lock();
