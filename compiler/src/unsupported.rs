@@ -129,20 +129,25 @@ impl Search<'_> {
         let of_flow = || graph.edges.iter().filter(move |edge| edge.flow == flow);
         let mut channels = of_flow().flat_map(|edge| channels(graph, &edge.leg));
         let is_durable = channels.any(|channel| is_durable(graph, channel));
+        let exactly_once = promised.delivery == Delivery::ExactlyOnce;
+        let arriving = if exactly_once { arriving(graph) } else { BTreeMap::new() };
         for edge in of_flow() {
             let is_behind = is_behind_channel(graph, edge);
-            if !is_behind && (promised.delivery == Delivery::BestEffort || !is_durable) {
+            let is_free = promised.delivery == Delivery::BestEffort || !is_durable && !exactly_once;
+            if !is_behind && is_free {
                 continue;
             }
-            match varying_decision(&edge.leg, Varying::begin(is_behind)) {
-                Some(Some(step)) => {
-                    let what = format!("a step that rejects, {}", support::VARYING_DECISION);
-                    self.add(self.place(step.span, step.used), what);
+            let found = varying_decision(&edge.leg, Varying::begin(is_behind));
+            let found = found.map(|decision| (decision, support::VARYING_DECISION)).or_else(|| {
+                let begun = begin(graph, edge, &arriving);
+                let decision = varying_decision(&edge.leg, begun).filter(|_| exactly_once)?;
+                Some((decision, support::VARYING_HEADER))
+            });
+            match found {
+                Some((Some(step), why)) => {
+                    self.add(self.place(step.span, step.used), format!("a step that rejects, {why}"));
                 }
-                Some(None) => {
-                    let what = format!("a `match` or `balance by`, {}", support::VARYING_DECISION);
-                    self.add(edge.from_span, what);
-                }
+                Some((None, why)) => self.add(edge.from_span, format!("a `match` or `balance by`, {why}")),
                 None => {}
             }
         }
@@ -263,6 +268,39 @@ fn reject_channels(graph: &Graph, flow: usize) -> BTreeSet<usize> {
         .iter()
         .filter(|edge| edge.flow == flow && graph.components[edge.from].declared.rejects_of.is_some());
     from_rejects.flat_map(|edge| channels(graph, &edge.leg)).collect()
+}
+
+/// Returns what may differ at the beginning of an edge when events come again, by what arrives at each channel.
+fn begin(graph: &Graph, edge: &Edge, arriving: &BTreeMap<usize, BTreeSet<String>>) -> Varying {
+    let from = &graph.components[edge.from];
+    let begun = Varying::begin(is_behind_channel(graph, edge));
+    match from.declared.role {
+        Role::Source => begun.with_columns(from.kind().into_iter().flat_map(support::varying_headers)),
+        // A durable channel keeps the events as they were read first.
+        _ if is_durable(graph, edge.from) => begun,
+        _ => begun.with_columns(arriving.get(&edge.from).into_iter().flatten().cloned()),
+    }
+}
+
+/// Returns the columns that may differ when the same events arrive again, for each channel.
+fn arriving(graph: &Graph) -> BTreeMap<usize, BTreeSet<String>> {
+    fn arrive(leg: &Leg, before: &Varying, arriving: &mut BTreeMap<usize, BTreeSet<String>>) {
+        let behind = before.clone().behind(leg.steps.iter().map(|step| &step.action));
+        if let Destination::Component(arrival) = &leg.to {
+            arriving.entry(arrival.to).or_default().extend(behind.columns());
+        }
+        leg.to.legs().into_iter().for_each(|leg| arrive(leg, &behind, arriving));
+    }
+    let mut all = BTreeMap::new();
+    loop {
+        let before = all.clone();
+        for edge in &graph.edges {
+            arrive(&edge.leg, &begin(graph, edge, &before), &mut all);
+        }
+        if all == before {
+            return all;
+        }
+    }
 }
 
 /// Returns the channels that take the events of a leg, and the channels in front of its sinks.

@@ -22,6 +22,13 @@ pub const REJECTING_SINKS: &[&str] = &["kafka"];
 /// Why a decision about the way of events must not vary.
 pub const VARYING_DECISION: &str =
     "which may decide differently when it is made again for the same event, so that the event gets lost";
+/// Why a decision before a durable channel must not depend on some headers with the promise `exactly_once`.
+pub const VARYING_HEADER: &str = "which depends on a header that may be another one when the source reads the event again after a \
+                                  crash, with the promise `exactly_once` and not behind a durable channel";
+/// The sources that read events again, each with the headers of its events that may differ then: a file may have been renamed,
+/// and the time of the reading is another one.
+const VARYING_HEADERS: &[(&str, &[&str])] =
+    &[("files", &["@file", "@timestamp"]), ("generate", &["@timestamp"])];
 /// A `balance` whose sinks don't know which events the others have.
 pub const LOOSE_BALANCE: &str = "`balance` without `by` with the promise `exactly_once`";
 /// A `failover` whose branches don't know which events the others have.
@@ -40,6 +47,12 @@ pub const EXPLODED_INTO_A_VOLATILE_CHANNEL: &str =
     "`explode` before a channel that is not durable with the promise `exactly_once`";
 /// A path behind a channel from which no sink takes events, so that nobody reads the channel and applies the steps.
 pub const DEAD_PATH: &str = "a path behind a channel that drops or rejects all events";
+/// Returns the headers of this kind of source that may differ when the source reads an event again.
+pub fn varying_headers(kind: &str) -> impl Iterator<Item = String> {
+    let of_kind = VARYING_HEADERS.iter().filter(move |(of, _)| *of == kind);
+    of_kind.flat_map(|(_, headers)| headers.iter().map(|header| header.to_string()))
+}
+
 /// The functions of the library that are carried out.
 #[rustfmt::skip]
 pub const FUNCTIONS: &[&str] = &[

@@ -43,6 +43,23 @@ impl Varying {
         Varying { is_behind_channel, ..Varying::default() }
     }
 
+    /// Adds columns that vary.
+    pub fn with_columns(mut self, columns: impl IntoIterator<Item = String>) -> Varying {
+        self.columns.extend(columns);
+        self
+    }
+
+    /// Returns the columns that vary behind these steps.
+    pub fn behind<'s>(mut self, steps: impl Iterator<Item = &'s Action>) -> Varying {
+        steps.for_each(|action| self.apply(action));
+        self
+    }
+
+    /// Returns the columns that vary.
+    pub fn columns(&self) -> impl Iterator<Item = String> {
+        self.columns.iter().cloned()
+    }
+
     /// Applies the steps of a leg. Returns the first of its decisions that may differ, without the decisions of the legs
     /// behind its fork. `conditions` are the conditions of the fork.
     pub fn decision<'s>(

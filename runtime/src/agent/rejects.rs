@@ -28,32 +28,74 @@ pub(super) fn version_of(path: &Path) -> u64 {
 
 /// Returns the decisions of a flow's paths that may send an event another way when they are made again.
 pub(super) fn varying(plan: &Plan) -> Vec<String> {
-    let is_durable = |name: &&str| {
-        let kind = plan.channels.iter().find(|channel| channel.name == **name).map(|channel| &*channel.kind);
-        kind.is_some_and(|kind| support::DURABLE_CHANNELS.contains(&kind))
-    };
     let mut problems = Vec::new();
+    let arriving = arriving(plan);
     for flow in &plan.flows {
         let rejected = rejects_of(flow).map(channels).unwrap_or_default();
+        let exactly_once = flow.delivers == Delivery::ExactlyOnce;
         for path in &flow.paths {
             let is_behind = matches!(path.from, Origin::Channel(_));
-            let reached = channels(&path.leg).into_iter().chain(rejected.iter().copied());
-            if !is_behind
-                && (flow.delivers == Delivery::BestEffort
-                    || !reached.into_iter().any(|name| is_durable(&name)))
-            {
+            let mut reached = channels(&path.leg).into_iter().chain(rejected.iter().copied());
+            let is_safe = !exactly_once && !reached.any(|name| is_durable(plan, name));
+            if !is_behind && (flow.delivers == Delivery::BestEffort || is_safe) {
                 continue;
             }
-            problems.extend(varying_decision(&path.leg, Varying::begin(is_behind)).map(|what| {
-                format!(
-                    "flow {}: this version can't carry out {what}, {}",
-                    flow.name,
-                    support::VARYING_DECISION
-                )
+            let found = varying_decision(&path.leg, Varying::begin(is_behind));
+            let found = found.map(|what| (what, support::VARYING_DECISION)).or_else(|| {
+                let what =
+                    varying_decision(&path.leg, begin(plan, path, &arriving)).filter(|_| exactly_once)?;
+                Some((what, support::VARYING_HEADER))
+            });
+            problems.extend(found.map(|(what, why)| {
+                format!("flow {}: this version can't carry out {what}, {why}", flow.name)
             }));
         }
     }
     problems
+}
+
+fn is_durable(plan: &Plan, channel: &str) -> bool {
+    let found = plan.channels.iter().find(|known| known.name == channel);
+    found.is_some_and(|found| support::DURABLE_CHANNELS.contains(&&*found.kind))
+}
+
+/// Returns what may differ at the beginning of a path when events come again, by what arrives at each channel.
+fn begin(plan: &Plan, path: &Path, arriving: &BTreeMap<&str, BTreeSet<String>>) -> Varying {
+    match &path.from {
+        Origin::Source(name) => {
+            let source = plan.sources.iter().find(|source| source.name == *name);
+            let headers = source.into_iter().flat_map(|source| support::varying_headers(&source.kind));
+            Varying::begin(false).with_columns(headers)
+        }
+        // A durable channel keeps the events as they were read first.
+        Origin::Channel(name) if is_durable(plan, name) => Varying::begin(true),
+        Origin::Channel(name) => {
+            let columns = arriving.get(name.as_str()).into_iter().flatten().cloned();
+            Varying::begin(true).with_columns(columns)
+        }
+        Origin::Rejects(_) => Varying::begin(false),
+    }
+}
+
+/// Returns the columns that may differ when the same events arrive again, for each channel.
+fn arriving(plan: &Plan) -> BTreeMap<&str, BTreeSet<String>> {
+    fn arrive<'p>(leg: &'p Leg, before: &Varying, arriving: &mut BTreeMap<&'p str, BTreeSet<String>>) {
+        let behind = before.clone().behind(leg.steps.iter().map(|step| &step.action));
+        if let Route::Channel(name) = &leg.to {
+            arriving.entry(name).or_default().extend(behind.columns());
+        }
+        leg.to.legs().into_iter().for_each(|leg| arrive(leg, &behind, arriving));
+    }
+    let mut all = BTreeMap::new();
+    loop {
+        let before = all.clone();
+        for path in plan.flows.iter().flat_map(|flow| &flow.paths) {
+            arrive(&path.leg, &begin(plan, path, &before), &mut all);
+        }
+        if all == before {
+            return all;
+        }
+    }
 }
 
 /// Returns a decision of a leg that may differ when it is made again.
