@@ -125,6 +125,7 @@ impl LineRules {
                 }
             };
             let line = &buffer[behind..line_end];
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
             let begins = grouping.pattern.is_match(line) == grouping.match_begins
                 || lines == grouping.lines_max
                 || line_end - split.consumed > self.line_bytes_max;
@@ -222,6 +223,15 @@ mod tests {
         let rules = grouped(r"^\d", true);
         let text = "x\n1 a\nb\r\n2 c\n";
         assert_eq!(events(&rules, text, true).0, ["x", "1 a\nb", "2 c"]);
+    }
+
+    #[test]
+    fn patterns_do_not_see_the_line_end() {
+        for (pattern, match_begins) in [("^BEGIN$", true), ("^ .*[^\r]$", false)] {
+            let rules = grouped(pattern, match_begins);
+            let text = "BEGIN\r\n 1\r\nBEGIN\r\n 2\r\n";
+            assert_eq!(events(&rules, text, true).0, ["BEGIN\r\n 1", "BEGIN\r\n 2"], "{pattern}");
+        }
     }
 
     #[test]
