@@ -66,7 +66,9 @@ impl JsonParser {
     fn find(&self, body: &[u8], order: &mut Order, found: &mut [Option<Span>]) -> Result<(), Reason> {
         let text = text(body)?;
         let (names, strict) = (&self.names, self.strict);
-        members(text, 0, &mut Fields { text, names, strict, order, place: 0, field: 0, found })
+        // A byte order mark before the document is ignored (RFC 8259, section 8.1).
+        let begin = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        members(&text[begin..], begin, &mut Fields { text, names, strict, order, place: 0, field: 0, found })
     }
 }
 

@@ -60,6 +60,13 @@ fn numbers_are_read_exactly_or_not_at_all() {
 }
 
 #[test]
+fn a_byte_order_mark_before_the_document_is_ignored() {
+    assert_eq!(value("Numbers", "\u{feff} {\"int\": 5}")["int"], 5);
+    assert_eq!(value("Texts", "\u{feff}{\"text\": \"a\"}")["text"], "a");
+    fails("Numbers", "\u{feff}{\"int\": 5.5}", "field `int`: \"5.5\" at byte 11 is not an Int");
+}
+
+#[test]
 fn texts_are_read_as_the_types_of_the_schema() {
     let body = r#"{"text": "a \u00e4 \ud83c\udf0a \"x\"\n", "bytes": "base64:AP8=", "at": "2026-01-31T12:00:00.000001+01:00",
         "day": "31/Jan/2026", "seconds": 1718800000, "took": "1.5s", "peer": "::ffff:10.0.0.1", "price": "10.20",
