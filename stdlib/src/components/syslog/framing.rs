@@ -176,20 +176,21 @@ enum Counted {
     },
 }
 
-/// Reads the length before a counted message, as in `45 <34>…`. A message itself does not begin with a digit.
+/// Reads the length before a counted message, as in `45 <34>…`. A counted message begins with a priority (RFC 6587); other text
+/// that begins with a number is a terminated message.
 fn counted(text: &[u8]) -> Counted {
     let digits = text.iter().take(DIGITS_MAX + 1).take_while(|byte| byte.is_ascii_digit()).count();
     if digits == 0 || digits > DIGITS_MAX || text[0] == b'0' {
         return Counted::No;
     }
-    match text.get(digits) {
-        None => Counted::Wait,
-        Some(b' ') => {
+    match (text.get(digits), text.get(digits + 1)) {
+        (None, _) | (Some(b' '), None) => Counted::Wait,
+        (Some(b' '), Some(b'<')) => {
             let length =
                 text[..digits].iter().fold(0, |length, digit| length * 10 + usize::from(digit - b'0'));
             Counted::Length { digits, length }
         }
-        Some(_) => Counted::No,
+        _ => Counted::No,
     }
 }
 
@@ -236,9 +237,9 @@ mod tests {
     #[test]
     fn messages_that_are_too_long_are_truncated_and_the_next_message_is_found() {
         for piece in [1, 7, 1000] {
-            let text = [b"30 ".to_vec(), vec![b'a'; 30], vec![b'b'; 50], b"\n3 <2>".to_vec()].concat();
+            let text = [b"30 <".to_vec(), vec![b'a'; 29], vec![b'b'; 50], b"\n3 <2>".to_vec()].concat();
             let (found, too_long) = messages(&text, piece);
-            assert_eq!(found, ["a".repeat(20), "b".repeat(20), "<2>".to_string()], "{piece}");
+            assert_eq!(found, [format!("<{}", "a".repeat(19)), "b".repeat(20), "<2>".to_string()], "{piece}");
             assert_eq!(too_long, 2);
         }
     }
@@ -261,7 +262,18 @@ mod tests {
 
     #[test]
     fn digits_that_are_no_valid_length_are_text() {
-        let (found, _) = messages(b"0 a\n12345678901\n12x\n7", 5);
-        assert_eq!(found, ["0 a", "12345678901", "12x", "7"]);
+        for piece in [1, 5, 100] {
+            let (found, _) = messages(b"0 a\n12345678901\n12x\n7", piece);
+            assert_eq!(found, ["0 a", "12345678901", "12x", "7"]);
+        }
+    }
+
+    #[test]
+    fn text_that_begins_with_a_number_is_a_message_of_its_own() {
+        for piece in [1, 2, 3, 100] {
+            let (found, too_long) = messages(b"15 users\n3 <2>2048 bytes were\n3 \n12 ", piece);
+            assert_eq!(found, ["15 users", "<2>", "2048 bytes were", "3 ", "12 "], "{piece}");
+            assert_eq!(too_long, 0);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Reads the header of a message: priority, time and sender.
+//! Reads the header of a message: priority, time, sender, and the program with its process.
 //!
 //! ```text
 //! RFC 5424   <34>1 2003-10-11T22:14:15.003Z mymachine.example.com su - ID47 - …
@@ -7,7 +7,7 @@
 
 use jiff::tz::TimeZone;
 
-use crate::language::parsers::syslog::{full_time, priority, short_time, word};
+use crate::language::parsers::syslog::{full_time, is_host, priority, short_time, tag, word};
 
 /// The header of a message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(super) struct Header<'m> {
     /// Microseconds since 1970-01-01T00:00:00Z.
     pub(super) time: Option<i64>,
     pub(super) sender: Option<&'m str>,
+    pub(super) program: Option<&'m str>,
+    pub(super) process: Option<&'m str>,
 }
 
 /// Reads the header of a message in either form, as far as it is valid. `now`, in microseconds since
@@ -26,23 +28,45 @@ pub(super) fn header<'m>(message: &'m [u8], zone: &TimeZone, now: i64) -> Header
     let only = Header { priority: Some(priority), ..Header::default() };
     if let Some(rest) = rest.strip_prefix(b"1 ") {
         let (time, rest) = word(rest);
-        let (sender, _) = word(rest);
-        return Header { time: full_time(time), sender: name(sender), ..only };
+        let is_missing = time == b"-";
+        let time = full_time(time);
+        if time.is_none() && !is_missing {
+            // The words behind it would be taken for other parts.
+            return only;
+        }
+        let (sender, rest) = word(rest);
+        let (program, rest) = word(rest);
+        let (process, _) = word(rest);
+        let sender = Some(sender).filter(|sender| is_host(sender));
+        let [sender, program, process] = [sender, Some(program), Some(process)].map(name);
+        return Header { time, sender, program, process, ..only };
     }
     if let Some((time, rest)) = short_time(rest, zone, now) {
-        return Header { time: Some(time), sender: name(word(rest).0), ..only };
+        return named(rest, Header { time: Some(time), ..only });
     }
     // Many programs write RFC 3164 with a time in the form of RFC 5424.
-    let (first, rest) = word(rest);
+    let (first, behind) = word(rest);
     match full_time(first) {
-        Some(time) => Header { time: Some(time), sender: name(word(rest).0), ..only },
+        Some(time) => named(behind, Header { time: Some(time), ..only }),
         None => only,
     }
 }
 
+/// Adds the names in the text behind the time of RFC 3164: a host, which may lack, and a tag.
+fn named<'m>(rest: &'m [u8], header: Header<'m>) -> Header<'m> {
+    let (first, behind) = word(rest);
+    let sender = Some(first).filter(|first| is_host(first));
+    let rest = if sender.is_some() || first == b"-" { behind } else { rest };
+    let tag = tag(rest);
+    let program = tag.as_ref().map(|tag| &rest[tag.application.clone()]);
+    let process = tag.as_ref().and_then(|tag| Some(&rest[tag.process.clone()?]));
+    let [sender, program, process] = [sender, program, process].map(name);
+    Header { sender, program, process, ..header }
+}
+
 /// Returns a word as a name, unless it is empty, `-` or not UTF-8.
-fn name(word: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(word).ok()?;
+fn name(word: Option<&[u8]>) -> Option<&str> {
+    let text = std::str::from_utf8(word?).ok()?;
     (!text.is_empty() && text != "-").then_some(text)
 }
 
@@ -54,7 +78,7 @@ mod tests {
 
     fn read(message: &str) -> (Option<i64>, Option<String>, Option<&str>) {
         let now: Timestamp = "2026-01-02T00:00:00Z".parse().unwrap();
-        let Header { priority, time, sender } =
+        let Header { priority, time, sender, .. } =
             header(message.as_bytes(), &TimeZone::UTC, now.as_microsecond());
         let time = time.map(|time| Timestamp::from_microsecond(time).unwrap().to_string());
         (priority, time, sender)
@@ -76,6 +100,31 @@ mod tests {
     fn the_year_is_the_one_nearest_to_now() {
         let (_, time, _) = read("<13>Dec 31 23:59:59 m x");
         assert_eq!(time.unwrap(), "2025-12-31T23:59:59Z");
+    }
+
+    /// Checks the sender, the program and its process.
+    #[test]
+    fn a_word_that_is_no_host_is_no_sender() {
+        let names = |message: &'static str| {
+            let Header { sender, program, process, .. } = header(message.as_bytes(), &TimeZone::UTC, 0);
+            [sender, program, process].map(|name| name.unwrap_or("none"))
+        };
+        for (message, expected) in [
+            ("<34>Oct 11 22:14:15 su: it failed", ["none", "su", "none"]),
+            ("<34>Oct 11 22:14:15 sshd[4711]: accepted", ["none", "sshd", "4711"]),
+            ("<34>Oct 11 22:14:15 web-1 sshd[1]: ok", ["web-1", "sshd", "1"]),
+            ("<34>Oct 11 22:14:15 - cron: ok", ["none", "cron", "none"]),
+            ("<34>Oct 11 22:14:15 fe80::1 kernel: ok", ["fe80::1", "kernel", "none"]),
+            ("<34>Oct 11 22:14:15 10.0.0.1 no tag", ["10.0.0.1", "none", "none"]),
+            ("<14>Nov  2 10:11:12 2026 web-2 x: year behind", ["none", "none", "none"]),
+            ("<14>1 2026-11-20 01:02:03 web-3 x - - - time with a blank", ["none", "none", "none"]),
+            ("<14>1 2026-11-20T01:02:03Z web-3 x 7 - - ok", ["web-3", "x", "7"]),
+            ("<14>1 - - - - - -", ["none", "none", "none"]),
+            ("<166>Sep 14 2016 10:07:20: %ASA-6-302013: Built", ["none", "none", "none"]),
+            ("<13>2026-01-01T10:00:00+02:00 app[x]: hello", ["none", "app", "x"]),
+        ] {
+            assert_eq!(names(message), expected, "{message}");
+        }
     }
 
     #[test]

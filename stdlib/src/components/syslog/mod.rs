@@ -212,14 +212,18 @@ impl Attachment for HeaderReader {
     ) -> Result<Vec<(&'static str, Column)>, BatchError> {
         let rows = chunks.iter().map(|chunk| chunk.spans.len()).sum();
         let (mut times, mut priorities) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
-        let mut senders = StringViewBuilder::with_capacity(rows);
+        let [mut senders, mut programs, mut processes] =
+            std::array::from_fn(|_| StringViewBuilder::with_capacity(rows));
         for Chunk { buffer, spans, time: now, attachment: HeaderReader(run_context), .. } in chunks {
             for span in spans {
                 let message = &buffer[span.begin as usize..][..span.length as usize];
-                let Header { priority, time, sender } = header(message, &run_context.zone, *now);
+                let Header { priority, time, sender, program, process } =
+                    header(message, &run_context.zone, *now);
                 times.push(time.unwrap_or(*now));
                 priorities.push(priority);
                 senders.append_option(sender);
+                programs.append_option(program);
+                processes.append_option(process);
             }
         }
         let facilities = priorities.iter().map(|priority| priority.map(|priority| priority / 8));
@@ -229,6 +233,8 @@ impl Attachment for HeaderReader {
             ("@facility", facilities.collect::<Int64Array>().into()),
             ("@severity", severities.collect::<Int64Array>().into()),
             ("@sender", Column::Array(Arc::new(senders.finish()))),
+            ("@program", Column::Array(Arc::new(programs.finish()))),
+            ("@pid", Column::Array(Arc::new(processes.finish()))),
         ])
     }
 }

@@ -1,10 +1,12 @@
 //! Where the parts of a message are.
 
+use std::ops::Range;
+
 use jiff::tz::TimeZone;
 use memchr::memchr;
 use weir_runtime::expressions::Reason;
 
-use super::parts::{full_time, priority, short_time, word};
+use super::parts::{full_time, is_host, priority, short_time, tag, word};
 
 /// A part of a body, from the first byte to before the second.
 pub(super) type Piece = (usize, usize);
@@ -116,17 +118,18 @@ impl Message {
 
     /// Reads the parts behind the priority of RFC 3164, as far as they are there.
     fn short(mut self, mut place: Place<'_>, zone: &TimeZone, now: i64) -> Message {
-        let (text, end) = (place.text, place.text.len());
+        let end = place.text.len();
         let short = short_time(place.rest(), zone, now);
         // Many programs write RFC 3164 with a time in the form of RFC 5424.
         let (first, behind) = word(place.rest());
         let time = short.or_else(|| full_time(first).map(|time| (time, behind)));
         if let Some((time, rest)) = time {
             self.time = Some(time);
-            let (host, rest) = word(rest);
-            place.at = end - rest.len();
-            let begin = host.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
-            self.host = (!host.is_empty() && host != b"-").then_some((begin, begin + host.len()));
+            let begin = end - rest.len();
+            let (host, behind) = word(rest);
+            self.host = is_host(host).then_some((begin, begin + host.len()));
+            // Without a host, the word belongs to the tag or to the text.
+            place.at = if self.host.is_some() || host == b"-" { end - behind.len() } else { begin };
         }
         self.tag(&mut place);
         self.message = (place.at, end);
@@ -135,25 +138,10 @@ impl Message {
 
     /// Reads `application[process]: `, if it is there.
     fn tag(&mut self, place: &mut Place<'_>) {
-        let rest = place.rest();
-        let is_end = |byte: &u8| matches!(byte, b' ' | b':' | b'[');
-        let Some(length) = rest.iter().position(is_end).filter(|length| *length > 0) else { return };
-        let mut end = length;
-        let mut process = None;
-        if rest[length] == b'[' {
-            let Some(closing) = memchr(b']', &rest[length..]) else { return };
-            process = Some((place.at + length + 1, place.at + length + closing));
-            end = length + closing + 1;
-        }
-        if rest.get(end) != Some(&b':') {
-            return;
-        }
-        self.application = Some((place.at, place.at + length));
-        self.process = process.filter(|(begin, end)| begin < end);
-        place.at += end + 1;
-        if place.rest().first() == Some(&b' ') {
-            place.at += 1;
-        }
+        let Some(tag) = tag(place.rest()) else { return };
+        let piece = |part: Range<usize>| (place.at + part.start, place.at + part.end);
+        (self.application, self.process) = (Some(piece(tag.application)), tag.process.map(piece));
+        place.at += tag.end;
     }
 }
 

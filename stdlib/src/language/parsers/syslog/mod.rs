@@ -21,7 +21,7 @@ use super::filling::{append_each, filled};
 use super::pieces::text;
 use message::{Message, Piece};
 
-pub(crate) use parts::{full_time, priority, short_time, word};
+pub(crate) use parts::{full_time, is_host, priority, short_time, tag, word};
 
 #[derive(Deserialize)]
 struct SyslogSettings {

@@ -1,5 +1,8 @@
 //! The parts of syslog messages that both forms have, which the source `syslog` reads too.
 
+use std::net::IpAddr;
+use std::ops::Range;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -29,6 +32,41 @@ pub(crate) fn word(text: &[u8]) -> (&[u8], &[u8]) {
         Some(end) => (&text[..end], &text[end + 1..]),
         None => (text, &[]),
     }
+}
+
+/// Returns whether a word can be the name or the address of a host. A tag (`su:`, `sshd[4711]:`), a year and a time can't.
+pub(crate) fn is_host(word: &[u8]) -> bool {
+    let is_of_name = |byte: &u8| !matches!(byte, b':' | b'[' | b']' | b'(' | b')' | b'=' | b'"' | b',');
+    let is_name = word.iter().all(is_of_name) && word.iter().any(|byte| !byte.is_ascii_digit());
+    let is_address = || std::str::from_utf8(word).is_ok_and(|text| text.parse::<IpAddr>().is_ok());
+    !word.is_empty() && word != b"-" && (is_name || is_address())
+}
+
+/// The tag before the text of a message of RFC 3164: `application[process]: `, with the places of its parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tag {
+    pub(crate) application: Range<usize>,
+    pub(crate) process: Option<Range<usize>>,
+    /// The end of the tag, behind a space after it.
+    pub(crate) end: usize,
+}
+
+/// Reads a tag, if the text begins with one.
+pub(crate) fn tag(text: &[u8]) -> Option<Tag> {
+    let is_end = |byte: &u8| matches!(byte, b' ' | b':' | b'[');
+    let length = text.iter().position(is_end).filter(|length| *length > 0)?;
+    let (mut end, mut process) = (length, None);
+    if text[length] == b'[' {
+        let closing = length + memchr::memchr(b']', &text[length..])?;
+        process = Some(length + 1..closing).filter(|process| !process.is_empty());
+        end = closing + 1;
+    }
+    if text.get(end) != Some(&b':') {
+        return None;
+    }
+    end += 1;
+    end += usize::from(text.get(end) == Some(&b' '));
+    Some(Tag { application: 0..length, process, end })
 }
 
 /// Reads a time of RFC 5424, in microseconds since 1970-01-01T00:00:00Z.
