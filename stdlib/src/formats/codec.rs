@@ -156,14 +156,14 @@ impl Codec {
         Codec::ALL.into_iter().find(recognised)
     }
 
-    /// Returns the codec of an HTTP request's body, by the request's `content-encoding`.
+    /// Returns the codec of an HTTP request's body, by the request's `content-encoding` in any case (RFC 9110).
     ///
     /// # Errors
     /// When the source `http` does not decompress this encoding.
     pub(crate) fn of_content_encoding(encoding: &[u8]) -> Result<Codec, UnknownEncoding> {
         let named = |codec: &Codec| {
             let names = codec.row().http_bodies.unwrap_or_default();
-            names.iter().any(|name| name.as_bytes() == encoding)
+            names.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(encoding))
         };
         Codec::ALL.into_iter().find(named).ok_or(UnknownEncoding)
     }
@@ -251,7 +251,7 @@ pub(crate) struct UnsupportedCodec {
 
 /// A `content-encoding` that the source `http` does not decompress.
 #[derive(Debug, Error)]
-#[error("the content encodings are {}", listed(content_encodings(), "and"))]
+#[error("the content encodings are deflate, {}", listed(content_encodings(), "and"))]
 pub(crate) struct UnknownEncoding;
 
 fn content_encodings() -> impl Iterator<Item = Codec> {

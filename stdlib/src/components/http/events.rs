@@ -45,15 +45,17 @@ pub(super) enum BodyError {
 #[derive(Deserialize)]
 struct FlumeEvent<'a> {
     #[serde(default)]
-    headers: Headers,
+    headers: Option<Headers>,
     #[serde(borrow, default)]
-    body: Cow<'a, str>,
+    body: Option<Cow<'a, str>>,
 }
 
 /// The headers of one of Flume's events. They have the same bounds as the headers of a request.
 #[derive(Default)]
 struct Headers(BTreeMap<String, String>);
 
+/// The byte order mark of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The most headers of an event.
 const HEADERS_MAX: usize = 100;
 /// The most bytes of all names and values of an event's headers.
@@ -71,12 +73,13 @@ impl<'de> Visitor<'de> for HeadersVisitor {
     type Value = Headers;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of texts")
+        f.write_str("an object of texts, numbers and booleans")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Headers, A::Error> {
         let (mut headers, mut bytes) = (BTreeMap::new(), 0);
-        while let Some((name, value)) = entries.next_entry::<String, String>()? {
+        while let Some((name, value)) = entries.next_entry::<String, HeaderText>()? {
+            let HeaderText(Some(value)) = value else { continue };
             bytes += name.len() + value.len();
             if bytes > HEADERS_BYTES_MAX {
                 return Err(A::Error::custom(format_args!(
@@ -92,12 +95,34 @@ impl<'de> Visitor<'de> for HeadersVisitor {
     }
 }
 
+/// The value of a header as a text; none for null. Numbers are as they were written.
+struct HeaderText(Option<String>);
+
+impl<'de> Deserialize<'de> for HeaderText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<HeaderText, D::Error> {
+        let value = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(HeaderText(match value.get().as_bytes().first() {
+            Some(b'"') => Some(serde_json::from_str(value.get()).map_err(D::Error::custom)?),
+            Some(b'{' | b'[') => {
+                return Err(D::Error::custom(
+                    "the value of a header is neither a text, a number nor a boolean",
+                ));
+            }
+            Some(b'n') => None,
+            _ => Some(value.get().to_owned()),
+        }))
+    }
+}
+
 impl Format {
     /// Splits a body into at most `events_max` events.
     ///
     /// # Errors
     /// When the body is not of this format, or has more events.
-    pub(super) fn events(self, body: Vec<u8>, events_max: usize) -> Result<Events, BodyError> {
+    pub(super) fn events(self, mut body: Vec<u8>, events_max: usize) -> Result<Events, BodyError> {
+        if self != Format::Blob && body.starts_with(BYTE_ORDER_MARK) {
+            body.drain(..BYTE_ORDER_MARK.len());
+        }
         let check_count = |count: usize| match count > events_max {
             true => Err(BodyError::TooMany(events_max)),
             false => Ok(()),
@@ -129,9 +154,10 @@ impl Format {
                 let mut spans = Vec::with_capacity(events.len());
                 let mut headers = Vec::with_capacity(events.len());
                 for event in events {
-                    spans.push(span(buffer.len(), event.body.len()));
-                    buffer.extend_from_slice(event.body.as_bytes());
-                    headers.push(event.headers.0);
+                    let body = event.body.unwrap_or_default();
+                    spans.push(span(buffer.len(), body.len()));
+                    buffer.extend_from_slice(body.as_bytes());
+                    headers.push(event.headers.unwrap_or_default().0);
                 }
                 (buffer, spans, Some(headers))
             }
@@ -254,6 +280,26 @@ mod tests {
     }
 
     #[test]
+    fn what_flumes_handler_takes_is_taken() {
+        let body = r#"[{"headers": {"at": 1434324343000, "ok": true, "rate": -1.50, "none": null, "text": "é\n"}, "body": "numbers"},
+            {"headers": null, "body": null}, {}]"#;
+        let events = Format::FlumeJson.events(body.as_bytes().to_vec(), 3).unwrap();
+        assert_eq!(&events.buffer[..], b"numbers");
+        let headers = events.headers.unwrap();
+        let named = ["at", "ok", "rate", "text"].map(|name| headers[0][name].as_str());
+        assert_eq!((named, headers[0].len()), (["1434324343000", "true", "-1.50", "é\n"], 4));
+        assert!(headers[1].is_empty() && headers[2].is_empty());
+        for wrong in [
+            r#"[{"headers": {"a": {}}}]"#,
+            r#"[{"headers": {"a": [1]}}]"#,
+            r#"[{"headers": 1}]"#,
+            r#"[{"body": 1}]"#,
+        ] {
+            assert!(Format::FlumeJson.events(wrong.as_bytes().to_vec(), 3).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn headers_of_an_event_are_bounded_and_the_refusal_names_its_index() {
         let named = |count: usize| {
             let headers: Vec<String> = (0..count).map(|number| format!("\"h{number}\": \"\"")).collect();
@@ -266,6 +312,16 @@ mod tests {
         assert!(many.contains("event 1: it has more than 100 headers"), "{many}");
         let large = events(Format::FlumeJson, &long(HEADERS_BYTES_MAX + 1)).unwrap_err();
         assert!(large.contains("event 0: its headers take more than 65536 bytes"), "{large}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_left_out_of_text() {
+        for (format, body) in
+            [(Format::Lines, "1"), (Format::Json, "1"), (Format::FlumeJson, r#"[{"body": "1"}]"#)]
+        {
+            assert_eq!(events(format, &format!("\u{feff}{body}")).unwrap(), ["1"], "{format:?}");
+        }
+        assert_eq!(events(Format::Blob, "\u{feff}1").unwrap(), ["\u{feff}1"]);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 mod authentication;
 mod body_memory;
 mod connection;
+mod encoding;
 mod events;
+mod health;
 mod request;
 
 use std::sync::Arc;
@@ -40,6 +42,7 @@ const CONNECTIONS_PER_REQUEST: usize = 4;
 struct HttpSettings {
     bind: String,
     path: String,
+    health: Option<String>,
     format: Format,
     max_body: usize,
     batch: usize,
@@ -94,12 +97,13 @@ impl HttpSource {
         stop: CancellationToken,
         answering: PendingAnswers,
     ) -> Service {
-        let HttpSettings { path, format, max_body, batch, timeout, max_requests, max_bodies, .. } =
+        let HttpSettings { path, health, format, max_body, batch, timeout, max_requests, max_bodies, .. } =
             &self.settings;
         Service {
             meter: self.context.meter.clone(),
             clock: self.context.clock.clone(),
             path: path.as_str().into(),
+            health: health.as_deref().map(Arc::from),
             format: *format,
             body_bytes_max: (*max_body).min(put_limit.body_bytes_max()),
             put_limit,

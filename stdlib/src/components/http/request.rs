@@ -11,7 +11,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{
-    AUTHORIZATION, CONTENT_ENCODING, COOKIE, EXPECT, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CONTENT_ENCODING, COOKIE, EXPECT, HeaderMap, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
@@ -24,7 +25,9 @@ use weir_runtime::{Clock, Meter};
 
 use super::authentication::Credentials;
 use super::body_memory::{BodyMemory, BodyReservation, Exhausted};
+use super::encoding::Encoding;
 use super::events::{BodyError, Events, Format};
+use super::health;
 use crate::formats::codec::Codec;
 use crate::tools::listener::{Attachment, Chunk, PutLimit, RETRY_PAUSE, STOP_GRACE, Slot, TextMaps};
 
@@ -50,6 +53,8 @@ pub(super) struct Service {
     pub(super) meter: Arc<Meter>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) path: Arc<str>,
+    /// The path at which the source says whether it takes requests.
+    pub(super) health: Option<Arc<str>>,
     pub(super) format: Format,
     pub(super) body_bytes_max: usize,
     pub(super) put_limit: PutLimit,
@@ -180,6 +185,9 @@ pub(super) async fn answer(
     slot: Arc<Slot>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    if health::is_asked(&request, service.health.as_deref()) {
+        return Ok(health::answer(service.stop.is_cancelled()));
+    }
     service.meter.count("requests", 1);
     let refusal = match service.handle(client, &slot, request).await {
         Ok(()) => return Ok(Response::new(Full::default())),
@@ -197,6 +205,7 @@ pub(super) async fn answer(
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             headers.insert(RETRY_AFTER, RETRY_SECONDS);
         }
+        StatusCode::METHOD_NOT_ALLOWED => drop(headers.insert(ALLOW, HeaderValue::from_static("POST, PUT"))),
         _ => {}
     }
     Ok(response)
@@ -420,12 +429,12 @@ impl Service {
         reservation: &mut BodyReservation,
     ) -> Result<Vec<u8>, Refusal> {
         let encoding = encoding.map(HeaderValue::as_bytes).unwrap_or_default();
-        let codec = Codec::of_content_encoding(encoding)
+        let encoding = Encoding::named(encoding)
             .map_err(|unknown| Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, unknown.to_string()))?;
-        if codec == Codec::None {
+        if encoding == Encoding::Codec(Codec::None) {
             return Ok(body);
         }
-        let mut compressed = codec
+        let mut compressed = encoding
             .decoder(Box::new(&body[..]))
             .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
         let mut decompressed = Vec::new();

@@ -66,6 +66,7 @@ impl RunningSource {
         let settings = [
             ("bind", Value::Text("127.0.0.1:0".into())),
             ("path", Value::Text("/events".into())),
+            ("health", Value::Null),
             ("format", variant("lines", &[])),
             ("max_body", Value::Size(10_000)),
             ("batch", Value::Int(100)),
@@ -187,11 +188,52 @@ async fn compressed_bodies_are_decompressed_within_the_bound() {
         encoder.finish().unwrap()
     };
     let head = "POST /events HTTP/1.1\r\ncontent-encoding: gzip";
-    let stream = source.send(head, &gzip(b"packed\n")).await;
-    assert_eq!(source.bodies().await, ["packed"]);
-    assert_eq!(answer_of(stream).await.0, 200);
+    let deflate = |zlib: bool| {
+        let level = flate2::Compression::fast();
+        if zlib {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), level);
+            encoder.write_all(b"packed\n").unwrap();
+            return encoder.finish().unwrap();
+        }
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), level);
+        encoder.write_all(b"packed\n").unwrap();
+        encoder.finish().unwrap()
+    };
+    for (encoding, body) in [
+        ("gzip", gzip(b"packed\n")),
+        ("GZIP", gzip(b"packed\n")),
+        ("X-Gzip", gzip(b"packed\n")),
+        ("zstd", zstd::encode_all(&b"packed\n"[..], 1).unwrap()),
+        ("Deflate", deflate(true)),
+        ("deflate", deflate(false)),
+        ("Identity", b"packed\n".to_vec()),
+    ] {
+        let stream =
+            source.send(&format!("POST /events HTTP/1.1\r\ncontent-encoding: {encoding}"), &body).await;
+        assert_eq!(source.bodies().await, ["packed"], "{encoding}");
+        assert_eq!(answer_of(stream).await.0, 200);
+    }
     assert_eq!(source.refused(head, &gzip(&[b'x'; 1_000_000])).await.0, 413);
     assert_eq!(source.refused(head, b"not packed").await.0, 400);
+    source.end().await;
+}
+
+#[tokio::test]
+async fn a_load_balancer_learns_whether_the_source_takes_requests() {
+    let authentication = variant(
+        "bearer",
+        &[("token", Value::Secret(weir_plan::SecretReference::Environment("PATH".into())))],
+    );
+    let source = RunningSource::start(&[
+        ("health", Value::Text("/health".into())),
+        ("authentication", authentication),
+    ])
+    .await;
+    let (status, answer) = source.refused("GET /health HTTP/1.1", b"").await;
+    assert!(status == 200 && answer.contains("the source takes requests"), "{answer}");
+    assert_eq!(source.refused("HEAD /health HTTP/1.1", b"").await.0, 200);
+    assert_eq!(source.refused("POST /health HTTP/1.1", b"x").await.0, 401);
+    assert_eq!(source.harness.meter.counters()["requests"], 1);
     source.end().await;
 }
 

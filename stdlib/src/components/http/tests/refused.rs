@@ -6,7 +6,8 @@ use super::*;
 async fn the_status_shows_why_a_request_is_refused() {
     let source = RunningSource::start(&[("format", variant("json", &[]))]).await;
     assert_eq!(source.refused("POST /other HTTP/1.1", b"1").await.0, 404);
-    assert_eq!(source.refused("GET /events HTTP/1.1", b"").await.0, 405);
+    let (status, answer) = source.refused("GET /events HTTP/1.1", b"").await;
+    assert!(status == 405 && answer.contains("allow: post, put"), "{answer}");
     assert_eq!(source.refused("POST /events HTTP/1.1", b"{\"a\":").await.0, 400);
     assert_eq!(source.refused("POST /events HTTP/1.1", &[b' '; 10_001]).await.0, 413);
     let many = format!("[{}0]", "0,".repeat(100));
