@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The sources that are carried out.
-pub const SOURCES: &[&str] = &["files", "generate", "http", "kafka", "stdin", "syslog", "tcp_lines"];
+pub const SOURCES: &[&str] = &["files", "generate", "hdfs", "http", "kafka", "stdin", "syslog", "tcp_lines"];
 /// The channels that are carried out.
 pub const CHANNELS: &[&str] = &["file", "memory"];
 /// The channels whose events outlast the agent.
@@ -83,9 +83,9 @@ pub const FUNCTIONS: &[&str] = &[
 pub const PARSERS: &[&str] =
     &["access_log", "avro", "csv", "grok", "json", "kv", "logfmt", "regex", "syslog"];
 /// The sources that keep the promise `exactly_once`.
-pub const EXACTLY_ONCE_SOURCES: &[&str] = &["files", "generate"];
+pub const EXACTLY_ONCE_SOURCES: &[&str] = &["files", "generate", "hdfs"];
 /// The sinks that keep the promise `exactly_once`.
-pub const EXACTLY_ONCE_SINKS: &[&str] = &["files"];
+pub const EXACTLY_ONCE_SINKS: &[&str] = &["files", "hdfs"];
 
 /// A setting of which only some values are carried out.
 #[derive(Debug, Clone, Copy)]
@@ -102,8 +102,9 @@ pub struct PartialSetting {
 
 /// The settings of which only some values are carried out.
 pub const PARTIAL_SETTINGS: &[PartialSetting] = &[
+    partial("source", "hdfs", "format", &["lines"]),
+    partial("source", "hdfs", "security", &["plaintext"]),
     partial("source", "kafka", "security", &["plaintext", "sasl", "sasl_tls", "tls"]),
-    partial("sink", "hdfs", "replication", &[]),
     partial("sink", "hdfs", "security", &["plaintext"]),
     partial("sink", "kafka", "security", &["plaintext", "sasl", "sasl_tls", "tls"]),
 ];

@@ -5,12 +5,14 @@
 mod answers;
 mod durable_channel;
 mod exactly_once;
+mod exactly_once_on_hdfs;
 mod examples;
 mod flood;
 mod followed_files;
 mod foreign_readers;
 mod generate_to_kafka;
 mod harness;
+mod hdfs_source;
 mod idle_connections;
 mod injected_errors;
 mod kafka_records;

@@ -1,6 +1,8 @@
 //! Reads HDFS with Hadoop's own client.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 
 use crate::servers::{run, tool};
 use crate::{Scene, lines_of, print_line, visible_files};
@@ -44,7 +46,7 @@ impl Hdfs {
     ///
     /// When a file with a final name is open, empty or damaged.
     pub fn lines(&self, path: &str, scene: &Scene) -> (Vec<Vec<u8>>, Vec<StoredFile>) {
-        let folder = scene.folder().join("from_hdfs");
+        let folder = scene.folder().join("from_hdfs").join(path.trim_matches('/'));
         let listed = listing(&self.client(&["get", path, &folder.display().to_string()]));
         let (unfinished, finished): (Vec<_>, Vec<_>) =
             listed.into_iter().partition(StoredFile::is_unfinished);
@@ -56,10 +58,64 @@ impl Hdfs {
         (lines_of(&visible_files(&folder)), unfinished)
     }
 
+    /// Writes these lines into a new file.
+    pub fn put(&self, path: &str, lines: &[String], scene: &Scene) {
+        self.client(&["put", path, &local_file(lines, scene)]);
+    }
+
+    /// Appends these lines to a closed file.
+    pub fn append(&self, path: &str, lines: &[String], scene: &Scene) {
+        self.client(&["append", path, &local_file(lines, scene)]);
+    }
+
+    /// Writes these lines into a new file, syncs it, and leaves it open.
+    ///
+    /// # Panics
+    ///
+    /// When the client does not start.
+    pub fn hold(&self, path: &str, lines: &[String], scene: &Scene) -> OpenFile {
+        let mut command = tool(&self.servers);
+        command.args(["dfs", "hold", path, &local_file(lines, scene)]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut client = command.spawn().unwrap_or_else(|error| panic!("services dfs hold: {error}"));
+        let mut answer = String::new();
+        let output = client.stdout.as_mut().expect("it is piped");
+        BufReader::new(output).read_line(&mut answer).expect("the client answers");
+        assert_eq!(answer, "synced\n", "services dfs hold {path}");
+        OpenFile { client }
+    }
+
     fn client(&self, words: &[&str]) -> String {
         run(tool(&self.servers).arg("dfs").args(words))
             .unwrap_or_else(|why| panic!("services dfs {}: {why}", words.join(" ")))
     }
+}
+
+/// A file on HDFS that a client holds open.
+#[derive(Debug)]
+pub struct OpenFile {
+    client: Child,
+}
+
+impl OpenFile {
+    /// Closes the file.
+    ///
+    /// # Panics
+    ///
+    /// When the client fails.
+    pub fn close(mut self) {
+        drop(self.client.stdin.take());
+        let status = self.client.wait().expect("the client ends");
+        assert!(status.success(), "services dfs hold: {status}");
+    }
+}
+
+/// Writes lines into a file of the scene, and returns its path.
+fn local_file(lines: &[String], scene: &Scene) -> String {
+    let path = scene.path("to_hdfs");
+    let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+    std::fs::write(&path, text).unwrap_or_else(|error| panic!("can't write {path}: {error}"));
+    path
 }
 
 impl StoredFile {

@@ -25,7 +25,7 @@ pub use access_log::access_log;
 pub use account::Account;
 pub use addresses::free_address;
 pub use crash_point::{CrashPoint, PipelineFiles};
-pub use hdfs::{Hdfs, StoredFile};
+pub use hdfs::{Hdfs, OpenFile, StoredFile};
 pub use kafka::{Kafka, Progress};
 pub use metrics_server::ask_agent;
 pub use readers::{parse_independently, read_independently};

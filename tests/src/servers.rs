@@ -5,9 +5,13 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 use std::{env, fs, process};
 
-use crate::{Hdfs, Kafka, repository};
+use crate::{Hdfs, Kafka, repository, wait_until};
+
+/// The limit of a wait for the end of a killed server.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 static SERVERS: OnceLock<Result<Servers, String>> = OnceLock::new();
 /// Tests that use the servers hold a read lock; a test that stops a server holds the write lock.
@@ -113,6 +117,13 @@ impl Session {
         outage
     }
 
+    /// Kills the only NameNode with SIGKILL.
+    pub fn kill_namenode(&self) -> Outage {
+        let outage = self.outage("hdfs", "namenode");
+        self.servers.tool(&["signal", "hdfs", "namenode", "KILL"]);
+        outage
+    }
+
     /// Stops the only broker with SIGTERM.
     pub fn stop_broker(&self) -> Outage {
         let outage = self.outage("kafka", "broker");
@@ -133,7 +144,14 @@ impl Outage {
     /// Starts the server again with the same port and data. Returns when it is ready.
     pub fn end(mut self) {
         self.over = true;
-        self.servers.tool(&["start", self.name, self.role]);
+        let words = ["start", self.name, self.role];
+        wait_until("the killed server has ended", PATIENCE, || {
+            match run(tool(&self.servers.folder).args(words)) {
+                Err(why) if why.contains("is running already") => None,
+                Err(why) => panic!("services {}: {why}", words.join(" ")),
+                Ok(_) => Some(()),
+            }
+        });
     }
 }
 

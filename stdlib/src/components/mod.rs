@@ -33,7 +33,7 @@ pub(crate) fn register(registry: Registry) -> Registry {
         .sink("null", null::make)
         .sink("stdout", stdout::make);
     #[cfg(feature = "hdfs")]
-    let registry = registry.sink("hdfs", hdfs::sink::make);
+    let registry = registry.source("hdfs", hdfs::source::make).sink("hdfs", hdfs::sink::make);
     #[cfg(feature = "kafka")]
     let registry = registry.source("kafka", kafka::make_source).sink("kafka", kafka::make_sink);
     registry

@@ -46,9 +46,10 @@ fn the_lists_name_what_is_registered() {
 type Variants = &'static [(&'static str, &'static str)];
 
 /// The values of settings with variants, and of settings that a component may not read.
-const VALUES: [(&str, &str, &str, Variants); 4] = [
+const VALUES: [(&str, &str, &str, Variants); 5] = [
+    ("source", "hdfs", "format", &[("lines", "lines"), ("avro", "avro"), ("parquet", "parquet")]),
+    ("source", "hdfs", "security", &[("plaintext", "plaintext"), ("kerberos", KERBEROS)]),
     ("source", "kafka", "security", CLIENT),
-    ("sink", "hdfs", "replication", &[("", "2")]),
     ("sink", "hdfs", "security", &[("plaintext", "plaintext"), ("kerberos", KERBEROS)]),
     ("sink", "kafka", "security", CLIENT),
 ];
@@ -66,6 +67,7 @@ fn program(role: &str, kind: &str, setting: &str) -> String {
     let others = match (role, kind) {
         ("source", "kafka") => "brokers: [\"localhost:9092\"], topics: [\"a\"], group: \"b\"",
         ("sink", "kafka") => "brokers: [\"localhost:9092\"], topic: \"a\"",
+        ("source", "hdfs") => "url: \"hdfs://a\", paths: [\"/a/*\"]",
         ("sink", "hdfs") => "url: \"hdfs://a\", path: \"/a\"",
         _ => "",
     };
@@ -103,12 +105,19 @@ fn the_kinds_that_keep_exactly_once_are_accepted() {
         let problems = problems(&format!("{program}\n{flow}"));
         problems.iter().any(|problem| problem.contains("the promise `exactly_once`"))
     };
-    let sources = [("files", "files { paths: [\"a\"], positions: \"p\" }"), ("generate", "generate {}")];
+    let sources = [
+        ("files", "files { paths: [\"a\"], positions: \"p\" }"),
+        ("generate", "generate {}"),
+        #[cfg(feature = "hdfs")]
+        ("hdfs", "hdfs { url: \"hdfs://a:8020\", paths: [\"/a/*\"] }"),
+    ];
     for (kind, component) in sources {
         assert_eq!(refused("source", component), !support::EXACTLY_ONCE_SOURCES.contains(&kind), "{kind}");
     }
     assert!(!refused("sink", "files { path: \"b\" }"));
-    assert_eq!(support::EXACTLY_ONCE_SINKS, ["files"]);
+    assert_eq!(support::EXACTLY_ONCE_SINKS, ["files", "hdfs"]);
     #[cfg(feature = "hdfs")]
-    assert!(refused("sink", "hdfs { url: \"hdfs://a:8020\", path: \"/a\" }"));
+    assert!(!refused("sink", "hdfs { url: \"hdfs://a:8020\", path: \"/a\" }"));
+    #[cfg(feature = "kafka")]
+    assert!(refused("sink", "kafka { brokers: [\"a:9092\"], topic: \"a\" }"));
 }

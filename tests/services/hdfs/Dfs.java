@@ -5,6 +5,7 @@ import java.net.URI;
 import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.EnumSet;
 import java.util.List;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.FSDataOutputStream;
@@ -13,6 +14,7 @@ import org.apache.hadoop.fs.LocatedFileStatus;
 import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.fs.RemoteIterator;
 import org.apache.hadoop.hdfs.DistributedFileSystem;
+import org.apache.hadoop.hdfs.client.HdfsDataOutputStream;
 
 /** Hadoop's own HDFS client: the reference for transfer rates, and an independent reader of files that Weir wrote. */
 public class Dfs {
@@ -45,6 +47,19 @@ public class Dfs {
         break;
       case "get":
         get(path, java.nio.file.Path.of(args[2]));
+        break;
+      case "put":
+        try (FSDataOutputStream out = fs.create(path, false)) {
+          Files.copy(java.nio.file.Path.of(args[2]), out);
+        }
+        break;
+      case "append":
+        try (FSDataOutputStream out = fs.append(path)) {
+          Files.copy(java.nio.file.Path.of(args[2]), out);
+        }
+        break;
+      case "hold":
+        hold(path, java.nio.file.Path.of(args[2]));
         break;
       case "recover":
         System.out.println("recovered " + fs.recoverLease(path));
@@ -88,6 +103,16 @@ public class Dfs {
     }
     double s = (System.nanoTime() - start) / 1e9;
     System.out.printf("written bytes=%d chunk=%d syncs=%d s=%.2f MB/s=%.1f%n", size, chunk, syncs, s, size / s / 1e6);
+  }
+
+  /** Writes a local file and syncs it, and closes {@code path} when the standard input ends. */
+  private void hold(Path path, java.nio.file.Path local) throws IOException {
+    try (FSDataOutputStream out = fs.create(path, false)) {
+      Files.copy(local, out);
+      ((HdfsDataOutputStream) out).hsync(EnumSet.of(HdfsDataOutputStream.SyncFlag.UPDATE_LENGTH));
+      System.out.println("synced");
+      while (System.in.read() >= 0) {}
+    }
   }
 
   private void read(Path path) throws IOException {

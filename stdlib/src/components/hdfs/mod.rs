@@ -1,4 +1,6 @@
-//! The sink `hdfs`: writes events into files on HDFS.
+//! HDFS: the source, which reads closed files, and the sink, which writes files.
 
+mod connection;
 mod file_system;
 pub(crate) mod sink;
+pub(crate) mod source;

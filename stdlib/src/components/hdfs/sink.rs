@@ -1,7 +1,5 @@
 //! Makes the sink `hdfs` and checks its settings. The sink is a [`FileSink`](crate::tools::file_writer) with the file
-//! system [`Hdfs`].
-
-use std::path::Path;
+//! system [`HdfsFiles`].
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -9,19 +7,13 @@ use weir_plan::{Settings, TemplatePart};
 use weir_runtime::sink::Sink;
 use weir_runtime::{Context, Failure, Purpose};
 
-use super::file_system::{Connection, Hdfs, HdfsError};
+use super::connection::{Connection, EndpointError, Hdfs, HdfsError, Security, check_endpoint};
+use super::file_system::HdfsFiles;
 use crate::tools::file_writer::{FileSettings, FileSink};
 use crate::tools::template::{Renderer, TemplateError};
 
 /// The names of the settings that only `hdfs` has, beside those of every sink that writes files.
 const OWN_SETTINGS: [&str; 5] = ["url", "security", "user", "config", "replication"];
-
-/// The only security that this version implements.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Security {
-    Plaintext,
-}
 
 /// The settings that only `hdfs` has.
 #[derive(Debug, Deserialize)]
@@ -30,15 +22,14 @@ struct HdfsSettings {
     security: Security,
     user: Option<String>,
     config: Option<String>,
+    replication: Option<u32>,
 }
 
 /// Why settings can't be used.
 #[derive(Debug, Error)]
 enum HdfsSinkError {
-    #[error("`url` is {0}: it has to begin with hdfs:// or viewfs:// and name a host")]
-    Scheme(String),
-    #[error("`url` is {0}: the directory belongs into `path`")]
-    UrlWithPath(String),
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     #[error("`path` does not begin with a slash: HDFS knows absolute paths only")]
     Relative,
     #[error("`path` writes \"{0}\": HDFS allows no colon in names; write times without, as in %H%M")]
@@ -47,8 +38,6 @@ enum HdfsSinkError {
     Dots,
     #[error("`path`: {0}")]
     Path(#[source] TemplateError),
-    #[error("`config` is {0}, where there is neither core-site.xml nor hdfs-site.xml")]
-    Config(String),
     #[error("no client for {url}")]
     Client { url: String, source: HdfsError },
 }
@@ -61,27 +50,17 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink
     let settings: HdfsSettings = own.read().map_err(Failure::permanent)?;
     check(&settings, &files).map_err(Failure::permanent)?;
     let url = settings.url.trim_end_matches('/').to_string();
-    let HdfsSettings { user, config, security: Security::Plaintext, .. } = settings;
+    let HdfsSettings { user, config, replication, security: Security::Plaintext, .. } = settings;
     let (component, meter) = (context.component.clone(), context.meter.clone());
-    let hdfs = Hdfs::new(Connection { component, url: url.clone(), user, config, meter });
+    let safe = "events stay in the channel";
+    let hdfs = Hdfs::new(Connection { component, url: url.clone(), user, config, replication, meter, safe });
     hdfs.check().map_err(|source| Failure::permanent(HdfsSinkError::Client { url: url.clone(), source }))?;
-    Ok(Box::new(FileSink::new(files, hdfs, &url, context)?))
+    Ok(Box::new(FileSink::new(files, HdfsFiles(hdfs), &url, context)?))
 }
 
 fn check(settings: &HdfsSettings, files: &FileSettings) -> Result<(), HdfsSinkError> {
     let HdfsSettings { url, config, .. } = settings;
-    let host = url.strip_prefix("hdfs://").or_else(|| url.strip_prefix("viewfs://"));
-    match host.map(|host| host.split_once('/').unwrap_or((host, ""))) {
-        None | Some(("", _)) => return Err(HdfsSinkError::Scheme(url.clone())),
-        Some((_, "")) => {}
-        Some(_) => return Err(HdfsSinkError::UrlWithPath(url.clone())),
-    }
-    if let Some(config) = config {
-        let has = |name| Path::new(config).join(name).is_file();
-        if !has("core-site.xml") && !has("hdfs-site.xml") {
-            return Err(HdfsSinkError::Config(config.clone()));
-        }
-    }
+    check_endpoint(url, config.as_deref(), "path")?;
     match files.path.parts.first() {
         Some(TemplatePart::Text(text)) if text.starts_with('/') => {}
         _ => return Err(HdfsSinkError::Relative),
@@ -115,7 +94,13 @@ mod tests {
 
     fn checked(url: &str, config: Option<&str>, parts: Vec<TemplatePart>) -> String {
         let config = config.map(str::to_string);
-        let settings = HdfsSettings { url: url.into(), security: Security::Plaintext, user: None, config };
+        let settings = HdfsSettings {
+            url: url.into(),
+            security: Security::Plaintext,
+            user: None,
+            config,
+            replication: None,
+        };
         let files = FileSettings::example(Template { parts });
         check(&settings, &files).map_or_else(|error| error.to_string(), |()| "fine".to_string())
     }

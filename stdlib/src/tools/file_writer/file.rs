@@ -401,13 +401,30 @@ impl<F: FileSystem> FileWriter<F> {
         let renamed = self.file_system.rename_no_replace(&temporary, &complete).await;
         #[cfg(weir_bug)]
         let renamed = if weir_runtime::put_back!("renamed_before_entry") { Ok(()) } else { renamed };
-        renamed.map_err(FileError::of(Operation::Rename, &temporary))?;
+        if let Err(error) = renamed {
+            self.check_renamed(&temporary, &complete, durable.record.length)
+                .await
+                .map_err(|_unknown| FileError::of(Operation::Rename, &temporary)(error))?;
+        }
         drop(file);
         self.temporary().remove(&temporary);
         durable.shares.into_iter().for_each(Acknowledgement::done);
         Ok(Completed { path: complete, events, size: durable.record.length, breaks })
     }
+
+    /// Checks whether a file was renamed although the answer was lost. Names of files are used once, so a file of the
+    /// final name is this one.
+    async fn check_renamed(&self, temporary: &str, complete: &str, length: u64) -> Result<(), NotRenamed> {
+        let find = async |path| self.file_system.length(path).await.map_err(|_error| NotRenamed);
+        if find(temporary).await?.is_some() || find(complete).await? != Some(length) {
+            return Err(NotRenamed);
+        }
+        self.file_system.sync_name(complete).await.map_err(|_error| NotRenamed)
+    }
 }
+
+/// A file was not renamed, or that is unknown.
+struct NotRenamed;
 
 impl EncodeJob {
     fn run(

@@ -11,11 +11,6 @@ use weir_runtime::{BlockingExecutor, ConnectFailure, Failure};
 /// An operation that returned `Ok` outlasts a crash of the agent and, if the file system can promise it, a crash of
 /// the machine, unless its comment says otherwise.
 pub(crate) trait FileSystem: Send + Sync + 'static {
-    /// Whether [`FileSystem::is_abandoned`] knows the writer of a closed file without its final name. Otherwise another
-    /// agent may remove the file between close and rename, and no ledger helps.
-    const KNOWS_WRITERS_OF_CLOSED_FILES: bool;
-    /// Whether [`FileSystem::sync`] and [`FileSystem::cut`] work, so that a file can be committed while it stays open.
-    const COMMITS_OPEN_FILES: bool;
     /// Where long computations run.
     const EXECUTOR: BlockingExecutor = BlockingExecutor::Threads;
 
@@ -23,6 +18,19 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
     type File: Send + 'static;
     /// Why an operation failed.
     type Error: Error + Send + Sync + 'static;
+
+    /// Whether [`FileSystem::is_abandoned`] knows the writer of a closed file without its final name. Otherwise the
+    /// search for leftovers may find a closed file of a running agent: it retires the file before it removes it
+    /// ([`leftovers`](super::leftovers)).
+    fn knows_writers_of_closed_files(&self) -> bool;
+
+    /// Whether [`FileSystem::sync`] and [`FileSystem::cut`] work, so that a file can be committed while it stays open.
+    fn commits_open_files(&self) -> bool;
+
+    /// Whether servers keep the files. A running agent waits for them, so the check before the start asks them nothing.
+    fn has_servers(&self) -> bool {
+        false
+    }
 
     /// Whether the error says that no more files can be open at once.
     fn is_out_of_descriptors(error: &Self::Error) -> bool;
@@ -59,8 +67,8 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
 
     /// Renames a closed file within its directory. Fails if a file of the new name exists.
     ///
-    /// After an error that leaves the outcome open, the implementation finds out whether the file was renamed: it
-    /// returns an error only if the file has its old name, or if that can't be found out.
+    /// After an error the file may have been renamed all the same, if the answer was lost. `Ok` is never concluded from
+    /// the names of files: another writer may have taken the new name.
     fn rename_no_replace(&self, from: &str, to: &str)
     -> impl Future<Output = Result<(), Self::Error>> + Send;
 
@@ -70,8 +78,9 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
     /// Removes a file, if it exists. The file may exist again after a crash of the machine.
     fn remove(&self, path: &str) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Whether the file has no writer: its writer has died, or has dropped it. With
-    /// [`FileSystem::KNOWS_WRITERS_OF_CLOSED_FILES`] a writer that holds its closed file counts as well.
+    /// Whether the file has no writer: its writer has died, or has dropped it. A writer that
+    /// holds its closed file counts as well, if the file system knows it
+    /// ([`FileSystem::knows_writers_of_closed_files`]).
     fn is_abandoned(&self, path: &str) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
     /// Cuts a file to a length, durably. Fails if the file has a writer.

@@ -5,8 +5,18 @@
 //!
 //! A file is a leftover only if its name has the marker of the same program and sink and the name of another instance
 //! ([`FileNames::is_left_over`](super::names::FileNames)). It is removed only when the file system knows of no writer,
-//! since another agent may run the same program on the same directories. If a file of a living agent is removed all
-//! the same, no event is lost: that agent fails to close the file, and its events are redelivered.
+//! since another agent may run the same program on the same directories.
+//!
+//! HDFS does not know the writer of a file that is closed and not committed yet. There the search *retires* a file
+//! before it removes it, so that the writer can't commit it any more:
+//!
+//! ```text
+//! rename F to its retired name ──► create an entry that says nothing ──► does an entry name F? rename it to its final name
+//!                                                                              │ no: remove it
+//! ```
+//!
+//! A writer that commits F looks for F after it has read the entry before its own. So it creates its entry before the
+//! search's entry, which then sees it, or it finds that F is gone and writes the events again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +28,8 @@ use weir_runtime::{Failure, Meter};
 use super::error::{FileError, Operation};
 use super::file::FileWriter;
 use super::file_system::FileSystem;
-use super::ledger::named_files;
-use super::names::{file_name, join};
+use super::ledger::{Ledger, LedgerError, named_files};
+use super::names::{below, file_name, join, retired, temporary_of};
 use super::walk::{Listing, Walk};
 
 /// Leftovers are removed in batches of this size. The ledger is read once for each batch.
@@ -41,8 +51,8 @@ pub(super) struct Sweep<F: FileSystem> {
     pub(super) root: String,
     /// How deep below the root the sink's path leads.
     pub(super) depth: usize,
-    /// The directory of the ledger, if the sink keeps one.
-    pub(super) ledger: Option<String>,
+    /// The directory of the ledger. An agent that promises more may keep one although this sink keeps none.
+    pub(super) ledger: String,
 }
 
 /// What a search has to check again.
@@ -113,9 +123,12 @@ impl<F: FileSystem> Sweep<F> {
         if weir_runtime::put_back!("leftovers_without_ledger") {
             return paths;
         }
-        if let (Some(directory), false) = (&self.ledger, paths.is_empty()) {
-            match named_files(&*self.writer.file_system, &self.root, directory).await {
-                Ok(named) => paths.retain(|path| !named.contains(file_name(path))),
+        if !paths.is_empty() {
+            match named_files(&*self.writer.file_system, &self.root, &self.ledger).await {
+                Ok(named) => paths.retain(|path| {
+                    let name = file_name(path);
+                    !named.contains(temporary_of(name).as_deref().unwrap_or(name))
+                }),
                 Err(error) => {
                     self.warn_kept(error.failure());
                     paths.clear();
@@ -129,10 +142,72 @@ impl<F: FileSystem> Sweep<F> {
         warn!(component = &*self.component, "a leftover of an earlier run stays: {error}");
     }
 
+    /// Retires files, and returns the retired ones that no entry names and that no entry can name any more. Files that
+    /// an entry names get their final names. Files that could not be retired are added to `kept`.
+    async fn retire(&self, paths: Vec<String>, kept: &mut Vec<String>) -> Vec<String> {
+        let mut all_retired = Vec::new();
+        for path in paths {
+            match self.rename_to_retired(&path).await {
+                Ok(retired) => all_retired.push(retired),
+                Err(error) => self.warn_kept(error.into()),
+            }
+        }
+        if all_retired.is_empty() {
+            return all_retired;
+        }
+        match self.unnamed_behind_a_fence(&all_retired).await {
+            Ok(unnamed) => unnamed,
+            Err(error) => {
+                self.warn_kept(error.failure());
+                kept.append(&mut all_retired);
+                all_retired
+            }
+        }
+    }
+
+    async fn rename_to_retired(&self, path: &str) -> Result<String, FileError> {
+        if temporary_of(path).is_some() {
+            return Ok(path.to_string());
+        }
+        let (files, target) = (&*self.writer.file_system, retired(path));
+        match files.rename_no_replace(path, &target).await {
+            Ok(()) => Ok(target),
+            // The answer may have been lost.
+            Err(error) => match files.length(&target).await {
+                Ok(Some(_)) => Ok(target),
+                Ok(None) | Err(_) => Err(FileError::of(Operation::Remove, path)(error)),
+            },
+        }
+    }
+
+    async fn unnamed_behind_a_fence(&self, all_retired: &[String]) -> Result<Vec<String>, LedgerError> {
+        let FileWriter { file_system, root, names, .. } = &*self.writer;
+        let (component, directory) = (self.component.clone(), self.ledger.clone());
+        let mut ledger =
+            Ledger::read(file_system.clone(), component, root.clone(), directory, names.instance()).await?;
+        // Without an entry there is no agent with a ledger: each begins its ledger before it writes files.
+        if ledger.mark() > 0 && !weir_runtime::put_back!("retired_without_fence") {
+            ledger.fence().await?;
+        }
+        let mut unnamed = Vec::new();
+        for retired in all_retired {
+            let temporary = temporary_of(retired).unwrap_or_default();
+            if !ledger.complete_retired(below(root, &temporary).unwrap_or(&temporary)).await? {
+                unnamed.push(retired.clone());
+            }
+        }
+        Ok(unnamed)
+    }
+
     /// Removes the files that have no writer and that no entry names. Returns those that have a writer.
-    async fn remove(&self, paths: Vec<String>) -> Vec<String> {
+    async fn remove(&self, mut paths: Vec<String>) -> Vec<String> {
+        let knows_writers = self.writer.file_system.knows_writers_of_closed_files();
         let mut written = Vec::new();
         let mut abandoned = Vec::new();
+        if !knows_writers {
+            // Committed files are left alone, and so are their writers.
+            paths = self.unnamed(paths).await;
+        }
         for path in paths {
             match self.writer.file_system.is_abandoned(&path).await {
                 Ok(true) => abandoned.push(path),
@@ -140,8 +215,12 @@ impl<F: FileSystem> Sweep<F> {
                 Err(error) => self.warn_kept(FileError::of(Operation::Remove, &path)(error).into()),
             }
         }
+        let unnamed = match knows_writers {
+            true => self.unnamed(abandoned).await,
+            false => self.retire(abandoned, &mut written).await,
+        };
         let mut removed = 0_u64;
-        for path in self.unnamed(abandoned).await {
+        for path in unnamed {
             match self.writer.file_system.remove(&path).await {
                 Ok(()) => removed += 1,
                 Err(error) => self.warn_kept(FileError::of(Operation::Remove, &path)(error).into()),

@@ -50,7 +50,7 @@ use weir_runtime::{ConnectFailure, Context, Failure};
 use file::{FileLimits, FileWriter};
 use ledger::{Ledger, LedgerError};
 use leftovers::Sweep;
-use names::{FileNames, InUse};
+use names::{FileNames, InUse, RETIRED_BYTES};
 use run::{Run, Setup, remove_unfinished};
 use scheduler::CloseAfter;
 use totals::Totals;
@@ -210,15 +210,19 @@ impl<F: FileSystem> FileSink<F> {
         let cores = u32::try_from(cores).unwrap_or(1);
         let formatting = Formatting::new(format, compress, &context.schema).map_err(FileSinkError::Format);
         let formatting = formatting.map_err(Failure::permanent)?;
-        let commits_open = F::COMMITS_OPEN_FILES && formatting.has_parts();
+        let commits_open = file_system.commits_open_files() && formatting.has_parts();
         let Context { program, component, .. } = &context;
         let root = root(&path).to_string();
         let owner = (&**program, &**component);
         let names = FileNames::new(&prefix, formatting.extension(), in_use, owner, context.exactly_once);
         let names = names.map_err(FileSinkError::Random).map_err(Failure::permanent)?;
-        if names.longest() > NAME_BYTES_MAX {
-            return Err(Failure::permanent(FileSinkError::Name(names.longest())));
+        let retired_bytes = if file_system.knows_writers_of_closed_files() { 0 } else { RETIRED_BYTES };
+        let longest = names.longest() + retired_bytes;
+        if longest > NAME_BYTES_MAX {
+            return Err(Failure::permanent(FileSinkError::Name(longest)));
         }
+        // An earlier run with other settings may have left committed open files, so the ledger is read anyway.
+        let keeps_ledger = context.exactly_once || file_system.commits_open_files();
         let writer = FileWriter {
             file_system: Arc::new(file_system),
             root: root.clone(),
@@ -234,8 +238,6 @@ impl<F: FileSystem> FileSink<F> {
             buffers: Buffers::default(),
             temporary: Mutex::default(),
         };
-        // An earlier run with other settings may have left committed open files, so the ledger is read anyway.
-        let keeps_ledger = context.exactly_once || F::COMMITS_OPEN_FILES;
         Ok(FileSink {
             place: described,
             totals: Totals::under(&format!("{place}{root}")),
@@ -309,7 +311,7 @@ impl<F: FileSystem> FileSink<F> {
             meter: self.context.meter.clone(),
             root: root.clone(),
             depth: self.path.depth(),
-            ledger: self.ledger.directory.clone(),
+            ledger: ledger::directory(root, &self.context.program, &self.context.component),
         };
         let (searched, first_pass) = oneshot::channel();
         let mut task = JoinSet::new();
@@ -338,12 +340,15 @@ impl<F: FileSystem> Sink for FileSink<F> {
     }
 
     fn keeps_exactly_once(&self) -> bool {
-        F::KNOWS_WRITERS_OF_CLOSED_FILES
+        true
     }
 
     async fn probe(&mut self) -> Vec<Failure> {
         if let Some(failure) = self.writer.file_system.probe(root(&self.path)).await {
             return vec![failure];
+        }
+        if self.writer.file_system.has_servers() {
+            return Vec::new();
         }
         let read = self.read_ledger().await;
         // Another agent may add entries until the sink runs.

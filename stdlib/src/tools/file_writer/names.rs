@@ -38,6 +38,12 @@ const DIGITS_MORE: usize = 3;
 /// The end of a temporary name.
 const TEMPORARY: &str = ".tmp";
 
+/// The end of the name of a retired file. `~` is escaped in the names of programs and sinks, so no marker ends like this.
+const RETIRED: &str = ".~retired.tmp";
+
+/// How much longer the name of a retired file is than its temporary name, in bytes.
+pub(super) const RETIRED_BYTES: usize = RETIRED.len() - TEMPORARY.len();
+
 /// Makes the names of one sink's files.
 #[derive(Debug)]
 pub(super) struct FileNames {
@@ -166,8 +172,19 @@ impl FileNames {
     /// Whether another instance of this sink, on this machine or another one, wrote a temporary file of this name.
     pub(super) fn is_left_over(&self, name: &str) -> bool {
         let own = format!("-{}-", self.instance);
-        name.ends_with(&self.marker) && !name.contains(&own)
+        let temporary = temporary_of(name);
+        temporary.as_deref().unwrap_or(name).ends_with(&self.marker) && !name.contains(&own)
     }
+}
+
+/// Returns the name under which the search for leftovers retires a temporary file.
+pub(super) fn retired(temporary: &str) -> String {
+    format!("{}{RETIRED}", temporary.strip_suffix(TEMPORARY).unwrap_or(temporary))
+}
+
+/// Returns the temporary name that a retired file had; none if the file is not retired.
+pub(super) fn temporary_of(name: &str) -> Option<String> {
+    name.strip_suffix(RETIRED).map(|name| format!("{name}{TEMPORARY}"))
 }
 
 impl Owner {

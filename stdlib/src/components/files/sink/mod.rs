@@ -49,11 +49,17 @@ struct LocalFiles;
 struct LocalFile(Option<File>);
 
 impl FileSystem for LocalFiles {
-    /// The lock is held until the file is renamed.
-    const KNOWS_WRITERS_OF_CLOSED_FILES: bool = true;
-    const COMMITS_OPEN_FILES: bool = true;
     type File = LocalFile;
     type Error = io::Error;
+
+    /// The lock is held until the file is renamed.
+    fn knows_writers_of_closed_files(&self) -> bool {
+        true
+    }
+
+    fn commits_open_files(&self) -> bool {
+        true
+    }
 
     fn is_out_of_descriptors(error: &io::Error) -> bool {
         let errno = Errno::from_io_error(error);

@@ -94,6 +94,13 @@ impl After {
     }
 }
 
+/// Returns the key in the hidden name of a delivered file; none if the path has no such name.
+#[cfg(feature = "hdfs")]
+pub(in crate::components) fn key_of_hidden(path: &Path) -> Option<Key> {
+    let name = path.file_name()?.to_os_string();
+    parse_hidden(path.parent()?, &name).map(|(_, state)| state.key)
+}
+
 fn has_changed() -> io::Error {
     io::Error::other("it has changed")
 }

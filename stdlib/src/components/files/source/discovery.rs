@@ -18,35 +18,40 @@ const NAMED_MAX: usize = 10;
 
 /// A matching file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::components::files) struct FoundFile {
-    pub(in crate::components::files) path: PathBuf,
-    pub(in crate::components::files) key: Key,
-    pub(in crate::components::files) stamp: Stamp,
+pub(in crate::components) struct FoundFile {
+    pub(in crate::components) path: PathBuf,
+    pub(in crate::components) key: Key,
+    pub(in crate::components) stamp: Stamp,
 }
 
 /// A directory that can contain a match.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::components::files) struct Directory {
-    pub(in crate::components::files) path: PathBuf,
-    pub(in crate::components::files) device: u64,
-    pub(in crate::components::files) inode: u64,
+pub(in crate::components) struct Directory {
+    pub(in crate::components) path: PathBuf,
+    pub(in crate::components) device: u64,
+    pub(in crate::components) inode: u64,
 }
 
 /// The result of one scan.
 #[derive(Debug)]
-pub(in crate::components::files) struct Scan {
+pub(in crate::components) struct Scan {
     /// The matching files, the oldest first. A file with several names is listed once.
-    pub(in crate::components::files) files: Vec<FoundFile>,
+    pub(in crate::components) files: Vec<FoundFile>,
     /// The directories in which matching files, or directories with such files, may appear.
-    pub(in crate::components::files) directories: Vec<Directory>,
+    pub(in crate::components) directories: Vec<Directory>,
     /// Whether watching the directories reports every write to the files.
-    pub(in crate::components::files) all_watchable: bool,
+    pub(in crate::components) all_watchable: bool,
     /// The paths that could not be read. It is unknown which files exist there or below.
-    pub(in crate::components::files) unscanned: HashSet<PathBuf>,
+    pub(in crate::components) unscanned: HashSet<PathBuf>,
+    /// Files at paths that were free for a while: they are other files than those that were read there. Only of file
+    /// systems on which a file is its path.
+    pub(in crate::components) returned: HashSet<Key>,
+    /// The number of files that will be read when it is sure that they are complete.
+    pub(in crate::components) unsettled: u64,
     /// The problems to report, by path.
-    pub(in crate::components::files) problems: HashMap<PathBuf, String>,
+    pub(in crate::components) problems: HashMap<PathBuf, String>,
     /// The number of files that are ignored since they are still being written, and one of them.
-    pub(in crate::components::files) unfinished: (u64, Option<PathBuf>),
+    pub(in crate::components) unfinished: (u64, Option<PathBuf>),
 }
 
 impl Default for Scan {
@@ -56,6 +61,8 @@ impl Default for Scan {
             directories: Vec::new(),
             all_watchable: true,
             unscanned: HashSet::new(),
+            returned: HashSet::new(),
+            unsettled: 0,
             problems: HashMap::new(),
             unfinished: (0, None),
         }
@@ -64,12 +71,7 @@ impl Default for Scan {
 
 impl Scan {
     /// Records a problem with a path. `is_unscanned` says that files may exist there all the same.
-    pub(in crate::components::files) fn note(
-        &mut self,
-        path: &Path,
-        reason: &dyn Display,
-        is_unscanned: bool,
-    ) {
+    pub(in crate::components) fn note(&mut self, path: &Path, reason: &dyn Display, is_unscanned: bool) {
         self.problems.insert(path.to_path_buf(), reason.to_string());
         if is_unscanned {
             self.unscanned.insert(path.to_path_buf());
@@ -77,14 +79,14 @@ impl Scan {
     }
 
     /// Records a file that is ignored since its suffix says that it is still being written.
-    pub(in crate::components::files) fn note_unfinished(&mut self, path: PathBuf) {
+    pub(in crate::components) fn note_unfinished(&mut self, path: PathBuf) {
         let (count, example) = &mut self.unfinished;
         *count += 1;
         example.get_or_insert(path);
     }
 
     /// Returns whether this path, or a directory above it, could not be read: then the file may still exist.
-    pub(in crate::components::files) fn is_unknown(&self, path: &Path) -> bool {
+    pub(in crate::components) fn is_unknown(&self, path: &Path) -> bool {
         !self.unscanned.is_empty() && path.ancestors().any(|around| self.unscanned.contains(around))
     }
 }

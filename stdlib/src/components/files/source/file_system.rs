@@ -23,18 +23,29 @@ use super::watching::Watcher;
 use walking::Walk;
 
 #[cfg(test)]
-pub(in crate::components::files) mod simulated;
+pub(in crate::components) mod simulated;
 mod walking;
 
 /// The open file of positions, and its content; `None` if there was no such file.
-pub(in crate::components::files) type OpenPositions = (Arc<dyn PositionsStore>, Option<Memory>);
+pub(in crate::components) type OpenPositions = (Arc<dyn PositionsStore>, Option<Memory>);
 
 /// The calls that the source makes to a file system. All of them block, except [`FileSystem::executor`].
 ///
 /// The source makes one call for a file, a scan or a read of up to a mebibyte, never one for an event.
-pub(in crate::components::files) trait FileSystem: Debug + Send + Sync {
+pub(in crate::components) trait FileSystem: Debug + Send + Sync {
     /// Returns the executor on which the other calls run.
     fn executor(&self) -> BlockingExecutor;
+
+    /// Whether complete files may grow all the same, as on HDFS, where a closed file can be appended to. They are read on
+    /// then. Compressed files are no copies of others there.
+    fn complete_files_grow(&self) -> bool {
+        false
+    }
+
+    /// Returns what stands before paths in the log.
+    fn place(&self) -> &str {
+        ""
+    }
 
     /// Scans for regular files that match the patterns, and for the directories in which such files may appear.
     fn walk(&self, patterns: &Patterns, seen: &mut Scan);
@@ -65,7 +76,7 @@ pub(in crate::components::files) trait FileSystem: Debug + Send + Sync {
 }
 
 /// A file that is open for reading. It may have been renamed or removed since.
-pub(in crate::components::files) trait OpenFile: Debug + Send {
+pub(in crate::components) trait OpenFile: Debug + Send {
     /// Returns the file's key and state.
     fn state(&self) -> io::Result<State>;
 
@@ -99,7 +110,7 @@ fn found_among(
 
 /// The file system of this machine.
 #[derive(Debug)]
-pub(in crate::components::files) struct LocalFileSystem;
+pub(in crate::components) struct LocalFileSystem;
 
 impl FileSystem for LocalFileSystem {
     fn executor(&self) -> BlockingExecutor {

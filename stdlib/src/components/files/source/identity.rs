@@ -37,11 +37,11 @@ pub(super) const HEAD_BYTES: usize = 1024;
 
 /// A file's device, inode and birth time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub(in crate::components::files) struct Key {
-    pub(in crate::components::files) device: u64,
-    pub(in crate::components::files) inode: u64,
+pub(in crate::components) struct Key {
+    pub(in crate::components) device: u64,
+    pub(in crate::components) inode: u64,
     /// Nanoseconds since 1970; 0 if the file system does not record birth times.
-    pub(in crate::components::files) birth: u64,
+    pub(in crate::components) birth: u64,
 }
 
 impl Key {
@@ -61,11 +61,11 @@ impl fmt::Display for Key {
 
 /// A file's length and modification time: if neither has changed, the content is taken to be the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::components::files) struct Stamp {
+pub(in crate::components) struct Stamp {
     /// In bytes; of a compressed file, its compressed length.
-    pub(in crate::components::files) length: u64,
+    pub(in crate::components) length: u64,
     /// Nanoseconds since 1970-01-01T00:00:00Z.
-    pub(in crate::components::files) modified: i128,
+    pub(in crate::components) modified: i128,
 }
 
 impl Stamp {
@@ -79,9 +79,9 @@ impl Stamp {
 
 /// A file's key and its present stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::components::files) struct State {
-    pub(in crate::components::files) key: Key,
-    pub(in crate::components::files) stamp: Stamp,
+pub(in crate::components) struct State {
+    pub(in crate::components) key: Key,
+    pub(in crate::components) stamp: Stamp,
 }
 
 impl State {

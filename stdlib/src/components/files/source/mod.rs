@@ -15,6 +15,7 @@
 //! | `file_system` | the seam to the file system: this machine's, or a simulated one |
 //! | `positions` | the file of positions, which outlives the agent |
 //! | `run` | the main loop |
+//! | `seam` | what another component needs to supply a file system |
 
 mod after;
 mod batches;
@@ -60,10 +61,24 @@ use patterns::Patterns;
 use positions::{Memory, PositionsError, PositionsStore};
 use text::TextRules;
 
-/// The enum `After` of the signature.
+/// What another component needs to supply a file system.
+#[cfg(feature = "hdfs")]
+pub(in crate::components) mod seam {
+    pub(in crate::components) use super::after::key_of_hidden;
+    pub(in crate::components) use super::discovery::{Directory, FoundFile, Scan};
+    pub(in crate::components) use super::file_system::{
+        FileSystem, LocalFileSystem, OpenFile, OpenPositions,
+    };
+    pub(in crate::components) use super::identity::{Key, Stamp, State};
+    pub(in crate::components) use super::patterns::{PartialMatches, Patterns};
+    pub(in crate::components) use super::positions::PositionsError;
+    pub(in crate::components) use super::watching::Watcher;
+}
+
+/// The enum `After` of the signatures.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum After {
+pub(in crate::components) enum After {
     Keep,
     Rename { suffix: String },
     Delete,
@@ -105,6 +120,18 @@ struct FilesSettings {
     poll: Duration,
     batch: usize,
     linger: Option<Duration>,
+}
+
+/// The settings of a source of complete files on another file system.
+#[cfg(feature = "hdfs")]
+pub(in crate::components) struct CompleteFiles {
+    pub(in crate::components) paths: Vec<String>,
+    pub(in crate::components) after: After,
+    pub(in crate::components) max_line: usize,
+    pub(in crate::components) long_lines: LongLine,
+    pub(in crate::components) positions: Option<PathBuf>,
+    pub(in crate::components) poll: Duration,
+    pub(in crate::components) batch: usize,
 }
 
 /// Reads files, one event a line, or as `multiline` says.
@@ -192,6 +219,33 @@ pub(super) fn make_in(
     Ok(Box::new(FilesSource::new(file_system, settings, context).map_err(Failure::permanent)?))
 }
 
+/// Makes a source that reads complete files of another file system, and decompresses them.
+///
+/// # Errors
+/// Permanent ones, for settings that can't be carried out.
+#[cfg(feature = "hdfs")]
+pub(in crate::components) fn make_of_complete_files(
+    file_system: Arc<dyn FileSystem>,
+    files: CompleteFiles,
+    context: Context,
+) -> Result<Box<dyn Source>, Failure> {
+    context.descriptors.expect(Purpose::SourceFile);
+    let CompleteFiles { paths, after, max_line, long_lines, positions, poll, batch } = files;
+    let settings = FilesSettings {
+        paths,
+        mode: FileMode::Complete { after },
+        max_line,
+        long_lines,
+        multiline: None,
+        decompress: true,
+        positions,
+        poll,
+        batch,
+        linger: None,
+    };
+    Ok(Box::new(FilesSource::new(file_system, settings, context).map_err(Failure::permanent)?))
+}
+
 impl FilesSource {
     fn new(
         file_system: Arc<dyn FileSystem>,
@@ -206,7 +260,9 @@ impl FilesSource {
             FileMode::Complete { .. } | FileMode::Follow { .. } => None,
         };
         let complete = matches!(settings.mode, FileMode::Complete { .. });
-        let paths = settings.paths.join(", ");
+        let place = file_system.place();
+        let places = settings.paths.iter().map(|path| format!("{place}{path}"));
+        let paths = places.collect::<Vec<_>>().join(", ");
         let patterns = Patterns::new(settings.paths, complete, suffix)?;
         let discovery =
             Discovery::new(file_system.clone(), patterns, context.component.clone(), &context.meter);
@@ -224,7 +280,9 @@ impl FilesSource {
             buffers: buffers.clone(),
             lines,
             events_max: settings.batch,
-            follow: matches!(settings.mode, FileMode::Follow { .. }),
+            follow: !complete || file_system.complete_files_grow(),
+            complete,
+            copies: !file_system.complete_files_grow(),
             decompress: settings.decompress,
             file_system,
             partial_lines: PartialLines::default(),
@@ -298,7 +356,7 @@ impl Source for FilesSource {
     /// A compressed copy continues its original's partition, so it does not break the promise. But without the hashes
     /// in `positions`, another text with the same beginning could be taken for a copy, and would not be read.
     fn keeps_exactly_once(&self) -> bool {
-        !self.rules.decompress || self.positions_path.is_some()
+        !self.rules.decompress || !self.rules.copies || self.positions_path.is_some()
     }
 
     fn exactly_once_lacks(&self) -> Option<&'static str> {

@@ -34,7 +34,7 @@ const UNFINISHED_ENDS: [&str; 12] = [
 
 /// The globs of a source.
 #[derive(Debug)]
-pub(in crate::components::files) struct Patterns {
+pub(in crate::components) struct Patterns {
     all: Vec<Pattern>,
     /// Whether files are only read once they are complete.
     complete: bool,
@@ -63,22 +63,22 @@ enum Part {
 
 /// The patterns that a directory's path has matched so far: the index of each, and the index of the part that names in
 /// the directory have to match.
-pub(in crate::components::files) type PartialMatches = Vec<(usize, usize)>;
+pub(in crate::components) type PartialMatches = Vec<(usize, usize)>;
 
 /// The result of matching one name in a directory.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::components::files) struct NameMatch {
+pub(in crate::components) struct NameMatch {
     /// Whether a file of this name matches.
-    pub(in crate::components::files) file: bool,
+    pub(in crate::components) file: bool,
     /// Whether a file of this name would match, but its suffix says that it is still being written.
-    pub(in crate::components::files) unfinished: bool,
+    pub(in crate::components) unfinished: bool,
     /// The matches of a directory of this name; empty if nothing in it can match.
-    pub(in crate::components::files) below: PartialMatches,
+    pub(in crate::components) below: PartialMatches,
 }
 
 impl NameMatch {
     /// Returns whether an entry of this name has to be examined.
-    pub(in crate::components::files) fn matters(&self) -> bool {
+    pub(in crate::components) fn matters(&self) -> bool {
         self.file || self.unfinished || !self.below.is_empty()
     }
 }
@@ -110,7 +110,7 @@ impl Patterns {
     }
 
     /// Returns the directories where a scan begins: for each pattern the deepest one that contains all its matches.
-    pub(in crate::components::files) fn roots(&self) -> BTreeMap<PathBuf, PartialMatches> {
+    pub(in crate::components) fn roots(&self) -> BTreeMap<PathBuf, PartialMatches> {
         let mut roots: BTreeMap<PathBuf, PartialMatches> = BTreeMap::new();
         for (number, pattern) in self.all.iter().enumerate() {
             let last = pattern.parts.len().saturating_sub(1);
@@ -129,11 +129,7 @@ impl Patterns {
     }
 
     /// Matches a name in a directory.
-    pub(in crate::components::files) fn match_name(
-        &self,
-        partial: &PartialMatches,
-        name: &OsStr,
-    ) -> NameMatch {
+    pub(in crate::components) fn match_name(&self, partial: &PartialMatches, name: &OsStr) -> NameMatch {
         let mut matched = NameMatch::default();
         let hidden = name.as_bytes().first() == Some(&b'.');
         for &(number, depth) in partial {
@@ -166,7 +162,7 @@ impl Patterns {
     }
 
     /// Matches an absolute path, name by name.
-    pub(in crate::components::files) fn match_path(&self, path: &Path) -> NameMatch {
+    pub(in crate::components) fn match_path(&self, path: &Path) -> NameMatch {
         let mut partial = PartialMatches::new();
         for number in 0..self.all.len() {
             self.add(&mut partial, number, 0);
@@ -183,7 +179,7 @@ impl Patterns {
     }
 
     /// Returns the names in a directory that patterns spell out. They are looked up without listing the directory.
-    pub(in crate::components::files) fn literal_names<'a>(
+    pub(in crate::components) fn literal_names<'a>(
         &'a self,
         partial: &'a PartialMatches,
     ) -> impl Iterator<Item = &'a OsStr> {
@@ -194,7 +190,7 @@ impl Patterns {
     }
 
     /// Returns whether the directory has to be listed, since a glob may match names in it.
-    pub(in crate::components::files) fn needs_listing(&self, partial: &PartialMatches) -> bool {
+    pub(in crate::components) fn needs_listing(&self, partial: &PartialMatches) -> bool {
         partial.iter().any(|&(number, depth)| !matches!(self.all[number].parts[depth], Part::Name(_)))
     }
 

@@ -74,7 +74,7 @@ pub(super) struct RememberedCopy {
 
 /// The state of a source that outlives a run; all of it but the positions given is saved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::components::files) struct Memory {
+pub(in crate::components) struct Memory {
     pub(super) files: Vec<RememberedFile>,
     pub(super) copies: Vec<RememberedCopy>,
     /// The channels and sinks that have the delivered events.
@@ -124,7 +124,7 @@ impl RememberedFile {
 
 /// The positions can't be read, or can't be saved.
 #[derive(Debug, Error)]
-pub(in crate::components::files) enum PositionsError {
+pub(in crate::components) enum PositionsError {
     #[error("{action} the positions {}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
     #[error("making the directory of the positions {}", path.display())]
@@ -146,7 +146,7 @@ pub(in crate::components::files) enum PositionsError {
 }
 
 /// Saves positions, and locks them against other agents as long as it lives.
-pub(in crate::components::files) trait PositionsStore: Send + Sync {
+pub(in crate::components) trait PositionsStore: Send + Sync {
     /// Replaces the saved positions. It blocks until the new ones are on disk.
     fn save(&self, memory: &Memory) -> Result<(), PositionsError>;
 

@@ -32,6 +32,10 @@ pub(super) struct TextRules {
     pub(super) events_max: usize,
     /// Whether files may grow.
     pub(super) follow: bool,
+    /// Whether files are complete when they are found: their last line needs no line end.
+    pub(super) complete: bool,
+    /// Whether a compressed file may be a copy of another one.
+    pub(super) copies: bool,
     /// Whether compressed files are decompressed.
     pub(super) decompress: bool,
     /// The file system that contains the files.
@@ -193,11 +197,11 @@ impl Text {
             self.reader.read_chunk(&mut content, &rules.buffers, &rules.lines, rules.events_max, ending)?;
         self.at_rest = chunk.at_end;
         self.partial_line = rules.partial_lines.keep(std::mem::take(&mut chunk.partial_line));
-        if !rules.follow && chunk.at_end {
+        if rules.complete && chunk.at_end {
             if content.is_incomplete() {
                 return Ok((content, Outcome::Incomplete));
             }
-            if content.state()?.stamp != stamp {
+            if !rules.follow && content.state()?.stamp != stamp {
                 return Ok((content, Outcome::Changed));
             }
         }

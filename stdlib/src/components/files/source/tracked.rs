@@ -280,6 +280,13 @@ impl Files {
         self.by_path.clear();
         let mut there = HashSet::with_capacity(seen.files.len());
         for found in &seen.files {
+            if seen.returned.contains(&found.key)
+                && let Some(id) = self.replace_returned(found, now)
+            {
+                there.insert(id);
+                news.push(id);
+                continue;
+            }
             let id = match self.by_key.get(&found.key) {
                 Some(&id) => id,
                 None => {
@@ -346,6 +353,29 @@ impl Files {
         let generation_min = old.text.as_ref().map_or(0, |text| text.generation + 1).max(old.generation_min);
         let id = self.add(Tracked { generation_min, ..Tracked::new(&found) });
         self.by_path.insert(hash(&found.path), id);
+        Some(id)
+    }
+
+    /// Adds a file that has come to the path of one that was read, as a new one: it holds none of the texts that were
+    /// read there. Returns `None` if nothing was read there, or if it is the same file.
+    fn replace_returned(&mut self, found: &FoundFile, now: Instant) -> Option<FileId> {
+        let id = match self.by_key.get(&found.key).copied() {
+            Some(old) if self.all.get(&old).is_none_or(|old| old.stamp == found.stamp) => return None,
+            Some(old) => {
+                self.detach_earlier(old, None);
+                self.restart(old, now)?
+            }
+            None => {
+                let known = self.remembered.get(&found.key)?;
+                if known.iter().any(|known| known.rest == Some(found.stamp)) {
+                    return None;
+                }
+                self.by_path.insert(hash(&found.path), self.next);
+                self.add(Tracked::new(found))
+            }
+        };
+        let file = self.all.get_mut(&id)?;
+        (file.stamp, file.generation_min) = (found.stamp, file.generation_min.max(1));
         Some(id)
     }
 

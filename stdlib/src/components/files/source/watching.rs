@@ -34,7 +34,7 @@ pub(super) struct Changes {
 }
 
 /// Watches directories for changes of matching files.
-pub(in crate::components::files) struct Watcher {
+pub(in crate::components) struct Watcher {
     component: Arc<str>,
     /// Changes of names that match none of them are ignored.
     patterns: Arc<Patterns>,
@@ -69,7 +69,7 @@ impl Watcher {
     }
 
     /// Creates a watcher that reports no changes.
-    pub(super) fn disabled(component: Arc<str>, patterns: Arc<Patterns>) -> Watcher {
+    pub(in crate::components) fn disabled(component: Arc<str>, patterns: Arc<Patterns>) -> Watcher {
         Watcher {
             component,
             patterns,

@@ -6,9 +6,27 @@ use super::entry::{FileRecord, FileState};
 use super::{Ledger, LedgerError};
 use crate::tools::file_writer::error::{FileError, Operation};
 use crate::tools::file_writer::file_system::FileSystem;
-use crate::tools::file_writer::names::join;
+use crate::tools::file_writer::names::{file_name, join, retired};
 
 impl<F: FileSystem> Ledger<F> {
+    /// Gives a retired file its final name if an entry names it, by its temporary name relative to the root. Returns
+    /// whether an entry does. If the directory was renamed since, the file stays.
+    ///
+    /// # Errors
+    /// When it could not be renamed.
+    pub(in crate::tools::file_writer) async fn complete_retired(
+        &self,
+        temporary: &str,
+    ) -> Result<bool, LedgerError> {
+        match self.foreign.get(temporary) {
+            Some(file) => rename(&*self.file_system, &self.root, file).await.map(|_renamed| true),
+            None => {
+                let name = file_name(temporary);
+                Ok(self.foreign.keys().any(|named| file_name(named) == name))
+            }
+        }
+    }
+
     /// Renames the complete files of earlier runs and other writers.
     pub(super) async fn rename_complete(&mut self) -> Result<(), LedgerError> {
         let complete = self.foreign.values().filter(|file| file.state == FileState::Complete);
@@ -73,9 +91,8 @@ pub(super) async fn rename<F: FileSystem>(
     file: &FileRecord,
 ) -> Result<bool, LedgerError> {
     let FileRecord { length, checksum, state, .. } = file;
-    let (temporary, complete) = (join(root, &file.temporary), join(root, &file.complete));
-    let found = files.length(&temporary).await.map_err(FileError::of(Operation::Read, &temporary))?;
-    let Some(found) = found else {
+    let complete = join(root, &file.complete);
+    let Some((temporary, found)) = find_temporary(files, &join(root, &file.temporary)).await? else {
         sync_name(files, &complete).await?;
         return Ok(false);
     };
@@ -98,7 +115,7 @@ pub(super) async fn rename<F: FileSystem>(
     match renamed {
         Ok(()) => Ok(true),
         // Its writer has renamed the file, or an earlier attempt whose answer was lost.
-        Err(error) => match files.length(&temporary).await {
+        Err(error) => match find_temporary(files, &join(root, &file.temporary)).await {
             Ok(None) => {
                 sync_name(files, &complete).await?;
                 Ok(true)
@@ -106,6 +123,26 @@ pub(super) async fn rename<F: FileSystem>(
             Ok(Some(_)) | Err(_) => Err(FileError::of(Operation::Rename, &temporary)(error).into()),
         },
     }
+}
+
+/// Finds a file under its temporary name, or under the name that it has since a search for leftovers has retired it.
+/// Returns the path and the length.
+async fn find_temporary<F: FileSystem>(
+    files: &F,
+    temporary: &str,
+) -> Result<Option<(String, u64)>, LedgerError> {
+    let length = async |path: &str| {
+        files.length(path).await.map_err(FileError::of(Operation::Read, path)).map_err(LedgerError::from)
+    };
+    if let Some(found) = length(temporary).await? {
+        return Ok(Some((temporary.to_string(), found)));
+    }
+    // Nobody retires files if the file system knows their writers.
+    if files.knows_writers_of_closed_files() || weir_runtime::put_back!("retired_taken_for_moved_away") {
+        return Ok(None);
+    }
+    let retired = retired(temporary);
+    Ok(length(&retired).await?.map(|found| (retired, found)))
 }
 
 /// Makes an existing final name durable: the writer may have been killed before it did, and the entry by which the

@@ -217,23 +217,30 @@ impl<F: FileSystem> Ledger<F> {
             return Ok(());
         }
         self.rename_complete().await?;
-        remove_temporary(&*self.file_system, &self.directory).await?;
         // A commit of an earlier run that is still on its way finds its number taken, and names nothing.
         self.compact(Commit { incarnations, ..Commit::default() }).await?;
+        remove_temporary(&*self.file_system, &self.directory, self.whole).await?;
         self.begun = Some(self.mark());
         Ok(())
     }
 }
 
-/// Removes temporary entries without a writer.
-async fn remove_temporary<F: FileSystem>(files: &F, directory: &str) -> Result<(), LedgerError> {
+/// Removes temporary entries whose numbers are taken, since they can't become entries. Whether they have a writer does
+/// not matter, and to ask HDFS could open an entry that its writer renames at this moment.
+async fn remove_temporary<F: FileSystem>(
+    files: &F,
+    directory: &str,
+    taken_through: u64,
+) -> Result<(), LedgerError> {
     let entries = files.list(directory).await.map_err(FileError::of(Operation::List, directory))?;
-    for entry in entries.iter().filter(|entry| entry.name.ends_with(TEMPORARY)) {
+    let number = |name: &str| {
+        let (number, _nonce) = name.strip_prefix('.')?.strip_suffix(TEMPORARY)?.split_once('-')?;
+        number.parse::<u64>().ok()
+    };
+    let is_taken = |name: &str| number(name).is_some_and(|number| number <= taken_through);
+    for entry in entries.iter().filter(|entry| is_taken(&entry.name)) {
         let path = join(directory, &entry.name);
-        let abandoned = files.is_abandoned(&path).await;
-        if abandoned.map_err(FileError::of(Operation::Remove, &path))? {
-            files.remove(&path).await.map_err(FileError::of(Operation::Remove, &path))?;
-        }
+        files.remove(&path).await.map_err(FileError::of(Operation::Remove, &path))?;
     }
     Ok(())
 }

@@ -8,14 +8,21 @@ use crate::tools::file_writer::error::Operation;
 use crate::tools::file_writer::{Entry, FileSystem};
 
 const NO_DESCRIPTOR: &str = "too many open files";
+const LEASE_LOST: SimulatedError = SimulatedError("its lease was given to another");
 const STOPPED: SimulatedError = SimulatedError("the machine has stopped within it");
 
 impl FileSystem for Simulated {
-    const KNOWS_WRITERS_OF_CLOSED_FILES: bool = true;
-    const COMMITS_OPEN_FILES: bool = true;
     const EXECUTOR: BlockingExecutor = BlockingExecutor::Inline;
     type File = Writer;
     type Error = SimulatedError;
+
+    fn knows_writers_of_closed_files(&self) -> bool {
+        !self.lock().is_remote
+    }
+
+    fn commits_open_files(&self) -> bool {
+        !self.lock().is_remote
+    }
 
     fn is_out_of_descriptors(error: &SimulatedError) -> bool {
         error.0 == NO_DESCRIPTOR
@@ -47,6 +54,9 @@ impl FileSystem for Simulated {
             Effect::Partial => state.random.below(bytes.len() as u64 + 1) as usize,
         };
         let stored = state.files.get_mut(&file.path).ok_or(SimulatedError("it is gone"))?;
+        if stored.closed {
+            return Err(LEASE_LOST);
+        }
         stored.bytes.extend_from_slice(&bytes[..written]);
         if effect == Effect::Complete { Ok(()) } else { Err(STOPPED) }
     }
@@ -70,7 +80,11 @@ impl FileSystem for Simulated {
             state.writing -= 1;
         }
         let stored = state.files.get_mut(&file.path).ok_or(SimulatedError("it is gone"))?;
+        if stored.closed {
+            return Err(LEASE_LOST);
+        }
         (stored.closed, stored.synced) = (true, stored.bytes.len());
+        state.end_lease(&file.path);
         Ok(())
     }
 
@@ -102,7 +116,7 @@ impl FileSystem for Simulated {
             return Err(STOPPED);
         }
         state.synced(to);
-        match state.answer_lost_at == Some(state.calls.len() - 1) {
+        match state.answer_lost_at == Some(state.calls.len() - 1) || state.loses_answer() {
             true => Err(SimulatedError("the answer was lost")),
             false => Ok(()),
         }
@@ -129,7 +143,8 @@ impl FileSystem for Simulated {
     }
 
     async fn is_abandoned(&self, path: &str) -> Result<bool, SimulatedError> {
-        let (state, _) = self.call(Operation::Remove, path, false).await?;
+        let (mut state, _) = self.call(Operation::Remove, path, false).await?;
+        state.expire_lease(path);
         Ok(state.files.get(path).is_none_or(|file| file.held != Some(state.boot)))
     }
 

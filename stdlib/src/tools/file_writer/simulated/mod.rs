@@ -54,6 +54,9 @@ struct State {
     open: usize,
     /// Decides which calls on a path fail without an effect.
     trouble: Option<Trouble>,
+    /// Whether the file system is like HDFS: it knows no writers of closed files, commits no open files, has calls of any
+    /// duration, and loses answers to renames.
+    is_remote: bool,
 }
 
 /// Returns whether a call on this path fails.
@@ -107,6 +110,30 @@ enum Effect {
 }
 
 impl State {
+    /// Whether the answer to a rename is lost.
+    fn loses_answer(&mut self) -> bool {
+        self.is_remote && self.random.below(20) == 0
+    }
+
+    /// Forgets the writer of a file that was closed, as HDFS does.
+    fn end_lease(&mut self, path: &str) {
+        if self.is_remote
+            && let Some(file) = self.files.get_mut(path)
+        {
+            file.held = None;
+        }
+    }
+
+    /// Sometimes finds that the writer of a file has not renewed its lease, and closes the file in its place.
+    fn expire_lease(&mut self, path: &str) {
+        if self.is_remote
+            && self.random.below(4) == 0
+            && let Some(file) = self.files.get_mut(path)
+        {
+            (file.closed, file.synced, file.held) = (true, file.bytes.len(), None);
+        }
+    }
+
     /// Makes the names in this file's directory durable.
     fn synced(&mut self, path: &str) {
         self.removed.retain(|(removed, _)| directory(removed) != directory(path));
@@ -181,6 +208,19 @@ impl Simulated {
     pub(crate) fn seeded(seed: u64) -> Simulated {
         let state = State { random: SeededRandom::new(seed), ..State::default() };
         Simulated { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Makes an empty file system like HDFS: calls take any time, leases end although their writers live, answers to
+    /// renames are lost, and closed files have no writers.
+    pub(crate) fn remote(seed: u64) -> Simulated {
+        let disk = Simulated::seeded(seed);
+        disk.make_remote();
+        disk
+    }
+
+    /// Makes the file system like HDFS.
+    pub(crate) fn make_remote(&self) {
+        self.lock().is_remote = true;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -371,10 +411,8 @@ impl Simulated {
             }
             let effect =
                 if step == StepOutcome::Stops(Moment::Within) { Effect::Partial } else { Effect::Complete };
-            let delay = match state.machine.is_some()
-                && step == StepOutcome::Proceeds
-                && state.random.below(4) == 0
-            {
+            let varies = state.machine.is_some() && step == StepOutcome::Proceeds || state.is_remote;
+            let delay = match varies && state.random.below(4) == 0 {
                 true => Duration::from_millis(1 + state.random.below(DELAY_MS_MAX)),
                 false => state.delay,
             };

@@ -2,6 +2,7 @@
 
 mod killed;
 mod put_back;
+mod remote;
 mod renamed;
 
 use weir_runtime::batch::Identities;

@@ -24,7 +24,7 @@ pub(in super::super) struct Downstream {
 
 /// A channel or sink downstream has lost events that were delivered to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::components::files) enum DownstreamLoss {
+pub(in crate::components) enum DownstreamLoss {
     /// The channel is another one than when the positions were saved: it has another incarnation.
     Stranger { channel: Arc<str> },
     /// The channel lacks a part of a file.

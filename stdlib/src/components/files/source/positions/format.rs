@@ -29,7 +29,7 @@ const FIRST_LINE: usize = 3;
 
 /// The positions are not what a source has written.
 #[derive(Debug, Error)]
-pub(in crate::components::files) enum FormatError {
+pub(in crate::components) enum FormatError {
     #[error("{0}")]
     Json(#[from] serde_json::Error),
     #[error("they have version {version}, and this version of Weir knows {VERSION}")]

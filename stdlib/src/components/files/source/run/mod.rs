@@ -89,6 +89,8 @@ struct Run<'a> {
     downstream: Downstream,
     /// Whether something was delivered in this run.
     has_delivered: bool,
+    /// The number of files that the last scan has found and that may not be complete yet.
+    unsettled: u64,
     /// Whether an outage that keeps files from being read was logged and is not over.
     outage: bool,
 }
@@ -130,6 +132,7 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
         behind,
         downstream,
         has_delivered: false,
+        unsettled: 0,
         outage: false,
     };
     let result = async {
@@ -141,7 +144,7 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
             };
             run.handle(event, &mut outlet, &mut deliveries).await?;
             // Text that a scan has found and that was not read yet counts as held back.
-            run.source.meter.set_buffered((run.held_back.len() + run.queue.len()) as u64);
+            run.source.meter.set_buffered((run.held_back.len() + run.queue.len()) as u64 + run.unsettled);
             if run.scanned.is_some() {
                 run.source.meter.finish_discovery();
             }

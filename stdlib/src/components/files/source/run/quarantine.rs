@@ -15,8 +15,10 @@ impl Run<'_> {
     /// Stops reading a complete file for good, since its text has changed at this time.
     pub(super) fn quarantine_changed(&mut self, id: FileId, when: &str) {
         let advice = match self.source.mode {
-            FileMode::Complete { .. } => " (`mode: follow` reads files that grow)",
-            FileMode::Follow { .. } => "",
+            FileMode::Complete { .. } if !self.source.rules.follow => {
+                " (`mode: follow` reads files that grow)"
+            }
+            FileMode::Complete { .. } | FileMode::Follow { .. } => "",
         };
         self.quarantine(id, &format!("has changed {when}{advice}"));
     }

@@ -9,7 +9,7 @@ use weir_runtime::is_outage;
 use weir_runtime::source::{DeliveredThrough, Deliveries, Outlet};
 
 use super::super::text::{Progress, Text, open_at_end};
-use super::super::tracked::{FileId, Phase};
+use super::super::tracked::{AfterState, FileId, Phase, Search};
 use super::super::watching::Changes;
 use super::super::{After, FileMode, FileStart, FilesError};
 use super::{
@@ -58,6 +58,7 @@ impl Run<'_> {
         let begin = Instant::now();
         let mut seen = self.source.discovery.scan().await?;
         let now = Instant::now();
+        self.unsettled = seen.unsettled;
         let first = self.scanned.is_none();
         let directories = seen.directories.iter().map(|directory| directory.path.clone());
         if first && self.recover_leftovers(directories.collect()).await? {
@@ -111,7 +112,12 @@ impl Run<'_> {
             FileMode::Complete { .. } => {
                 info!(
                     component = %component,
-                    "reads {found} complete files (mode: complete); files that are still written to need mode: follow"
+                    "reads {found} complete files{}",
+                    if self.source.rules.follow {
+                        ""
+                    } else {
+                        " (mode: complete); files that are still written to need mode: follow"
+                    }
                 );
             }
         }
@@ -225,8 +231,16 @@ impl Run<'_> {
                 file.phase = Phase::New;
                 self.enqueue(id);
             }
+            Phase::Finished if file.end.is_some() && self.source.rules.follow => self.read_on(id),
             Phase::Finished if file.end.is_some() => self.quarantine_changed(id, "after it was read"),
             Phase::Finished | Phase::Quarantined => {}
         }
+    }
+    /// Reads on in a complete file that has grown.
+    fn read_on(&mut self, id: FileId) {
+        let Some(file) = self.files.get(id) else { return };
+        (file.phase, file.end, file.after) = (Phase::Reading, None, AfterState::Pending);
+        (file.retry_at, file.search) = (None, Search::Due);
+        self.enqueue(id);
     }
 }

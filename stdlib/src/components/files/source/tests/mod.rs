@@ -8,6 +8,7 @@ mod copies;
 mod ends;
 mod follow;
 mod gone;
+mod growing;
 mod in_memory;
 mod replaced;
 mod restart;

@@ -80,7 +80,7 @@ pub(in super::super) fn identify(
     if head.is_empty() {
         return Ok(Identified::Empty(stamp));
     }
-    if !knowledge.remembered.iter().any(|known| may_match(known.head, &head)) {
+    if rules.copies && !knowledge.remembered.iter().any(|known| may_match(known.head, &head)) {
         let Some(candidates) = &knowledge.candidates else { return Ok(Identified::Compressed(head)) };
         match find_origin(&mut content, candidates, rules.file_system.as_ref())? {
             CopyOrigin::Unknown if !rules.decompress => {

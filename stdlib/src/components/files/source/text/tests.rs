@@ -15,6 +15,8 @@ fn rules(file_system: SimulatedFileSystem) -> TextRules {
         lines,
         events_max: 10,
         follow: true,
+        complete: false,
+        copies: true,
         decompress: true,
         file_system: Arc::new(file_system),
         partial_lines: PartialLines::default(),
