@@ -118,6 +118,4 @@ fn the_kinds_that_keep_exactly_once_are_accepted() {
     assert_eq!(support::EXACTLY_ONCE_SINKS, ["files", "hdfs"]);
     #[cfg(feature = "hdfs")]
     assert!(!refused("sink", "hdfs { url: \"hdfs://a:8020\", path: \"/a\" }"));
-    #[cfg(feature = "kafka")]
-    assert!(refused("sink", "kafka { brokers: [\"a:9092\"], topic: \"a\" }"));
 }
