@@ -1,9 +1,11 @@
 //! Tests of a file system like HDFS: it knows no writers of closed files, its calls take any time, leases end although
 //! their writers live, and answers to renames are lost.
 
+use weir_runtime::number_from_environment;
+
 use super::*;
 
-/// How many histories are played.
+/// How many histories are played, unless `WEIR_HISTORIES` says otherwise.
 const HISTORIES: u64 = 400;
 
 /// Runs an agent until all events are acknowledged: a run that fails is followed by another one.
@@ -58,7 +60,7 @@ async fn two_agents(disk: &Simulated, seed: u64) {
 #[tokio::test(start_paused = true)]
 async fn agents_that_take_each_others_files_for_leftovers_lose_and_repeat_nothing() {
     let mut retirements = 0;
-    for seed in 0..HISTORIES {
+    for seed in 0..number_from_environment("WEIR_HISTORIES").unwrap_or(HISTORIES) {
         let disk = Simulated::remote(seed);
         two_agents(&disk, seed).await;
         retirements += disk.calls().iter().filter(|(_, path)| path.ends_with(".~retired.tmp")).count();
@@ -66,12 +68,12 @@ async fn agents_that_take_each_others_files_for_leftovers_lose_and_repeat_nothin
         remove_leftovers(&disk).await;
         check_once(&disk, seed);
     }
-    assert!(retirements > 100, "{retirements} calls to retired files show little");
+    assert!(retirements > 0, "no file was retired");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_killed_agent_and_a_running_one_lose_and_repeat_nothing() {
-    for seed in 0..HISTORIES {
+    for seed in 0..number_from_environment("WEIR_HISTORIES").unwrap_or(HISTORIES) {
         let disk = Simulated::remote(seed);
         let killed = timeout(Duration::from_millis(seed % 97 * 5), two_agents(&disk, seed)).await.is_err();
         if killed {
