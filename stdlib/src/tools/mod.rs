@@ -1,5 +1,6 @@
 //! Code that several components share. It must not know any component.
 
+pub(crate) mod arrived;
 pub(crate) mod buffers;
 pub(crate) mod deadline;
 pub(crate) mod file_writer;

@@ -10,10 +10,11 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::error::{FileError, Operation};
 use super::file_system::FileSystem;
-use super::ledger::{Arrived, FileRecord, FileState};
+use super::ledger::{FileRecord, FileState};
 use super::names::{FileNames, FilePaths, below};
 use super::rows::Rows;
 use crate::formats::{Encoded, Encoder, Formatting};
+use crate::tools::arrived::Arrived;
 use crate::tools::buffers::Buffers;
 
 /// An encoding job reads at most this many bytes of rows, so that jobs of other files get a codec thread.

@@ -17,8 +17,9 @@ use weir_runtime::{Acknowledgement, Failure};
 use super::error::FileError;
 use super::file::{ClosedFile, Completed, DurablePart, FileWriter, OpenFile};
 use super::file_system::FileSystem;
-use super::ledger::{Commit, Incarnations, Known, Ledger, LedgerError, Settled};
+use super::ledger::{Commit, Incarnations, Ledger, LedgerError};
 use super::scheduler::{CloseReason, CommitReason};
+use crate::tools::arrived::{Known, Settled};
 
 /// The position of a part in the order in which commits were requested.
 pub(super) type Ticket = u64;

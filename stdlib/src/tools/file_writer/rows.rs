@@ -9,8 +9,9 @@ use weir_runtime::Acknowledgement;
 use weir_runtime::batch::{Awaited, Batch};
 use weir_runtime::sink::Delivery;
 
-use super::ledger::{Arrived, Known, LedgerError, note};
+use super::ledger::LedgerError;
 use crate::formats::{Encoder, Formatting, Gathered};
+use crate::tools::arrived::{Arrived, Known, note};
 use crate::tools::template::{Bound, Renderer, TemplateError};
 
 /// Why a batch can't be written. A retry can't help: the plan does not fit the component.

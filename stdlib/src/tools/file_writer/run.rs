@@ -16,11 +16,12 @@ use super::error::FileError;
 use super::file::{AppendTarget, Appended, Completed, DurablePart, FileWriter, OpenFile};
 use super::file_system::FileSystem;
 use super::finishing::{Created, Finished, Finishing, Ticket};
-use super::ledger::{Known, Ledger};
+use super::ledger::Ledger;
 use super::names::below;
 use super::rows::{self, Rows, Sorted};
 use super::scheduler::{CloseAfter, CloseReason, CommitReason, OfDelivery, QueueId, Scheduler, Work};
 use super::totals::Totals;
+use crate::tools::arrived::Known;
 use crate::tools::template::Renderer;
 
 /// The most bytes that are taken from the channel and not encoded yet: enough to keep all cores busy.

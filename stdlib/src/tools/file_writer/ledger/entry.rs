@@ -33,6 +33,7 @@ use weir_runtime::batch::Partition;
 use weir_runtime::channel::Incarnation;
 
 use super::file_numbers::{FileNumbers, Numbers};
+use crate::tools::arrived::{Known, Reads};
 
 const MAGIC: &[u8; 8] = b"WEIRLEDG";
 /// The version that is written.
@@ -87,15 +88,6 @@ pub(super) struct PartitionRecord {
     pub(super) reads: Reads,
 }
 
-/// When a sink has read a durable channel, in numbers of its entries; 0 where that is not known.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Reads {
-    /// The first entry of the writer with whom the channel came, or came back after another one was in its place.
-    pub(super) came: u64,
-    /// The last entry of a writer who read it.
-    pub(super) last: u64,
-}
-
 /// An entry of the ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
@@ -116,7 +108,23 @@ pub(super) struct Entry {
     pub(super) numbers: FileNumbers,
 }
 
+impl PartitionRecord {
+    /// Adds what the record says to what is known, with the number of its entry.
+    pub(super) fn add_to(&self, known: &mut Known, number: u64) {
+        let PartitionRecord { partition, settled, arrived, incarnation, reads } = self;
+        known.add(partition, *settled, arrived, number);
+        known.numbered_by(partition, *incarnation);
+        known.read_in(partition, *reads);
+    }
+}
+
 impl Entry {
+    /// Adds what the entry says to what is known. Returns how many partitions were dropped because there are too many.
+    pub(super) fn add_to(&self, known: &mut Known) -> usize {
+        self.partitions.iter().for_each(|record| record.add_to(known, self.number));
+        known.forget()
+    }
+
     /// Encodes an entry in the present version.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();

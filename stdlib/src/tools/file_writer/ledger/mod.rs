@@ -32,7 +32,6 @@ mod completing;
 mod entry;
 mod error;
 mod file_numbers;
-mod known;
 mod reading;
 mod recovery;
 mod repair;
@@ -47,12 +46,11 @@ use weir_runtime::channel::{Incarnation, Reached};
 use super::error::{FileError, Operation};
 use super::file_system::FileSystem;
 use super::names::{folder, join};
+use crate::tools::arrived::{Arrived, Extent, Known, Settled};
 use entry::{Entry, Kind, PartitionRecord, VERSION};
 pub(super) use entry::{FileRecord, FileState};
 pub(super) use error::LedgerError;
 pub(super) use file_numbers::FileNumbers;
-use known::Extent;
-pub(super) use known::{Arrived, Known, Settled, note};
 pub(super) use recovery::named_files;
 use repair::BEYOND;
 
@@ -441,7 +439,7 @@ impl<F: FileSystem> Ledger<F> {
                     entry.number
                 );
             }
-            entry.partitions.iter().for_each(|record| self.others.add_record(record, entry.number));
+            entry.partitions.iter().for_each(|record| record.add_to(&mut self.others, entry.number));
             self.others_changed |= !entry.partitions.is_empty();
             if entry.kind == Kind::Whole {
                 self.whole = entry.number;
@@ -458,7 +456,7 @@ impl<F: FileSystem> Ledger<F> {
     fn learn(&mut self, entry: &Entry) {
         self.latest = self.latest.max(entry.latest);
         self.numbers.learn(entry);
-        let forgotten = self.known.learn(entry);
+        let forgotten = entry.add_to(&mut self.known);
         if forgotten > 0 {
             warn!(
                 component = &*self.component,

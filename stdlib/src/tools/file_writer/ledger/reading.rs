@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use weir_runtime::batch::Partition;
 
-use super::entry::Reads;
-use super::{Commit, Incarnations, Known, Ledger};
+use super::{Commit, Incarnations, Ledger};
+use crate::tools::arrived::{Known, Reads};
 
 impl<F> Ledger<F> {
     /// Notes in what an entry says that its writer reads the channels of this commit.

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::entry::{Entry, Kind};
-use super::known::Known;
 use super::{
     Commit, FileNumbers, FileRecord, FileState, Incarnations, Ledger, LedgerError, entry_name, numbers,
 };
+use crate::tools::arrived::Known;
 use crate::tools::file_writer::error::{FileError, Operation};
 use crate::tools::file_writer::file_system::FileSystem;
 use crate::tools::file_writer::names::{below, file_name, join};
@@ -175,7 +175,7 @@ impl<F: FileSystem> Ledger<F> {
     ) -> Ledger<F> {
         let (mut known, mut numbers) = (Known::default(), FileNumbers::default());
         for entry in &entries {
-            known.learn(entry);
+            entry.add_to(&mut known);
             numbers.learn(entry);
         }
         let latest = entries.iter().map(|entry| entry.latest).max().unwrap_or(i64::MIN);

@@ -1,5 +1,5 @@
-//! What is known to have arrived: for each partition a position through which everything has, and a
-//! set of positions beyond.
+//! The events that a sink is known to have: for each partition a position through which all have arrived, and a set of
+//! positions beyond. A sink that promises `exactly_once` stores this with its data, and leaves out what comes again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -8,50 +8,57 @@ use roaring::RoaringTreemap;
 use weir_runtime::batch::{Identities, Partition, partitions_to_forget};
 use weir_runtime::channel::{Incarnation, Reached};
 
-use super::entry::{Entry, PartitionRecord, Reads};
-
 /// Positions of some rows.
-pub(in crate::tools::file_writer) type Arrived = BTreeMap<Partition, RoaringTreemap>;
+pub(crate) type Arrived = BTreeMap<Partition, RoaringTreemap>;
 
 /// The position of each partition through which all events have arrived everywhere.
-pub(in crate::tools::file_writer) type Settled = BTreeMap<Partition, u64>;
+pub(crate) type Settled = BTreeMap<Partition, u64>;
+
+/// When a sink has read a durable channel, in numbers of its commits; 0 where that is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Reads {
+    /// The first commit of the writer with whom the channel came, or came back after another one was in its place.
+    pub(crate) came: u64,
+    /// The last commit of a writer who read it.
+    pub(crate) last: u64,
+}
 
 /// The events that have arrived.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(in crate::tools::file_writer) struct Known {
+pub(crate) struct Known {
     partitions: BTreeMap<Partition, Extent>,
 }
 
 /// The events of a partition that have arrived.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Extent {
+pub(crate) struct Extent {
     /// All events through this position have arrived.
-    pub(super) settled: u64,
+    pub(crate) settled: u64,
     /// The positions beyond `settled` whose events have arrived.
-    pub(super) arrived: RoaringTreemap,
+    pub(crate) arrived: RoaringTreemap,
     /// Of the durable channel that numbered it last.
-    pub(super) incarnation: Option<Incarnation>,
+    pub(crate) incarnation: Option<Incarnation>,
     /// When the sink has read this channel.
-    pub(super) reads: Reads,
-    /// The number of the entry that said so last.
-    pub(super) moved: u64,
+    pub(crate) reads: Reads,
+    /// The number of the commit that said so last.
+    pub(crate) moved: u64,
 }
 
 impl Known {
     /// Returns the partitions in the order of their names.
-    pub(super) fn extents(&self) -> impl ExactSizeIterator<Item = (&Partition, &Extent)> {
+    pub(crate) fn extents(&self) -> impl ExactSizeIterator<Item = (&Partition, &Extent)> {
         self.partitions.iter()
     }
 
     /// Returns the positions through which all events have arrived; 0 for a partition without such a position, so that
     /// a source that names its partitions after a restart learns their names.
-    pub(in crate::tools::file_writer) fn settled(&self) -> Settled {
+    pub(crate) fn settled(&self) -> Settled {
         let settled = self.partitions.iter();
         settled.map(|(partition, extent)| (partition.clone(), extent.settled)).collect()
     }
 
-    /// Adds the events of a partition in the entry of this number.
-    pub(super) fn add(&mut self, partition: &Partition, settled: u64, arrived: &RoaringTreemap, number: u64) {
+    /// Adds the events of a partition in the commit of this number.
+    pub(crate) fn add(&mut self, partition: &Partition, settled: u64, arrived: &RoaringTreemap, number: u64) {
         let extent = self.partitions.entry(partition.clone()).or_default();
         extent.moved = number;
         extent.arrived |= arrived;
@@ -63,7 +70,7 @@ impl Known {
     }
 
     /// Returns the furthest position of each partition, and the incarnation that numbered it.
-    pub(in crate::tools::file_writer) fn reached(&self) -> BTreeMap<Partition, Reached> {
+    pub(crate) fn reached(&self) -> BTreeMap<Partition, Reached> {
         let reached = self.partitions.iter().map(|(partition, extent)| {
             let through = extent.arrived.max().unwrap_or_default().max(extent.settled);
             let Extent { incarnation, reads: Reads { came, last }, .. } = *extent;
@@ -73,57 +80,43 @@ impl Known {
     }
 
     /// Sets the incarnation of the durable channel that numbers a known partition.
-    pub(super) fn numbered_by(&mut self, partition: &Partition, incarnation: Option<Incarnation>) {
+    pub(crate) fn numbered_by(&mut self, partition: &Partition, incarnation: Option<Incarnation>) {
         if let (Some(extent), Some(_)) = (self.partitions.get_mut(partition), incarnation) {
             extent.incarnation = incarnation;
         }
     }
 
     /// Notes when the sink has read a channel of which something is known.
-    pub(super) fn read_in(&mut self, partition: &Partition, reads: Reads) {
+    pub(crate) fn read_in(&mut self, partition: &Partition, reads: Reads) {
         if let Some(extent) = self.partitions.get_mut(partition) {
             extent.reads.came = extent.reads.came.max(reads.came);
             extent.reads.last = extent.reads.last.max(reads.last);
         }
     }
 
-    /// Notes that this channel is known from this entry on, though nothing of it has arrived yet.
-    pub(super) fn adopt(&mut self, partition: &Partition, number: u64) {
+    /// Notes that this channel is known from this commit on, though nothing of it has arrived yet.
+    pub(crate) fn adopt(&mut self, partition: &Partition, number: u64) {
         self.partitions.entry(partition.clone()).or_default().moved = number;
     }
 
     /// When the sink has read this channel, if anything is known of it.
-    pub(super) fn reads_of(&self, partition: &Partition) -> Option<Reads> {
+    pub(crate) fn reads_of(&self, partition: &Partition) -> Option<Reads> {
         self.partitions.get(partition).map(|extent| extent.reads)
     }
 
-    /// Whether another channel than these came after this entry.
-    pub(super) fn another_came_after(&self, number: u64, read: &BTreeSet<&Partition>) -> bool {
+    /// Whether another channel than these came after this commit.
+    pub(crate) fn another_came_after(&self, number: u64, read: &BTreeSet<&Partition>) -> bool {
         let others = self.partitions.iter().filter(|(partition, _)| !read.contains(partition));
         others.into_iter().any(|(_, extent)| extent.reads.came > number)
     }
 
-    /// Adds what a record of the entry with this number says.
-    pub(super) fn add_record(&mut self, record: &PartitionRecord, number: u64) {
-        let PartitionRecord { partition, settled, arrived, incarnation, reads } = record;
-        self.add(partition, *settled, arrived, number);
-        self.numbered_by(partition, *incarnation);
-        self.read_in(partition, *reads);
-    }
-
     /// Returns the position through which all events of a partition have arrived; none if the partition is unknown.
-    pub(super) fn settled_of(&self, partition: &Partition) -> Option<u64> {
+    pub(crate) fn settled_of(&self, partition: &Partition) -> Option<u64> {
         self.partitions.get(partition).map(|extent| extent.settled)
     }
 
-    /// Adds an entry. Returns how many partitions were dropped because there are too many.
-    pub(super) fn learn(&mut self, entry: &Entry) -> usize {
-        entry.partitions.iter().for_each(|record| self.add_record(record, entry.number));
-        self.forget()
-    }
-
     /// Drops partitions if there are too many, except partitions with events that are not settled. Returns how many.
-    pub(super) fn forget(&mut self) -> usize {
+    pub(crate) fn forget(&mut self) -> usize {
         let settled = self.partitions.iter().filter(|(_, extent)| extent.arrived.is_empty());
         let moved = settled.map(|(partition, extent)| (extent.moved, partition.clone()));
         let oldest = partitions_to_forget(self.partitions.len(), moved);
@@ -132,7 +125,7 @@ impl Known {
     }
 
     /// Whether any of these rows has arrived.
-    pub(super) fn overlaps(&self, rows: &Arrived) -> bool {
+    pub(crate) fn overlaps(&self, rows: &Arrived) -> bool {
         rows.iter().any(|(partition, positions)| {
             self.partitions.get(partition).is_some_and(|extent| {
                 positions.min().is_some_and(|first| first <= extent.settled)
@@ -142,11 +135,7 @@ impl Known {
     }
 
     /// Returns the ranges of `0..rows` that have not arrived; none if no row has arrived.
-    pub(in crate::tools::file_writer) fn new_rows(
-        &self,
-        identities: &Identities,
-        rows: usize,
-    ) -> Option<Vec<Range<u32>>> {
+    pub(crate) fn new_rows(&self, identities: &Identities, rows: usize) -> Option<Vec<Range<u32>>> {
         let extents: Vec<Option<&Extent>> =
             identities.partitions().iter().map(|partition| self.partitions.get(partition)).collect();
         if extents.iter().all(Option::is_none) {
@@ -174,11 +163,7 @@ impl Known {
 }
 
 /// Adds the positions of these rows to `arrived`.
-pub(in crate::tools::file_writer) fn note(
-    arrived: &mut Arrived,
-    identities: &Identities,
-    rows: impl Iterator<Item = usize>,
-) {
+pub(crate) fn note(arrived: &mut Arrived, identities: &Identities, rows: impl Iterator<Item = usize>) {
     let mut sets: Vec<Option<RoaringTreemap>> = vec![None; identities.partitions().len()];
     // Consecutive positions are inserted as one range.
     let mut run: Option<(usize, Range<u64>)> = None;
