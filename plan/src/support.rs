@@ -83,9 +83,9 @@ pub const FUNCTIONS: &[&str] = &[
 pub const PARSERS: &[&str] =
     &["access_log", "avro", "csv", "grok", "json", "kv", "logfmt", "regex", "syslog"];
 /// The sources that keep the promise `exactly_once`.
-pub const EXACTLY_ONCE_SOURCES: &[&str] = &["files", "generate", "hdfs"];
+pub const EXACTLY_ONCE_SOURCES: &[&str] = &["files", "generate", "hdfs", "kafka"];
 /// The sinks that keep the promise `exactly_once`.
-pub const EXACTLY_ONCE_SINKS: &[&str] = &["files", "hdfs"];
+pub const EXACTLY_ONCE_SINKS: &[&str] = &["files", "hdfs", "kafka"];
 
 /// A setting of which only some values are carried out.
 #[derive(Debug, Clone, Copy)]

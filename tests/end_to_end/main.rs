@@ -3,8 +3,10 @@
 //! `tests/run` starts the servers and runs the tests. Each test leaves its logs and files in `target/tmp/NAME`.
 
 mod answers;
+mod connect;
 mod durable_channel;
 mod exactly_once;
+mod exactly_once_in_kafka;
 mod exactly_once_on_hdfs;
 mod examples;
 mod flood;

@@ -1,15 +1,16 @@
 //! Reads and writes Kafka with librdkafka.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
@@ -98,6 +99,24 @@ impl Kafka {
         bodies
     }
 
+    /// Returns a reader of the committed records of a topic, from its beginning.
+    pub fn committed_records(&self, topic: &str) -> CommittedRecords {
+        let mut config = self.config();
+        config.set("group.id", "weir-tests").set("isolation.level", "read_committed");
+        config.set("enable.partition.eof", "true").set("auto.offset.reset", "error");
+        let consumer: BaseConsumer = expect("a consumer", config.create());
+        let partitions = self.partitions(topic);
+        let mut wanted = TopicPartitionList::new();
+        for partition in 0..partitions {
+            expect("assigning", wanted.add_partition_offset(topic, partition, Offset::Offset(0)));
+        }
+        expect("assigning", consumer.assign(&wanted));
+        CommittedRecords {
+            consumer,
+            partitions: (0..partitions).map(|number| (number, Vec::new())).collect(),
+        }
+    }
+
     /// Reads all records that are in a topic now with Kafka's own client, each as a JSON object (see
     /// `tests/services/README.md`).
     pub fn records(&self, topic: &str) -> Vec<Value> {
@@ -124,6 +143,13 @@ impl Kafka {
             .collect()
     }
 
+    /// Returns the names of all topics.
+    pub fn topics(&self) -> Vec<String> {
+        let client: BaseConsumer = expect("a client", self.config().create());
+        let metadata = expect("asking for metadata", client.fetch_metadata(None, PATIENCE));
+        metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
+    }
+
     fn partitions(&self, topic: &str) -> i32 {
         let client: BaseConsumer = expect("a client", self.config().create());
         let metadata = expect("asking for metadata", client.fetch_metadata(Some(topic), PATIENCE));
@@ -136,6 +162,73 @@ impl Kafka {
         config.set("bootstrap.servers", &self.bootstrap).set("log_level", "3");
         config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
         config
+    }
+}
+
+/// Reads the committed records of a topic, those of transactions that were ended without a commit left out.
+pub struct CommittedRecords {
+    consumer: BaseConsumer,
+    /// The bodies of each partition, in the order of their offsets.
+    partitions: BTreeMap<i32, Vec<Vec<u8>>>,
+}
+
+impl CommittedRecords {
+    /// Reads what is there and was not read, without waiting for more. Returns the number of all records.
+    pub fn read(&mut self) -> usize {
+        while let Some(polled) = self.consumer.poll(Duration::from_millis(50)) {
+            add(&mut self.partitions, polled.ok());
+        }
+        self.count()
+    }
+
+    /// Reads until the end of each partition.
+    pub fn read_to_end(&mut self) {
+        let mut wanted = TopicPartitionList::new();
+        let at = |bodies: &Vec<Vec<u8>>| bodies.len();
+        let before: Vec<usize> = self.partitions.values().map(at).collect();
+        // An end is reported once, so the records are read again from the beginning.
+        let position = expect("positions", self.consumer.assignment());
+        for element in position.elements() {
+            expect(
+                "seeking",
+                wanted.add_partition_offset(element.topic(), element.partition(), Offset::Offset(0)),
+            );
+        }
+        self.partitions.values_mut().for_each(Vec::clear);
+        expect("assigning", self.consumer.assign(&wanted));
+        let mut ended = BTreeSet::new();
+        let begin = Instant::now();
+        while ended.len() < self.partitions.len() {
+            assert!(begin.elapsed() < PATIENCE, "a partition has no end: {ended:?}");
+            match self.consumer.poll(Duration::from_millis(100)) {
+                Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
+                polled => add(&mut self.partitions, polled.and_then(Result::ok)),
+            }
+        }
+        let after: Vec<usize> = self.partitions.values().map(at).collect();
+        assert!(before.iter().zip(&after).all(|(before, after)| before <= after), "{before:?} {after:?}");
+    }
+
+    /// The number of records that were read.
+    pub fn count(&self) -> usize {
+        self.partitions.values().map(Vec::len).sum()
+    }
+
+    /// The bodies of each partition.
+    pub fn partitions(&self) -> impl Iterator<Item = (i32, &[Vec<u8>])> {
+        self.partitions.iter().map(|(number, bodies)| (*number, &**bodies))
+    }
+}
+
+fn add(partitions: &mut BTreeMap<i32, Vec<Vec<u8>>>, record: Option<BorrowedMessage<'_>>) {
+    let Some(record) = record else { return };
+    let bodies = partitions.entry(record.partition()).or_default();
+    bodies.push(record.payload().unwrap_or_default().to_vec());
+}
+
+impl fmt::Debug for CommittedRecords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommittedRecords").field("count", &self.count()).finish_non_exhaustive()
     }
 }
 

@@ -26,7 +26,7 @@ pub use account::Account;
 pub use addresses::free_address;
 pub use crash_point::{CrashPoint, PipelineFiles};
 pub use hdfs::{Hdfs, OpenFile, StoredFile};
-pub use kafka::{Kafka, Progress};
+pub use kafka::{CommittedRecords, Kafka, Progress};
 pub use metrics_server::ask_agent;
 pub use readers::{parse_independently, read_independently};
 pub use scene::{Scene, print_line, repository};

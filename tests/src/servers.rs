@@ -131,6 +131,13 @@ impl Session {
         outage
     }
 
+    /// Kills the only broker with SIGKILL.
+    pub fn kill_broker(&self) -> Outage {
+        let outage = self.outage("kafka", "broker");
+        self.servers.tool(&["signal", "kafka", "broker", "KILL"]);
+        outage
+    }
+
     fn outage(&self, name: &'static str, role: &'static str) -> Outage {
         assert!(
             matches!(self.access, Access::Exclusive { .. }),

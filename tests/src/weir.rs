@@ -87,12 +87,17 @@ impl Weir {
 
     /// Runs a tool of the binary (`weir channel …`) to its end, and gives back what it printed.
     pub fn tool<'w>(words: impl IntoIterator<Item = &'w OsStr>) -> String {
+        let (status, said) = Weir::tool_with_status(words);
+        assert!(status.success(), "{status}: {said}");
+        said
+    }
+
+    /// Runs a tool of the binary to its end, and gives back its status and what it printed.
+    pub fn tool_with_status<'w>(words: impl IntoIterator<Item = &'w OsStr>) -> (ExitStatus, String) {
         let output = Command::new(binary()).args(words).env("NO_COLOR", "1").output();
         let output = output.unwrap_or_else(|error| panic!("can't run the binary: {error}"));
         let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said).into_owned();
-        assert!(output.status.success(), "{}: {said}", output.status);
-        said
+        (output.status, String::from_utf8_lossy(&said).into_owned())
     }
 
     fn start(

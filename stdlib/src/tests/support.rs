@@ -110,12 +110,16 @@ fn the_kinds_that_keep_exactly_once_are_accepted() {
         ("generate", "generate {}"),
         #[cfg(feature = "hdfs")]
         ("hdfs", "hdfs { url: \"hdfs://a:8020\", paths: [\"/a/*\"] }"),
+        #[cfg(feature = "kafka")]
+        ("kafka", "kafka { brokers: [\"k:9092\"], topics: [\"t\"], group: \"g\", partitions: all }"),
     ];
     for (kind, component) in sources {
         assert_eq!(refused("source", component), !support::EXACTLY_ONCE_SOURCES.contains(&kind), "{kind}");
     }
     assert!(!refused("sink", "files { path: \"b\" }"));
-    assert_eq!(support::EXACTLY_ONCE_SINKS, ["files", "hdfs"]);
+    #[cfg(feature = "kafka")]
+    assert!(!refused("sink", "kafka { brokers: [\"k:9092\"], topic: \"t\" }"));
+    assert_eq!(support::EXACTLY_ONCE_SINKS, ["files", "hdfs", "kafka"]);
     #[cfg(feature = "hdfs")]
     assert!(!refused("sink", "hdfs { url: \"hdfs://a:8020\", path: \"/a\" }"));
 }

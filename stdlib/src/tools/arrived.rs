@@ -50,6 +50,12 @@ impl Known {
         self.partitions.iter()
     }
 
+    /// Returns what has arrived of a partition.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn extent(&self, partition: &Partition) -> Option<&Extent> {
+        self.partitions.get(partition)
+    }
+
     /// Returns the positions through which all events have arrived; 0 for a partition without such a position, so that
     /// a source that names its partitions after a restart learns their names.
     pub(crate) fn settled(&self) -> Settled {

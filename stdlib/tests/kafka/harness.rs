@@ -239,6 +239,10 @@ pub(crate) fn sink_settings(topic: Value, changed: Vec<(&str, Value)>) -> Settin
         ("format", variant("raw")),
         ("headers", Value::List(Vec::new())),
         ("acks", variant("all")),
+        ("delivery", Value::Null),
+        ("transaction", transaction(50_000, 200)),
+        ("transactional_id", Value::Null),
+        ("positions", Value::Text("weir-positions".to_owned())),
         ("compress", variant("lz4")),
         ("linger", Value::Duration(Duration::from_millis(5))),
         ("timeout", Value::Duration(Duration::from_secs(60))),
@@ -246,6 +250,12 @@ pub(crate) fn sink_settings(topic: Value, changed: Vec<(&str, Value)>) -> Settin
         ("security", variant("plaintext")),
     ];
     settings(given, changed)
+}
+
+/// The setting `transaction`: the most events, and the milliseconds from its begin to its end.
+pub(crate) fn transaction(events: i64, age: u64) -> Value {
+    let age = Value::Duration(Duration::from_millis(age));
+    Value::Record([("events".to_owned(), Value::Int(events)), ("age".to_owned(), age)].into())
 }
 
 pub(crate) fn channel(capacity: usize) -> Arc<dyn Channel> {

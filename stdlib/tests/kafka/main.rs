@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, reason = "how many records came again is worth a look")]
 
 mod durable;
+mod exactly_once;
 mod harness;
 mod headers;
 mod outage;

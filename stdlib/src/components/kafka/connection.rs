@@ -197,9 +197,14 @@ impl Connection {
 
 /// Finds out why a broker can't be reached; none if the error says something else. librdkafka reports refused and silent
 /// brokers with the same code.
-fn unreachable_cause(code: RDKafkaErrorCode, reason: &str) -> Option<Cause> {
+pub(super) fn unreachable_cause(code: RDKafkaErrorCode, reason: &str) -> Option<Cause> {
     match code {
         RDKafkaErrorCode::Resolve => Some(Cause::NoSuchHost),
+        // The other end is no broker: the beginning of its answer is taken for a length.
+        RDKafkaErrorCode::BadMessage => Some(Cause::Protocol),
+        RDKafkaErrorCode::BrokerTransportFailure if reason.contains("Invalid response size") => {
+            Some(Cause::Protocol)
+        }
         RDKafkaErrorCode::BrokerTransportFailure if reason.contains("Connection refused") => {
             Some(Cause::Refused)
         }
@@ -221,6 +226,20 @@ mod tests {
 
     fn connection() -> Connection {
         Connection::new("source", &"logs".into(), &["b:9092".to_string()], "it waits", &Arc::default())
+    }
+
+    #[test]
+    fn a_peer_that_is_no_broker_is_told_from_one_that_is_away() {
+        let transport = RDKafkaErrorCode::BrokerTransportFailure;
+        let size = "Receive failed: Invalid response size 1213486160 (0..100000000)";
+        for (code, reason, cause) in [
+            (transport, size, Cause::Protocol),
+            (RDKafkaErrorCode::BadMessage, "Protocol parse failure", Cause::Protocol),
+            (transport, "Connect failed: Connection refused", Cause::Refused),
+            (transport, "Disconnected", Cause::Unreachable),
+        ] {
+            assert_eq!(unreachable_cause(code, reason), Some(cause), "{reason}");
+        }
     }
 
     #[test]

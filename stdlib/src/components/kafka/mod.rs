@@ -3,8 +3,10 @@
 //! Each consists of a librdkafka client, which is polled by a separate thread, and of an asynchronous part that is
 //! connected to the runtime. The code that both need for a client is in `connection`.
 
+mod asking;
 mod certificates;
 mod connection;
+mod native;
 mod security;
 mod sink;
 mod source;

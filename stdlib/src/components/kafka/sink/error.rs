@@ -7,6 +7,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
 use weir_runtime::{Failure, ReasonKind};
 
+use super::positions::PositionsError;
+use crate::components::kafka::native::TransactionError;
 use crate::components::kafka::security::{Refusal, Security, SecurityError};
 use crate::tools::template::TemplateError;
 
@@ -87,6 +89,49 @@ pub(super) enum SinkError {
     /// A record was not written in time.
     #[error("sink {component}: topic {topic} took no record within {timeout:?}")]
     TimedOut { component: String, topic: String, timeout: Duration },
+    /// The settings contradict each other or the flow's promise.
+    #[error("sink {component}: {what}")]
+    Settings { component: String, what: String },
+    /// Another agent has begun to write with the transactional id.
+    #[error(
+        "sink {component}: another agent writes with the transactional id `{id}` now; nothing is lost: the events stay in the \
+         channel. Stop one of the two, or give each agent a `transactional_id` of its own"
+    )]
+    TakenOver { component: String, id: String },
+    /// The broker does not let the producer go on.
+    #[error(
+        "sink {component}: the broker has ended the transactions of `{id}`, since another agent uses it or one has taken too long"
+    )]
+    Fenced { component: String, id: String },
+    /// The broker does not authorize the transactional id.
+    #[error(
+        "sink {component}: the broker refuses transactions with the transactional id `{id}`: {code}; the events stay in the channel"
+    )]
+    IdRefused { component: String, id: String, code: RDKafkaErrorCode },
+    /// A transaction failed.
+    #[error(
+        "sink {component}: {action} a transaction of `{id}` failed; the events stay in the channel and are tried again"
+    )]
+    Transaction {
+        component: String,
+        id: String,
+        action: &'static str,
+        #[source]
+        source: TransactionError,
+    },
+    /// An event was rejected, which ends the transaction.
+    #[error("sink {component}: the transaction begins again without an event that was rejected")]
+    Rejected { component: String },
+    /// The topic with the positions can't be used.
+    #[error("sink {component}: `positions`")]
+    Positions {
+        component: String,
+        #[source]
+        source: PositionsError,
+    },
+    /// The events have no identities.
+    #[error("sink {component}: the events don't say where they come from, which `exactly_once` needs")]
+    Unidentified { component: String },
     /// Another error of the producer.
     #[error(
         "sink {component}: writing to topic {topic} failed; the events stay in the channel and are tried again"
@@ -126,12 +171,21 @@ impl SinkError {
             | SinkError::TooLarge { .. }
             | SinkError::Refused { .. }
             | SinkError::NoTopicName { .. }
+            | SinkError::Settings { .. }
+            | SinkError::TakenOver { .. }
+            | SinkError::IdRefused { .. }
+            | SinkError::Unidentified { .. }
             | SinkError::RecordRefused { .. } => Failure::permanent(self),
+            SinkError::Positions { ref source, .. } if !source.is_transient() => Failure::permanent(self),
             SinkError::Thread { .. }
             | SinkError::Security { .. }
             | SinkError::BatchTooLarge { .. }
             | SinkError::NoTopic { .. }
             | SinkError::TimedOut { .. }
+            | SinkError::Fenced { .. }
+            | SinkError::Transaction { .. }
+            | SinkError::Rejected { .. }
+            | SinkError::Positions { .. }
             | SinkError::Failed { .. } => Failure::transient(self),
         }
     }
@@ -158,6 +212,22 @@ impl ErrorContext {
     /// Makes the error of a topic whose name brokers do not take.
     pub(super) fn no_topic_name(&self, topic: &str) -> SinkError {
         SinkError::NoTopicName { component: self.component.clone(), topic: topic.to_owned() }
+    }
+
+    /// Makes the error of a call for transactions.
+    pub(super) fn transaction(&self, id: &str, action: &'static str, source: TransactionError) -> SinkError {
+        let (component, id, code) = (self.component.clone(), id.to_owned(), source.code);
+        match code {
+            RDKafkaErrorCode::Fenced
+            | RDKafkaErrorCode::ProducerFenced
+            | RDKafkaErrorCode::InvalidProducerEpoch
+            | RDKafkaErrorCode::UnknownProducerId
+            | RDKafkaErrorCode::InvalidProducerIdMapping => SinkError::Fenced { component, id },
+            RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::InvalidTransactionTimeout => SinkError::IdRefused { component, id, code },
+            _ => SinkError::Transaction { component, id, action, source },
+        }
     }
 
     /// Makes the error of a record of `bytes` bytes that could not be written.

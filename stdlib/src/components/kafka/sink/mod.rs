@@ -1,12 +1,15 @@
 //! The Kafka sink: each event becomes a record, and is acknowledged when the broker reports that the record is
-//! written.
+//! written, or in flows that promise `exactly_once` when its transaction is committed ([`exactly_once`]).
 //!
 //! Several batches are in flight at once. The sink waits only when librdkafka's queue, bounded by `buffer`, is full.
 //! Records of one partition keep their order, also over retries.
 
 mod error;
+mod exactly_once;
+mod positions;
 mod producer;
 mod records;
+mod transactions;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,10 +20,11 @@ use rdkafka::ClientConfig;
 use serde::Deserialize;
 use tokio::time::sleep;
 use weir_plan::{Settings, Template, TemplatePart};
-use weir_runtime::channel::Taken;
+use weir_runtime::channel::{Acceptance, Recovered, Taken};
 use weir_runtime::sink::{Delivery, Retry, Sink, SinkPort};
-use weir_runtime::{Context, Failure};
+use weir_runtime::{ConnectFailure, Context, Failure};
 
+use super::asking::{Question, ask};
 use super::connection::{Connection, client_config, milliseconds};
 use super::security::Security;
 use crate::formats::codec::{Codec, KAFKA_BATCHES, UnsupportedCodec};
@@ -28,6 +32,7 @@ use crate::formats::messages::{Contents, MessageFormat, MessageFormatting, Unwri
 use crate::language::types::{Allowed, RetrySettings};
 use crate::tools::template::Renderer;
 use error::{ErrorContext, SinkError};
+use exactly_once::Transactions;
 use producer::{DeliveryReports, Enqueued, PendingBatch, ProducerHandle, Refused};
 use records::{RecordError, RecordHeaders, Records};
 
@@ -53,6 +58,23 @@ const BATCH_DIVISOR: usize = 8;
 /// The largest value of librdkafka's `message.max.bytes`.
 const RECORD_BYTES_MAX: u64 = 1_000_000_000;
 
+/// The longest time that a transaction may take before the broker ends it, which is also Kafka's default.
+const TRANSACTION_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Delivers {
+    ExactlyOnce,
+    Idempotent,
+    AtLeastOnce,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct TransactionSettings {
+    events: usize,
+    age: Duration,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Acks {
@@ -77,6 +99,10 @@ struct KafkaSinkSettings {
     format: MessageFormat,
     headers: Vec<String>,
     acks: Acks,
+    delivery: Option<Delivers>,
+    transaction: TransactionSettings,
+    transactional_id: Option<String>,
+    positions: String,
     compress: Codec,
     linger: Duration,
     timeout: Duration,
@@ -87,9 +113,11 @@ struct KafkaSinkSettings {
 }
 
 impl KafkaSinkSettings {
+    /// With a transactional id, the producer has transactions.
+    ///
     /// # Errors
     /// When Kafka does not have the codec.
-    fn client_config(&self) -> Result<ClientConfig, UnsupportedCodec> {
+    fn client_config(&self, transactional_id: Option<&str>) -> Result<ClientConfig, UnsupportedCodec> {
         let mut config = client_config(&self.brokers);
         let acks = match self.acks {
             Acks::None => "0",
@@ -101,7 +129,7 @@ impl KafkaSinkSettings {
             Partitioner::Murmur2 => "murmur2_random",
             Partitioner::Crc32 => "consistent_random",
         };
-        let idempotent = self.acks == Acks::All;
+        let idempotent = self.acks == Acks::All && self.delivery != Some(Delivers::AtLeastOnce);
         config
             .set("acks", acks)
             .set("enable.idempotence", idempotent.to_string())
@@ -117,7 +145,31 @@ impl KafkaSinkSettings {
             // Without idempotence, a later request may be written before the retry of an earlier one.
             config.set("max.in.flight.requests.per.connection", "1");
         }
+        if let Some(id) = transactional_id {
+            let timeout = milliseconds(self.timeout.min(TRANSACTION_TIMEOUT_MAX));
+            config
+                .set("transactional.id", id)
+                .set("transaction.timeout.ms", &timeout)
+                .set("delivery.timeout.ms", timeout);
+        }
         Ok(config)
+    }
+
+    /// Returns the contradiction between the settings and whether a flow promises `exactly_once`, if there is one.
+    fn contradiction(&self, exactly_once: bool) -> Option<&'static str> {
+        match (exactly_once, self.delivery) {
+            (false, Some(Delivers::ExactlyOnce)) => {
+                Some("`delivery: exactly_once` needs a flow that `delivers exactly_once`")
+            }
+            (true, Some(Delivers::Idempotent | Delivers::AtLeastOnce)) => {
+                Some("its flow delivers exactly_once, and `delivery` says less")
+            }
+            (true, _) if self.acks != Acks::All => Some("transactions need `acks: all`"),
+            (_, Some(Delivers::Idempotent)) if self.acks != Acks::All => {
+                Some("`delivery: idempotent` needs `acks: all`")
+            }
+            _ => None,
+        }
     }
 
     fn record_bytes_max(&self) -> u64 {
@@ -136,6 +188,8 @@ struct KafkaSink {
     key: Option<Renderer>,
     headers: RecordHeaders,
     formatting: MessageFormatting,
+    /// In flows that promise `exactly_once`.
+    transactions: Option<Transactions>,
     /// The most bytes of a batch of several records. It becomes smaller when a topic does not take such batches.
     batch_bytes_max: usize,
 }
@@ -149,8 +203,13 @@ pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>,
     let KafkaSinkSettings { allow: None | Some(Allowed::Sensitive), .. } = settings;
     let formatting =
         MessageFormatting::new(settings.format.clone(), &context.schema).map_err(Failure::permanent)?;
-    let client = settings.client_config().map_err(Failure::permanent)?;
     let component = context.component.to_string();
+    if let Some(what) = settings.contradiction(context.exactly_once) {
+        return Err(SinkError::Settings { component, what: what.to_owned() }.into_failure());
+    }
+    let transactions = transactions(&settings, &context)?;
+    let id = transactions.as_ref().map(|transactions| transactions.id.as_str());
+    let client = settings.client_config(id).map_err(Failure::permanent)?;
     let renderer = |setting, template: &Template| {
         let invalid = |source| SinkError::Template { component: component.clone(), setting, source };
         Renderer::new(template, "UTC").map_err(invalid).map_err(SinkError::into_failure)
@@ -170,8 +229,21 @@ pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>,
         key,
         headers,
         formatting,
+        transactions,
         batch_bytes_max: BATCH_BYTES_MAX,
     }))
+}
+
+/// Makes the transactions of a sink whose flow promises `exactly_once`.
+fn transactions(settings: &KafkaSinkSettings, context: &Context) -> Result<Option<Transactions>, Failure> {
+    if !context.exactly_once {
+        return Ok(None);
+    }
+    let Context { program, component, .. } = context;
+    let id = settings.transactional_id.clone().unwrap_or_else(|| format!("{program}.{component}"));
+    let TransactionSettings { events, age } = settings.transaction;
+    let made = Transactions::new(id, settings.positions.clone(), events.max(1), settings.buffer, age);
+    made.map(Some).map_err(|error| Failure::transient(format!("no random numbers: {error}")))
 }
 
 impl KafkaSink {
@@ -194,7 +266,9 @@ impl KafkaSink {
         if self.batch_bytes_max <= 1 {
             client.set("batch.num.messages", "1");
         }
-        ProducerHandle::start(&client, DeliveryReports::new(connection, context, self.batch_bytes_max))
+        let in_transactions = self.context.exactly_once;
+        let reports = DeliveryReports::new(connection, context, self.batch_bytes_max, in_transactions);
+        ProducerHandle::start(&client, reports)
     }
 
     /// Sends events until the channel ends, then waits until all records are written.
@@ -211,7 +285,10 @@ impl KafkaSink {
                 taken = port.take() => taken?,
             };
             match taken {
-                Taken::Events(delivery) => self.send(delivery, producer).await?,
+                Taken::Events(delivery) => {
+                    let all = 0..delivery.batch.rows() as u32;
+                    self.send(delivery, std::slice::from_ref(&all), producer).await?;
+                }
                 // The sink holds no events back: all records are with the producer already.
                 Taken::Pressure => {}
                 Taken::End => return self.settle(reports).await,
@@ -251,30 +328,41 @@ impl KafkaSink {
         }
     }
 
-    /// Passes a batch to the producer. The batch is acknowledged when all its records are reported.
-    async fn send(&mut self, delivery: Delivery, producer: &ProducerHandle) -> Result<(), Failure> {
+    /// Passes rows of a batch to the producer. The batch is acknowledged when all their records are reported. Returns the rows
+    /// that were rejected.
+    async fn send(
+        &mut self,
+        delivery: Delivery,
+        chosen: &[Range<u32>],
+        producer: &ProducerHandle,
+    ) -> Result<Vec<usize>, Failure> {
         let batch = delivery.batch.clone();
         let pending = producer.reports().track(delivery);
         let mut records = Records::bind(&self.topic, self.key.as_ref(), &self.headers, &batch)
             .map_err(|error| self.sink_error(error).into_failure())?;
+        let mut rejected = Vec::new();
         let rows_at_once = self.formatting.rows_at_once(&batch);
-        for first in (0..batch.rows()).step_by(rows_at_once) {
-            let rows = first..batch.rows().min(first + rows_at_once);
-            let contents = self.formatting.encode(&batch, rows.clone());
-            let contents =
-                contents.map_err(|error| self.sink_error(RecordError::Events(error)).into_failure())?;
-            for Unwritable { row, reason } in &contents.unwritable {
-                let component = self.context.component.to_string();
-                let error = SinkError::Unwritable { component, reason: reason.clone() };
-                self.reject(*row, error, &pending).await?;
+        for range in chosen {
+            let (begin, end) = (range.start as usize, range.end as usize);
+            for first in (begin..end).step_by(rows_at_once) {
+                let rows = first..end.min(first + rows_at_once);
+                let contents = self.formatting.encode(&batch, rows.clone());
+                let contents =
+                    contents.map_err(|error| self.sink_error(RecordError::Events(error)).into_failure())?;
+                for Unwritable { row, reason } in &contents.unwritable {
+                    let component = self.context.component.to_string();
+                    let error = SinkError::Unwritable { component, reason: reason.clone() };
+                    self.reject(*row, error, &pending).await?;
+                    rejected.push(*row);
+                }
+                rejected.extend(self.send_rows(&mut records, &contents, rows, &pending, producer).await?);
             }
-            self.send_rows(&mut records, &contents, rows, &pending, producer).await?;
         }
         pending.all_enqueued();
-        Ok(())
+        Ok(rejected)
     }
 
-    /// Passes the records of these rows to the producer. Waits while its queue is full.
+    /// Passes the records of these rows to the producer. Waits while its queue is full. Returns the rows that were rejected.
     async fn send_rows(
         &self,
         records: &mut Records<'_>,
@@ -282,8 +370,9 @@ impl KafkaSink {
         all: Range<usize>,
         pending: &Arc<PendingBatch>,
         producer: &ProducerHandle,
-    ) -> Result<(), Failure> {
+    ) -> Result<Vec<usize>, Failure> {
         let (mut row, mut pause) = (all.start, QUEUE_FULL_PAUSE_MIN);
+        let mut rejected = Vec::new();
         while row < all.end {
             let rows = row..all.end.min(row + ROWS_PER_YIELD);
             match producer.enqueue(records, contents, rows, pending) {
@@ -303,11 +392,17 @@ impl KafkaSink {
                 }
                 Enqueued::Refused(refused, error) => {
                     self.reject(refused, error, pending).await?;
+                    rejected.push(refused);
                     row = refused + 1;
                 }
             }
         }
-        Ok(())
+        Ok(rejected)
+    }
+
+    /// Lets the next producer make smaller batches, since a broker has refused one.
+    fn make_batches_smaller(&mut self) {
+        self.batch_bytes_max = (self.batch_bytes_max / BATCH_DIVISOR).max(1);
     }
 
     fn sink_error(&self, error: RecordError) -> SinkError {
@@ -335,11 +430,26 @@ impl Sink for KafkaSink {
         format!("writes to {} of {}", topic.to_string().trim_matches('"'), brokers.join(", "))
     }
 
+    fn keeps_exactly_once(&self) -> bool {
+        true
+    }
+
+    async fn recover(&mut self) -> Result<Recovered, Failure> {
+        self.recover_transactions().await
+    }
+
+    async fn accept_loss(&mut self, acceptance: &Acceptance) -> Result<(), Failure> {
+        self.accept(acceptance).await
+    }
+
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
+        if self.context.exactly_once {
+            return self.run_transactions(port).await;
+        }
         let producer = self.start().map_err(SinkError::into_failure)?;
         let sent = self.send_all(port, &producer).await;
         if producer.reports().batch_was_refused() {
-            self.batch_bytes_max = (self.batch_bytes_max / BATCH_DIVISOR).max(1);
+            self.make_batches_smaller();
         }
         producer.end().await;
         sent
@@ -347,6 +457,17 @@ impl Sink for KafkaSink {
 
     async fn probe(&mut self) -> Vec<Failure> {
         self.settings.security.probe(&self.settings.brokers).await
+    }
+
+    async fn connect(&mut self) -> Vec<ConnectFailure> {
+        let KafkaSinkSettings { brokers, security, topic, .. } = &self.settings;
+        // A topic with holes is known only when there are events.
+        let topics = match &topic.parts[..] {
+            [TemplatePart::Text(name)] => vec![name.clone()],
+            _ => Vec::new(),
+        };
+        let (brokers, security) = (brokers.clone(), security.clone());
+        ask(Question { brokers, security, setting: "topic", topics, reads: None }).await
     }
 
     fn retry(&self) -> Retry {

@@ -29,7 +29,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(2);
 /// The state that the delivery reports of one producer update.
 pub(super) struct DeliveryReports {
     connection: Connection,
-    context: ErrorContext,
+    pub(super) context: ErrorContext,
     /// The most bytes of a batch of several records, as librdkafka counts them. A larger record is alone in its batch.
     batch_bytes_max: usize,
     /// Whether the broker has refused a batch of several records as too large.
@@ -40,6 +40,11 @@ pub(super) struct DeliveryReports {
     /// The records that the broker has refused for good, and that the sink has not rejected yet; none after the run of the sink:
     /// the batches would be kept for ever, since each of them refers to these reports.
     refused: Mutex<Option<Vec<Refused>>>,
+    /// With transactions: the acknowledgements of the batches whose records are written and not committed yet; none after the
+    /// run of the sink.
+    uncommitted: Option<Mutex<Option<Vec<Acknowledgement>>>>,
+    /// Whether the client has reported an error since [`DeliveryReports::begin_undisturbed`].
+    disturbed: AtomicBool,
     /// Notified when there is a failure or a refused record, or when all batches are settled.
     changed: Notify,
 }
@@ -105,7 +110,15 @@ impl Drop for PendingBatch {
             *self.all_enqueued.get_mut() && !*self.failed.get_mut() && *self.unrejected.get_mut() == 0;
         let acknowledgement = self.acknowledgement.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(acknowledgement) = acknowledgement.take().filter(|_| arrived) {
-            acknowledgement.done();
+            match &self.reports.uncommitted {
+                Some(uncommitted) => {
+                    let mut uncommitted = uncommitted.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Some(uncommitted) = &mut *uncommitted {
+                        uncommitted.push(acknowledgement);
+                    }
+                }
+                None => acknowledgement.done(),
+            }
         }
         if self.reports.unsettled.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.reports.changed.notify_waiters();
@@ -118,6 +131,7 @@ impl DeliveryReports {
         connection: Connection,
         context: ErrorContext,
         batch_bytes_max: usize,
+        in_transactions: bool,
     ) -> Arc<DeliveryReports> {
         Arc::new(DeliveryReports {
             connection,
@@ -127,23 +141,64 @@ impl DeliveryReports {
             unsettled: AtomicUsize::new(0),
             failure: Mutex::default(),
             refused: Mutex::new(Some(Vec::new())),
+            uncommitted: in_transactions.then(|| Mutex::new(Some(Vec::new()))),
+            disturbed: AtomicBool::new(false),
             changed: Notify::new(),
         })
     }
 
     /// Adds a batch whose records are to be sent.
     pub(super) fn track(self: &Arc<Self>, delivery: Delivery) -> Arc<PendingBatch> {
-        self.unsettled.fetch_add(1, Ordering::AcqRel);
         let Delivery { acknowledgement, rejecter, .. } = delivery;
+        self.pending(Some(acknowledgement), rejecter)
+    }
+
+    /// Adds records of the sink itself, which are no events.
+    pub(super) fn track_own(self: &Arc<Self>) -> Arc<PendingBatch> {
+        self.pending(None, Rejecter::default())
+    }
+
+    fn pending(
+        self: &Arc<Self>,
+        acknowledgement: Option<Acknowledgement>,
+        rejecter: Rejecter,
+    ) -> Arc<PendingBatch> {
+        self.unsettled.fetch_add(1, Ordering::AcqRel);
         Arc::new(PendingBatch {
             reports: self.clone(),
             rejecter,
-            acknowledgement: Mutex::new(Some(acknowledgement)),
+            acknowledgement: Mutex::new(acknowledgement),
             alone: Mutex::default(),
             unrejected: AtomicUsize::new(0),
             all_enqueued: AtomicBool::new(false),
             failed: AtomicBool::new(false),
         })
+    }
+
+    /// Acknowledges the written batches, whose transaction is committed.
+    pub(super) fn committed(&self) {
+        let Some(uncommitted) = &self.uncommitted else { return };
+        let mut uncommitted = uncommitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = uncommitted.as_mut().map(std::mem::take).unwrap_or_default();
+        drop(uncommitted);
+        written.into_iter().for_each(Acknowledgement::done);
+    }
+
+    /// Gives up the batches that are not committed. Their events return to the channel.
+    fn give_up_uncommitted(&self) {
+        let Some(uncommitted) = &self.uncommitted else { return };
+        let given_up = uncommitted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(given_up);
+    }
+
+    /// Forgets the errors that the client has reported.
+    pub(super) fn begin_undisturbed(&self) {
+        self.disturbed.store(false, Ordering::Release);
+    }
+
+    /// Whether the client has reported an error, such as a lost connection, since [`DeliveryReports::begin_undisturbed`].
+    pub(super) fn was_disturbed(&self) -> bool {
+        self.disturbed.load(Ordering::Acquire)
     }
 
     fn fail(&self, error: SinkError) {
@@ -197,20 +252,23 @@ impl DeliveryReports {
         drop(refused);
     }
 
+    /// Takes a record that the broker has refused and whose event has to be rejected.
+    pub(super) fn take_refused(&self) -> Option<Refused> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).as_mut().and_then(Vec::pop)
+    }
+
     /// Waits until the broker has refused a record whose event has to be rejected.
     pub(super) async fn refused(&self) -> Refused {
         loop {
             let changed = self.changed.notified();
-            let refused =
-                self.refused.lock().unwrap_or_else(PoisonError::into_inner).as_mut().and_then(Vec::pop);
-            if let Some(refused) = refused {
+            if let Some(refused) = self.take_refused() {
                 return refused;
             }
             changed.await;
         }
     }
 
-    fn take_failure(&self) -> Option<SinkError> {
+    pub(super) fn take_failure(&self) -> Option<SinkError> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -252,6 +310,7 @@ impl ClientContext for Callbacks {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        self.0.disturbed.store(true, Ordering::Release);
         self.0.connection.error(code, reason);
     }
 }
@@ -376,6 +435,11 @@ impl ProducerHandle {
         Enqueued::All(rows.end)
     }
 
+    /// The client; none when it has been dropped.
+    pub(super) fn producer(&self) -> Option<&Arc<BaseProducer<Callbacks>>> {
+        self.producer.as_ref()
+    }
+
     /// Drops the producer and the records that it has not written, and waits until it has ended.
     pub(super) async fn end(mut self) {
         self.stop_polling();
@@ -386,6 +450,7 @@ impl ProducerHandle {
     fn stop_polling(&mut self) {
         self.producer = None;
         self.reports.give_up_refused();
+        self.reports.give_up_uncommitted();
         self.ending.store(true, Ordering::Release);
     }
 }

@@ -79,6 +79,14 @@ pub(super) enum SourceError {
         channel: String,
         through: u64,
     },
+    /// The group has no commit of a partition that is known behind the source.
+    #[error(
+        "source {component}: what is behind it has records of {topic}/{partition} up to offset {known}, and group {group} has committed \
+         no offset of it: the topic was deleted and made again, or the group's offsets were removed. Nothing was skipped: set the group's \
+         offset to say where it shall go on (kafka-consumer-groups --reset-offsets: --to-offset {known} if it is the same topic), \
+         or read a topic that was made again with a source of another name"
+    )]
+    NoCommit { component: String, group: String, topic: String, partition: i32, known: u64 },
     /// The broker does not authorize the source.
     #[error(
         "source {component}: the broker refuses group {group} or its topics: {code}; offsets stay where they are"
@@ -142,6 +150,7 @@ impl SourceError {
             | SourceError::SomeOffsetGone { .. }
             | SourceError::UnknownIncarnation { .. }
             | SourceError::MissingRecords { .. }
+            | SourceError::NoCommit { .. }
             | SourceError::Refused { .. }
             | SourceError::Unreadable { .. }
             | SourceError::Fenced { .. }

@@ -19,7 +19,7 @@ use weir_runtime::{Context, Meter};
 use super::KafkaSourceSettings;
 use super::channels::{Channels, Mismatch, format_list};
 use super::error::{SourceError, is_refusal};
-use super::positions::{Commit, Positions, StartOffset, TopicPartition};
+use super::positions::{Commit, GoesOn, Positions, StartOffset, TopicPartition};
 use super::start::{LookedUp, Start, metadata, start_offsets};
 use crate::components::kafka::connection::Connection;
 use crate::components::kafka::security::Security;
@@ -50,6 +50,8 @@ pub(super) struct Member {
     lookup_timeout: Duration,
     /// The durable channels behind the source.
     channels: Channels,
+    /// The positions after which partitions go on, with `exactly_once`.
+    goes_on: GoesOn,
     /// The topics that did not exist at some time since the start.
     missing_topics: Mutex<BTreeSet<String>>,
     positions: Mutex<Positions>,
@@ -70,7 +72,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Member {
-    pub(super) fn new(context: &Context, settings: &KafkaSourceSettings, channels: Channels) -> Member {
+    pub(super) fn new(
+        context: &Context,
+        settings: &KafkaSourceSettings,
+        channels: Channels,
+        goes_on: GoesOn,
+    ) -> Member {
         let meanwhile = "offsets stay where they are";
         Member {
             connection: Connection::new(
@@ -87,6 +94,7 @@ impl Member {
             start: settings.start,
             lookup_timeout: settings.session_timeout / 2,
             channels,
+            goes_on,
             missing_topics: Mutex::default(),
             positions: Mutex::default(),
             changes: Mutex::default(),
@@ -193,6 +201,21 @@ impl Member {
         }
     }
 
+    /// Commits the offsets at which partitions start, before anything is read from there: with `exactly_once`, a partition of which
+    /// something is known has a commit, unless its topic was deleted.
+    fn commit_starts(&self, consumer: &BaseConsumer<Member>) -> Result<(), SourceError> {
+        let owned = self.owned();
+        let commits = lock(&self.positions).unconfirmed(&owned);
+        if commits.is_empty() {
+            return Ok(());
+        }
+        consumer
+            .commit(&self.commit_list(&commits), CommitMode::Sync)
+            .map_err(|error| self.lookup_error(error))?;
+        lock(&self.positions).committed(&commits);
+        Ok(())
+    }
+
     fn commit_list(&self, commits: &[Commit]) -> TopicPartitionList {
         let channels = format_list(&self.channels.list());
         let mut list = TopicPartitionList::with_capacity(commits.len());
@@ -279,6 +302,9 @@ impl Member {
         let mut positions = lock(&self.positions);
         start_offsets.iter().for_each(|start| positions.assign(start));
         drop(positions);
+        if self.goes_on.exactly_once {
+            self.commit_starts(consumer)?;
+        }
         lock(&self.changes).extend(start_offsets.into_iter().map(Change::Assigned));
         if self.paused.load(Ordering::Relaxed) {
             self.pause(consumer, true);
@@ -297,8 +323,12 @@ impl Member {
         let compared = self.channels.compare(&found.partition.partition(), found.offset, &found.channels);
         let (component, group, topic) = (self.component(), self.group(), topic.to_string());
         let (partition, offset) = (*number, found.offset);
+        let known = self.goes_on.known_of(&found.partition);
+        if known > 0 && !found.committed {
+            return Err(SourceError::NoCommit { component, group, topic, partition, known });
+        }
         match compared {
-            Ok(stored) => Ok(found.into_start_offset(stored, &self.channels.list())),
+            Ok(stored) => Ok(self.goes_on.apply(found.into_start_offset(stored, &self.channels.list()))),
             Err(Mismatch::UnknownIncarnation(channels)) => {
                 let channels = channels.join(", ");
                 Err(SourceError::UnknownIncarnation { component, group, topic, partition, offset, channels })

@@ -32,8 +32,9 @@ use tracing::warn;
 use weir_plan::Settings;
 use weir_runtime::batch::Batch;
 use weir_runtime::source::{Deliveries, Outlet, PutError, Source, SourcePort};
-use weir_runtime::{Context, Failure};
+use weir_runtime::{ConnectFailure, Context, Failure};
 
+use super::asking::ask;
 use super::connection::{client_config, milliseconds};
 use super::security::Security;
 use batch_builder::BatchBuilder;
@@ -41,6 +42,7 @@ use channels::Channels;
 use error::SourceError;
 use member::Member;
 use poller::Poller;
+use positions::GoesOn;
 use selection::{Partitions, Selection};
 use start::Start;
 
@@ -131,10 +133,11 @@ impl KafkaSource {
     fn join(
         &self,
         channels: Channels,
+        goes_on: GoesOn,
         identities: bool,
     ) -> Result<(PollingThread, mpsc::Receiver<Batch>), SourceError> {
         let component = self.context.component.to_string();
-        let member = Member::new(&self.context, &self.settings, channels);
+        let member = Member::new(&self.context, &self.settings, channels, goes_on);
         let batch_builder = self.batch_builder()?.with_identities(identities);
         let no_client = |error| SourceError::Client { component: component.clone(), source: Box::new(error) };
         let mut config = self.settings.client_config();
@@ -214,14 +217,33 @@ impl Source for KafkaSource {
         format!("reads {} of {} as the group {group}", topics.join(", "), brokers.join(", "))
     }
 
+    fn keeps_exactly_once(&self) -> bool {
+        !matches!(self.settings.partitions, Partitions::Group)
+    }
+
+    fn exactly_once_lacks(&self) -> Option<&'static str> {
+        (!self.keeps_exactly_once()).then_some(
+            "`partitions: all` or `only` is missing: the partitions of a group may move to another member, which reads again \
+             what is on its way here",
+        )
+    }
+
     async fn probe(&mut self) -> Vec<Failure> {
         self.settings.security.probe(&self.settings.brokers).await
     }
 
+    async fn connect(&mut self) -> Vec<ConnectFailure> {
+        ask(self.selection.question(&self.settings)).await
+    }
+
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
         let channels = Channels::new(port.downstream().clone(), &crate::tools::listener::host());
-        let (mut polling, batches) =
-            self.join(channels, port.wants_identities()).map_err(SourceError::into_failure)?;
+        let goes_on = match self.context.exactly_once {
+            true => GoesOn::after(&port.given, &port.delivered),
+            false => GoesOn::default(),
+        };
+        let joined = self.join(channels, goes_on, port.wants_identities());
+        let (mut polling, batches) = joined.map_err(SourceError::into_failure)?;
         let SourcePort { outlet, deliveries, stop, .. } = port;
         let member = polling.member.clone();
         let thread = polling.thread.clone();

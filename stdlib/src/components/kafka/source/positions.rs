@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use weir_runtime::batch::Partition;
+use weir_runtime::source::{Delivered, Given};
 
 /// A partition as librdkafka names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +33,8 @@ pub(super) struct StartOffset {
     pub(super) partition: TopicPartition,
     /// The first offset to read.
     pub(super) offset: u64,
+    /// The offset before which all records are delivered; less than `offset` if channels have records that are not.
+    pub(super) delivered: u64,
     /// Whether the group has committed this offset with the present metadata. If not, it is committed at once, so that
     /// the next start does not choose again.
     pub(super) committed: bool,
@@ -39,6 +42,49 @@ pub(super) struct StartOffset {
     pub(super) partitions_at_start: Option<i32>,
     /// Whether the durable channels behind are known to have all records before this offset.
     pub(super) stored: bool,
+}
+
+/// The positions after which partitions go on in a run of the source: with `exactly_once`, the channels and sinks behind know them
+/// better than the group, whose last commit may be missing.
+#[derive(Debug, Default)]
+pub(super) struct GoesOn {
+    /// Whether a flow promises `exactly_once`.
+    pub(super) exactly_once: bool,
+    /// The position that each partition was given to channels through, and the one that it is delivered through.
+    positions: HashMap<Partition, (u64, u64)>,
+}
+
+impl GoesOn {
+    /// Makes the positions from those that channels were given, and those that are delivered.
+    pub(super) fn after(given: &Given, delivered: &Delivered) -> GoesOn {
+        let delivered: HashMap<&Partition, u64> =
+            delivered.positions().map(|(partition, through)| (partition, through.position())).collect();
+        let positions = given.positions().map(|(partition, given)| {
+            let through = delivered.get(partition).copied().unwrap_or(0);
+            (partition.clone(), (given.position(), through))
+        });
+        GoesOn { exactly_once: true, positions: positions.collect() }
+    }
+
+    /// Returns the position that channels or sinks have of a partition; 0 if they don't know it.
+    pub(super) fn known_of(&self, partition: &TopicPartition) -> u64 {
+        self.positions.get(&partition.partition()).map_or(0, |(given, _)| *given)
+    }
+
+    /// Moves the start of a partition to the position after which it goes on, if that is known.
+    pub(super) fn apply(&self, start: StartOffset) -> StartOffset {
+        match self.positions.get(&start.partition.partition()) {
+            // 0 says that something behind has not had the partition yet: the group knows where it begins.
+            None | Some((0, _)) => start,
+            Some((given, delivered)) => {
+                // The group may have committed more than the sinks had written down as settled.
+                let known = if start.committed { start.delivered } else { 0 };
+                let delivered = known.max(*delivered);
+                let committed = start.committed && known == delivered;
+                StartOffset { offset: *given, delivered, committed, ..start }
+            }
+        }
+    }
 }
 
 /// An offset to be committed.
@@ -74,11 +120,11 @@ struct Owned {
 impl Positions {
     /// Adds a partition that the member owns now.
     pub(super) fn assign(&mut self, start: &StartOffset) {
-        let committed = start.committed.then_some(start.offset);
+        let committed = start.committed.then_some(start.delivered);
         let owned = Owned {
             partition: start.partition.clone(),
-            started_at: start.offset,
-            delivered: start.offset,
+            started_at: start.delivered,
+            delivered: start.delivered,
             committed,
             requested: committed,
             partitions_at_start: start.partitions_at_start,
@@ -166,6 +212,7 @@ mod tests {
         StartOffset {
             partition: partition(number),
             offset,
+            delivered: offset,
             committed,
             partitions_at_start: None,
             stored: false,
@@ -204,6 +251,23 @@ mod tests {
         assert_eq!(offsets(due), [(0, 700)]);
         delivered(&mut positions, 0, 701);
         assert!(positions.take_due()[0].stored);
+    }
+
+    #[test]
+    fn a_partition_goes_on_after_what_channels_were_given_and_commits_only_what_is_delivered() {
+        let goes_on = |given, delivered| {
+            let positions = HashMap::from([(partition(0).partition(), (given, delivered))]);
+            GoesOn { exactly_once: true, positions }
+        };
+        let start = |goes_on: GoesOn, offset, committed| {
+            let StartOffset { offset, delivered, committed, .. } = goes_on.apply(begin(0, offset, committed));
+            (offset, delivered, committed)
+        };
+        assert_eq!(start(goes_on(0, 0), 70, true), (70, 70, true), "nothing is known behind");
+        assert_eq!(start(goes_on(90, 90), 70, true), (90, 90, false), "the last commit is missing");
+        assert_eq!(start(goes_on(90, 40), 70, true), (90, 70, true), "a channel in memory has the rest");
+        assert_eq!(start(goes_on(50, 50), 70, true), (50, 70, true), "sinks skip what they have");
+        assert_eq!(start(goes_on(90, 90), 999, false), (90, 90, false), "the group has no commit");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use thiserror::Error;
 use super::KafkaSourceSettings;
 use super::error::SourceError;
 use super::member::Member;
+use crate::components::kafka::asking::{Question, Reads};
 
 /// The time between two lookups.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
@@ -90,6 +91,21 @@ impl Selection {
             read: BTreeSet::new(),
             next_lookup: None,
         })
+    }
+
+    /// Returns what the source needs of the brokers.
+    pub(super) fn question(&self, settings: &KafkaSourceSettings) -> Question {
+        let partitions = match &self.partitions {
+            Partitions::Only { numbers } => numbers.iter().filter_map(|n| i32::try_from(*n).ok()).collect(),
+            Partitions::Group | Partitions::All => Vec::new(),
+        };
+        Question {
+            brokers: settings.brokers.clone(),
+            security: settings.security.clone(),
+            setting: "topics",
+            topics: self.topics.iter().cloned().collect(),
+            reads: Some(Reads { group: settings.group.clone(), pattern: self.pattern.clone(), partitions }),
+        }
     }
 
     /// Looks up topics and partitions, if that is due, and reads those that are new.

@@ -94,7 +94,8 @@ impl LookedUp {
             self;
         // A channel remembers a limited number of incarnations, so a commit with an older one is replaced.
         let is_outdated = stored && committed_channels != *channels;
-        StartOffset { partition, offset, committed: committed && !is_outdated, partitions_at_start, stored }
+        let committed = committed && !is_outdated;
+        StartOffset { partition, offset, delivered: offset, committed, partitions_at_start, stored }
     }
 }
 

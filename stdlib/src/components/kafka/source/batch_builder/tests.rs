@@ -18,7 +18,14 @@ fn schema() -> SchemaRef {
 
 fn begin(topic: &str, number: i32, offset: u64) -> StartOffset {
     let partition = TopicPartition::new(topic, number);
-    StartOffset { partition, offset, committed: true, partitions_at_start: None, stored: false }
+    StartOffset {
+        partition,
+        offset,
+        delivered: offset,
+        committed: true,
+        partitions_at_start: None,
+        stored: false,
+    }
 }
 
 fn builder(batch: usize, beginnings: &[StartOffset]) -> BatchBuilder {

@@ -1,0 +1,398 @@
+//! The sink in flows that promise `exactly_once`: records and the positions of their events are written in transactions.
+//!
+//! ```text
+//! initialise ─► take the id ─► read positions ─► (begin ─► records ─► positions ─► commit ─► acknowledge)*
+//!     ▲                                                        │ any error, or an unknown outcome
+//!     └──────────────── another producer ◄─── abort ◄──────────┘
+//! ```
+//!
+//! *Committing the transaction is the commit* of its events. When a producer has failed, the next one begins with what the topic
+//! of positions says, so an unknown outcome needs no other treatment than a failure. A producer that is initialised ends the
+//! transactions of all earlier ones with its transactional id. If a broker has ended them since they took too long, the same agent
+//! goes on; if another agent has done so, the record of the writer in the topic names another run, and this agent ends.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, info};
+use weir_runtime::Failure;
+use weir_runtime::channel::{Acceptance, Recovered, Taken};
+use weir_runtime::sink::{Delivery, SinkPort};
+
+use super::error::SinkError;
+use super::positions::{self, PositionRecord, Positions, PositionsError};
+use super::transactions::TransactionalProducer;
+use super::{KafkaSink, TRANSACTION_TIMEOUT_MAX, unrejected};
+use crate::components::kafka::connection::client_config;
+use crate::tools::arrived::{Arrived, Settled, note};
+
+/// How long the end of a failed transaction is waited for.
+const ABORT_LIMIT: Duration = Duration::from_secs(2);
+
+/// The most of the producer's buffer that the events of one transaction take.
+const BUFFER_SHARE: u64 = 2;
+
+/// The settings and the state of the transactions, through all runs of the sink.
+pub(super) struct Transactions {
+    pub(super) id: String,
+    /// The topic of the positions.
+    pub(super) topic: String,
+    /// The most events of a transaction.
+    pub(super) events: usize,
+    /// The most bytes of a transaction.
+    pub(super) bytes: u64,
+    /// How long a transaction takes at most before it is committed.
+    pub(super) age: Duration,
+    /// The random name of this run of the agent.
+    writer: String,
+    /// Whether this run has taken the transactional id.
+    taken: bool,
+    /// A producer that is ready for the next run of the sink.
+    ready: Option<Ready>,
+}
+
+/// A producer without an open transaction, and what its predecessors have committed.
+struct Ready {
+    producer: TransactionalProducer,
+    positions: Positions,
+}
+
+/// Why a producer is given up without an error.
+enum Ended {
+    /// The channel has no more events.
+    Drained,
+    /// The connection was lost while a transaction was committed. An answer that comes late must not end the next one.
+    Disturbed,
+}
+
+impl Transactions {
+    /// # Errors
+    /// When the system has no random numbers.
+    pub(super) fn new(
+        id: String,
+        topic: String,
+        events: usize,
+        buffer: u64,
+        age: Duration,
+    ) -> Result<Transactions, getrandom::Error> {
+        let writer = format!("{:016x}", getrandom::u64()?);
+        let bytes = buffer / BUFFER_SHARE;
+        Ok(Transactions { id, topic, events, bytes, age, writer, taken: false, ready: None })
+    }
+}
+
+impl KafkaSink {
+    /// Makes a producer, and reads what its predecessors have committed.
+    async fn open(&self, transactions: &mut Transactions) -> Result<Ready, SinkError> {
+        let limit = self.settings.timeout.min(TRANSACTION_TIMEOUT_MAX);
+        let producer = TransactionalProducer::new(self.start()?, transactions.id.clone(), limit);
+        let reports = producer.handle().reports().clone();
+        let opened = tokio::select! {
+            biased;
+            error = reports.failure() => Err(error),
+            positions = self.initialise(transactions, &producer) => positions,
+        };
+        match opened {
+            Ok(positions) => Ok(Ready { producer, positions }),
+            Err(error) => {
+                producer.end().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn initialise(
+        &self,
+        transactions: &mut Transactions,
+        producer: &TransactionalProducer,
+    ) -> Result<Positions, SinkError> {
+        let component = || self.context.component.to_string();
+        let unusable = |source| SinkError::Positions { component: component(), source };
+        let mut config = client_config(&self.settings.brokers);
+        let insecure = |source| SinkError::Security { component: component(), source };
+        self.settings.security.apply(&mut config).map_err(insecure)?;
+        let Transactions { id, topic, writer, taken, .. } = transactions;
+        if !*taken {
+            positions::ensure_topic(&config, topic, &self.context.component).await.map_err(unusable)?;
+        }
+        producer.initialise().await?;
+        if !*taken {
+            producer.begin()?;
+            write_all(producer, topic, &[Positions::writer_record(id, writer, 0)]).await?;
+            producer.commit().await?;
+            *taken = true;
+        }
+        let positions = read(config, topic.clone(), id.clone()).await.map_err(unusable)?;
+        if positions.writer.as_ref() != Some(writer) {
+            return Err(SinkError::TakenOver { component: component(), id: id.clone() });
+        }
+        Ok(positions)
+    }
+
+    /// Reads what has arrived by earlier runs. See [`Sink::recover`](weir_runtime::sink::Sink).
+    pub(super) async fn recover_transactions(&mut self) -> Result<Recovered, Failure> {
+        if !self.context.exactly_once {
+            return Ok(Recovered::default());
+        }
+        let mut transactions = self.take_transactions()?;
+        let opened = match transactions.ready.take() {
+            Some(ready) => Ok(ready),
+            None => self.open(&mut transactions).await,
+        };
+        let recovered = opened.map(|ready| {
+            let (known, mark) = (&ready.positions.known, ready.positions.mark);
+            let recovered =
+                Recovered { settled: known.settled(), reached: known.reached(), mark, ledger_loss: None };
+            transactions.ready = Some(ready);
+            recovered
+        });
+        self.transactions = Some(transactions);
+        recovered.map_err(SinkError::into_failure)
+    }
+
+    /// Records that the sink goes on with these channels. See [`Sink::accept_loss`](weir_runtime::sink::Sink).
+    pub(super) async fn accept(&mut self, acceptance: &Acceptance) -> Result<(), Failure> {
+        let Some(Transactions { topic, ready: Some(ready), .. }) = &mut self.transactions else {
+            return Ok(());
+        };
+        let Ready { producer, positions } = ready;
+        let records = positions.adopt(&acceptance.channels, acceptance.mark);
+        let adopting = async {
+            producer.begin()?;
+            write_all(producer, topic, &records).await?;
+            producer.commit().await
+        };
+        adopting.await.map_err(SinkError::into_failure)
+    }
+
+    /// Takes the state out of the sink, which is borrowed while it runs.
+    fn take_transactions(&mut self) -> Result<Transactions, Failure> {
+        let gone = || Failure::permanent("the sink can't run again after its run was interrupted");
+        self.transactions.take().ok_or_else(gone)
+    }
+
+    /// Writes events in transactions until the channel ends.
+    pub(super) async fn run_transactions(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
+        let mut transactions = self.take_transactions()?;
+        let ended = self.transact(port, &mut transactions).await;
+        self.transactions = Some(transactions);
+        ended
+    }
+
+    async fn transact(
+        &mut self,
+        port: &mut SinkPort,
+        transactions: &mut Transactions,
+    ) -> Result<(), Failure> {
+        loop {
+            let ready = match transactions.ready.take() {
+                Some(ready) => ready,
+                None => self.open(transactions).await.map_err(SinkError::into_failure)?,
+            };
+            let Ready { producer, positions } = ready;
+            port.keep_mark(positions.mark);
+            let mut run =
+                Run { sink: &mut *self, transactions: &*transactions, producer: &producer, positions };
+            let ended = run.run(port).await;
+            if producer.handle().reports().batch_was_refused() {
+                self.make_batches_smaller();
+            }
+            if ended.is_err() {
+                producer.abort(ABORT_LIMIT).await;
+            }
+            producer.end().await;
+            if let Ended::Drained = ended? {
+                return Ok(());
+            }
+            info!(
+                component = &*self.context.component,
+                "the connection to the brokers was lost during a commit: another producer goes on"
+            );
+        }
+    }
+}
+
+/// Reads the positions on a thread of its own.
+async fn read(config: ClientConfig, topic: String, id: String) -> Result<Positions, PositionsError> {
+    let name = topic.clone();
+    let read = tokio::task::spawn_blocking(move || positions::read(&config, &topic, &id)).await;
+    read.unwrap_or(Err(PositionsError::Open { topic: name }))
+}
+
+/// Writes records of the sink itself into the open transaction.
+async fn write_all(
+    producer: &TransactionalProducer,
+    topic: &str,
+    records: &[PositionRecord],
+) -> Result<(), SinkError> {
+    let pending = producer.handle().reports().track_own();
+    for record in records {
+        producer.write(topic, record, &pending).await?;
+    }
+    pending.all_enqueued();
+    Ok(())
+}
+
+/// The use of one producer.
+struct Run<'r> {
+    sink: &'r mut KafkaSink,
+    transactions: &'r Transactions,
+    producer: &'r TransactionalProducer,
+    positions: Positions,
+}
+
+/// An open transaction.
+struct Open {
+    /// The events whose records it has.
+    arrived: Arrived,
+    events: usize,
+    bytes: u64,
+    /// Whether a peer of a source waits for the events.
+    awaited: bool,
+    due: Instant,
+}
+
+impl Run<'_> {
+    async fn run(&mut self, port: &mut SinkPort) -> Result<Ended, Failure> {
+        let reports = self.producer.handle().reports().clone();
+        loop {
+            let taken = tokio::select! {
+                biased;
+                error = reports.failure() => return Err(unrejected(error)),
+                taken = port.take() => taken?,
+            };
+            match taken {
+                // No event is held back between transactions.
+                Taken::Pressure => {}
+                Taken::End => return self.finish(port).await,
+                Taken::Events(delivery) => {
+                    if self.transaction(port, delivery).await? {
+                        return self.finish(port).await;
+                    }
+                    if reports.was_disturbed() {
+                        return Ok(Ended::Disturbed);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes events in one transaction, beginning with this delivery: until it is full or old, the channel needs space, or a
+    /// peer waits and there are no more events. Returns whether the channel has ended.
+    async fn transaction(&mut self, port: &mut SinkPort, first: Delivery) -> Result<bool, Failure> {
+        let reports = self.producer.handle().reports().clone();
+        self.producer.begin().map_err(SinkError::into_failure)?;
+        let mut open = Open {
+            arrived: Arrived::new(),
+            events: 0,
+            bytes: 0,
+            awaited: false,
+            due: Instant::now() + self.transactions.age,
+        };
+        self.add(&mut open, first).await?;
+        let mut is_end = false;
+        while open.events < self.transactions.events && open.bytes < self.transactions.bytes {
+            let taken = tokio::select! {
+                biased;
+                error = reports.failure() => return Err(unrejected(error)),
+                refused = reports.refused() => {
+                    self.sink.reject_refused(refused).await?;
+                    let component = self.sink.context.component.to_string();
+                    return Err(SinkError::Rejected { component }.into_failure());
+                }
+                taken = port.take() => taken?,
+                () = std::future::ready(()), if open.awaited => break,
+                () = sleep_until(open.due) => break,
+            };
+            match taken {
+                Taken::Events(delivery) => self.add(&mut open, delivery).await?,
+                Taken::Pressure => break,
+                Taken::End => {
+                    is_end = true;
+                    break;
+                }
+            }
+            if Instant::now() >= open.due {
+                break;
+            }
+        }
+        self.commit(port, open.arrived).await?;
+        Ok(is_end)
+    }
+
+    /// Sends the records of events that have not arrived before.
+    async fn add(&mut self, open: &mut Open, delivery: Delivery) -> Result<(), Failure> {
+        let Delivery { batch, mut acknowledgement, rejecter } = delivery;
+        let identities = batch.identities().cloned();
+        let component = || self.sink.context.component.to_string();
+        let identities = identities
+            .ok_or_else(|| SinkError::Unidentified { component: component() })
+            .map_err(SinkError::into_failure)?;
+        // A transaction of a channel has at most a million events, so the number of rows fits.
+        let all = || vec![0..batch.rows() as u32];
+        let new: Vec<Range<u32>> = match weir_runtime::put_back!("arrived_events_written_again") {
+            true => all(),
+            false => self.positions.known.new_rows(&identities, batch.rows()).unwrap_or_else(all),
+        };
+        let count: usize = new.iter().map(ExactSizeIterator::len).sum();
+        let before = batch.rows() - count;
+        if before > 0 {
+            acknowledgement.split(before as u64).done();
+            self.sink.context.meter.count("events_arrived_before", before as u64);
+        }
+        if count == 0 {
+            return Ok(());
+        }
+        open.events += count;
+        open.bytes += batch.payload_bytes() * count as u64 / batch.rows() as u64;
+        open.awaited |= batch.awaited().is_some();
+        let delivery = Delivery { batch, acknowledgement, rejecter };
+        let rejected = self.sink.send(delivery, &new, self.producer.handle()).await?;
+        // A rejected event has not arrived here, and is rejected again if its batch comes again.
+        let rejected: BTreeSet<usize> = rejected.into_iter().collect();
+        let sent = new.into_iter().flatten().map(|row| row as usize).filter(|row| !rejected.contains(row));
+        note(&mut open.arrived, &identities, sent);
+        Ok(())
+    }
+
+    /// Writes the positions and commits.
+    async fn commit(&mut self, port: &mut SinkPort, arrived: Arrived) -> Result<(), Failure> {
+        let (settled, incarnations) = (port.settled(), port.incarnations());
+        let records = self.positions.advance(&arrived, &settled, &incarnations);
+        let topic = &self.transactions.topic;
+        let committing = async {
+            #[cfg(weir_bug)]
+            if weir_runtime::put_back!("positions_beside_the_commit") {
+                self.producer.commit().await?;
+                self.producer.begin()?;
+            }
+            write_all(self.producer, topic, &records).await?;
+            self.producer.commit().await
+        };
+        let committed = committing.await;
+        let reports = self.producer.handle().reports();
+        if committed.is_err() {
+            // An event that the broker refuses fails its transaction.
+            while let Some(refused) = reports.take_refused() {
+                self.sink.reject_refused(refused).await?;
+            }
+        }
+        committed.map_err(unrejected)?;
+        debug!(component = &*self.sink.context.component, mark = self.positions.mark, "committed");
+        port.keep_mark(self.positions.mark);
+        Ok(())
+    }
+
+    /// Writes at the end what is settled, so that the next start reads less and knows more.
+    async fn finish(&mut self, port: &mut SinkPort) -> Result<Ended, Failure> {
+        let settled: Settled = port.settled();
+        if self.positions.lacks(&settled) {
+            self.producer.begin().map_err(SinkError::into_failure)?;
+            self.commit(port, Arrived::new()).await?;
+        }
+        Ok(Ended::Drained)
+    }
+}

@@ -1,0 +1,161 @@
+//! The calls of a producer for transactions. They block, so they run on threads of their own while the polling thread of the
+//! producer goes on.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use tokio::time::sleep;
+
+use super::error::SinkError;
+use super::positions::{PARTITION, PositionRecord};
+use super::producer::{Callbacks, PendingBatch, ProducerHandle};
+use crate::components::kafka::native::{TransactionError, commit_transaction};
+
+/// The longest time that one call blocks. A call that takes longer is repeated, and goes on where it was.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// How long a producer may take to be initialised before the sink reports an error and tries again.
+const INITIALISE_LIMIT: Duration = Duration::from_secs(30);
+
+/// The wait before a call is repeated that has failed before its time.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// The wait for space in the producer's queue.
+const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
+
+type BlockingCall = fn(&BaseProducer<Callbacks>) -> Result<(), TransactionError>;
+
+/// A producer with transactions.
+pub(super) struct TransactionalProducer {
+    handle: ProducerHandle,
+    /// The transactional id.
+    id: String,
+    /// How long a commit may take.
+    limit: Duration,
+}
+
+impl TransactionalProducer {
+    pub(super) fn new(handle: ProducerHandle, id: String, limit: Duration) -> TransactionalProducer {
+        TransactionalProducer { handle, id, limit }
+    }
+
+    pub(super) fn handle(&self) -> &ProducerHandle {
+        &self.handle
+    }
+
+    /// Gets the producer its epoch. Ends transactions of earlier producers with its id, which can't write any more.
+    ///
+    /// # Errors
+    /// When the broker does not do so within the limit.
+    pub(super) async fn initialise(&self) -> Result<(), SinkError> {
+        self.call("beginning", INITIALISE_LIMIT, |producer| Ok(producer.init_transactions(SLICE)?)).await
+    }
+
+    /// Begins a transaction. Does not block.
+    ///
+    /// # Errors
+    /// When the producer can't go on.
+    pub(super) fn begin(&self) -> Result<(), SinkError> {
+        let Some(producer) = self.handle.producer() else { return Ok(()) };
+        let failed = |error| self.handle.reports().context.transaction(&self.id, "beginning", error);
+        producer.begin_transaction().map_err(TransactionError::from).map_err(failed)
+    }
+
+    /// Commits the transaction, and acknowledges its events.
+    ///
+    /// # Errors
+    /// When it is not committed, or that is not known: the producer must not be used any more.
+    pub(super) async fn commit(&self) -> Result<(), SinkError> {
+        let reports = self.handle.reports();
+        reports.begin_undisturbed();
+        let committed =
+            self.call("committing", self.limit, |producer| commit_transaction(producer.client(), SLICE));
+        let committed = committed.await;
+        if let Err(error) = committed {
+            // The error of a record says more than that of its transaction.
+            return Err(reports.take_failure().unwrap_or(error));
+        }
+        reports.settled().await?;
+        reports.committed();
+        Ok(())
+    }
+
+    /// Ends the transaction without its records, if that succeeds soon. If not, the next producer ends it.
+    pub(super) async fn abort(&self, limit: Duration) {
+        let aborted = self.call("ending", limit, |producer| Ok(producer.abort_transaction(SLICE)?));
+        if let Err(error) = aborted.await {
+            let component = &self.handle.reports().context.component;
+            tracing::debug!(component, "{error}: the next producer ends it");
+        }
+    }
+
+    /// Writes a record of the sink itself. Waits while the producer's queue is full.
+    ///
+    /// # Errors
+    /// When the producer does not take it, or a record has failed meanwhile.
+    pub(super) async fn write(
+        &self,
+        topic: &str,
+        record: &PositionRecord,
+        pending: &Arc<PendingBatch>,
+    ) -> Result<(), SinkError> {
+        let PositionRecord { key, value } = record;
+        let reports = self.handle.reports();
+        while let Some(producer) = self.handle.producer() {
+            let send = BaseRecord {
+                topic,
+                partition: Some(PARTITION),
+                payload: value.as_deref(),
+                key: Some(key.as_str()),
+                timestamp: None,
+                headers: None,
+                delivery_opaque: pending.clone(),
+            };
+            match producer.send(send) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => tokio::select! {
+                    biased;
+                    error = reports.failure() => return Err(error),
+                    () = sleep(QUEUE_FULL_PAUSE) => {}
+                },
+                Err((error, _)) => {
+                    let bytes = key.len() + value.as_ref().map_or(0, String::len);
+                    return Err(reports.context.record(error, topic, bytes));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the producer, and waits until it has ended.
+    pub(super) async fn end(self) {
+        self.handle.end().await;
+    }
+
+    async fn call(&self, action: &'static str, limit: Duration, call: BlockingCall) -> Result<(), SinkError> {
+        let context = &self.handle.reports().context;
+        let begin = Instant::now();
+        while let Some(producer) = self.handle.producer().cloned() {
+            let (called, done) = (Instant::now(), tokio::task::spawn_blocking(move || call(&producer)).await);
+            let error = match done {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => error,
+                Err(_panicked) => TransactionError {
+                    code: RDKafkaErrorCode::Unknown,
+                    reason: "the call has panicked".to_owned(),
+                    is_retriable: false,
+                    is_fatal: true,
+                },
+            };
+            if !error.is_retriable || begin.elapsed() >= limit {
+                return Err(context.transaction(&self.id, action, error));
+            }
+            if called.elapsed() < SLICE {
+                sleep(RETRY_PAUSE).await;
+            }
+        }
+        Ok(())
+    }
+}
