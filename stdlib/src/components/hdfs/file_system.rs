@@ -92,8 +92,7 @@ impl FileSystem for HdfsFiles {
 
     async fn create_new(&self, path: &str) -> Result<HdfsFile, HdfsError> {
         // The NameNode makes the directories.
-        let mut options = WriteOptions::default();
-        options.replication = self.0.connection.replication;
+        let options = WriteOptions { replication: self.0.connection.replication, ..WriteOptions::default() };
         let create = self.0.client()?.create(path, options);
         Ok(HdfsFile { writer: Some(self.0.answer(Servers::NameNode, CALL_TIMEOUT, create).await?) })
     }
@@ -140,7 +139,7 @@ impl FileSystem for HdfsFiles {
     async fn is_abandoned(&self, path: &str) -> Result<bool, HdfsError> {
         let Some(status) = self.0.status(path).await? else { return Ok(true) };
         let block_bytes = status.blocksize.filter(|bytes| *bytes > 0).unwrap_or(1);
-        if status.length as u64 % block_bytes != 0 {
+        if !(status.length as u64).is_multiple_of(block_bytes) {
             return Ok(true);
         }
         match self.0.answer(Servers::NameNode, CALL_TIMEOUT, self.0.client()?.append(path)).await {

@@ -69,7 +69,7 @@ impl Settling {
         if seen.stamp != stamp {
             (seen.stamp, seen.since) = (stamp, now);
         }
-        let ends_with_block = block_bytes > 0 && stamp.length % block_bytes == 0;
+        let ends_with_block = block_bytes > 0 && stamp.length.is_multiple_of(block_bytes);
         let wait = if ends_with_block { self.settle.max(BLOCK_END_WAIT) } else { self.settle };
         if now.duration_since(seen.since) >= wait {
             seen.settled = Some(stamp);
