@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::bindings::{
-    rd_kafka_commit_transaction, rd_kafka_error_code, rd_kafka_error_destroy, rd_kafka_error_is_fatal,
-    rd_kafka_error_is_retriable, rd_kafka_error_string,
+    rd_kafka_commit_transaction, rd_kafka_error_code, rd_kafka_error_destroy, rd_kafka_error_is_retriable,
+    rd_kafka_error_string,
 };
 use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -22,8 +22,6 @@ pub(super) struct TransactionError {
     pub(super) reason: String,
     /// The same call may be made again, and goes on where it was.
     pub(super) is_retriable: bool,
-    /// The producer can't be used any more.
-    pub(super) is_fatal: bool,
 }
 
 impl From<KafkaError> for TransactionError {
@@ -33,13 +31,11 @@ impl From<KafkaError> for TransactionError {
                 code: inner.code(),
                 reason: inner.string(),
                 is_retriable: inner.is_retriable(),
-                is_fatal: inner.is_fatal(),
             },
             _ => TransactionError {
                 code: error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
                 reason: error.to_string(),
                 is_retriable: false,
-                is_fatal: false,
             },
         }
     }
@@ -67,7 +63,6 @@ pub(super) fn commit_transaction<C: ClientContext>(
             code: rd_kafka_error_code(error).into(),
             reason: CStr::from_ptr(rd_kafka_error_string(error)).to_string_lossy().into_owned(),
             is_retriable: rd_kafka_error_is_retriable(error) != 0,
-            is_fatal: rd_kafka_error_is_fatal(error) != 0,
         };
         rd_kafka_error_destroy(error);
         Err(found)

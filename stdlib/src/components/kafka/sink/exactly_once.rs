@@ -32,20 +32,20 @@ use crate::tools::arrived::{Arrived, Settled, note};
 /// How long the end of a failed transaction is waited for.
 const ABORT_LIMIT: Duration = Duration::from_secs(2);
 
-/// The most of the producer's buffer that the events of one transaction take.
-const BUFFER_SHARE: u64 = 2;
+/// The events of one transaction take the producer's buffer divided by this.
+const BUFFER_DIVISOR: u64 = 2;
 
 /// The settings and the state of the transactions, through all runs of the sink.
 pub(super) struct Transactions {
     pub(super) id: String,
     /// The topic of the positions.
-    pub(super) topic: String,
+    topic: String,
     /// The most events of a transaction.
-    pub(super) events: usize,
+    events: usize,
     /// The most bytes of a transaction.
-    pub(super) bytes: u64,
+    bytes: u64,
     /// How long a transaction takes at most before it is committed.
-    pub(super) age: Duration,
+    age: Duration,
     /// The random name of this run of the agent.
     writer: String,
     /// Whether this run has taken the transactional id.
@@ -79,7 +79,7 @@ impl Transactions {
         age: Duration,
     ) -> Result<Transactions, getrandom::Error> {
         let writer = format!("{:016x}", getrandom::u64()?);
-        let bytes = buffer / BUFFER_SHARE;
+        let bytes = buffer / BUFFER_DIVISOR;
         Ok(Transactions { id, topic, events, bytes, age, writer, taken: false, ready: None })
     }
 }

@@ -146,7 +146,6 @@ impl TransactionalProducer {
                     code: RDKafkaErrorCode::Unknown,
                     reason: "the call has panicked".to_owned(),
                     is_retriable: false,
-                    is_fatal: true,
                 },
             };
             if !error.is_retriable || begin.elapsed() >= limit {
