@@ -332,7 +332,7 @@ impl Run<'_> {
             .ok_or_else(|| SinkError::Unidentified { component: component() })
             .map_err(SinkError::into_failure)?;
         // A transaction of a channel has at most a million events, so the number of rows fits.
-        let all = || vec![0..batch.rows() as u32];
+        let all = || std::iter::once(0..batch.rows() as u32).collect();
         let new: Vec<Range<u32>> = match weir_runtime::put_back!("arrived_events_written_again") {
             true => all(),
             false => self.positions.known.new_rows(&identities, batch.rows()).unwrap_or_else(all),
