@@ -127,8 +127,9 @@ fn message(body: &[u8]) -> Result<Message, Refusal> {
             Err(refused(id, ErrorCode::InvalidRequest, message.to_owned()))
         }
         (Ok(message), _) => Ok(message),
-        (Err(error), None) => {
-            Err(refused(Value::Null, ErrorCode::InvalidRequest, format!("no message: {error}")))
+        (Err(_), None) => {
+            let message = "neither a request, nor a response, nor a notification";
+            Err(refused(Value::Null, ErrorCode::InvalidRequest, message.to_owned()))
         }
     }
 }

@@ -10,6 +10,7 @@ mod can_fail;
 mod cannot_connect;
 mod cannot_fail;
 mod chained_question;
+mod change;
 mod channel_into_channel;
 mod channel_never_filled;
 mod channel_never_read;
@@ -95,6 +96,7 @@ pub use can_fail::{CanFail, StepEnd};
 pub use cannot_connect::CannotConnect;
 pub use cannot_fail::CannotFail;
 pub use chained_question::ChainedQuestion;
+pub use change::{Edit, Fix};
 pub use channel_into_channel::ChannelIntoChannel;
 pub use channel_never_filled::ChannelNeverFilled;
 pub use channel_never_read::ChannelNeverRead;
@@ -201,34 +203,6 @@ pub struct Label {
     pub span: Span,
     /// The remark about the place.
     pub text: String,
-}
-
-/// A change of the text that can be applied automatically.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fix {
-    /// The effect of the change, as in "write `capacity`".
-    pub title: String,
-    /// The edits, each at a separate place. A fix is only correct with all of its edits.
-    pub edits: Vec<Edit>,
-    /// Whether the changed text certainly means what the author meant. A similar name, for example, is only a guess.
-    pub certain: bool,
-}
-
-/// One edit of a fix.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
-    /// The span that is replaced; an empty span marks an insertion.
-    pub span: Span,
-    /// The text that replaces the span.
-    pub replacement: String,
-}
-
-impl Fix {
-    /// Returns a guess with one edit.
-    pub(crate) fn guess(title: impl Into<String>, span: Span, replacement: impl Into<String>) -> Fix {
-        let edits = vec![Edit { span, replacement: replacement.into() }];
-        Fix { title: title.into(), edits, certain: false }
-    }
 }
 
 impl Description {

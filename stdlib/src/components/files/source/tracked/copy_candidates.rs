@@ -157,11 +157,12 @@ impl Files {
         let text = self.all.get(&id).and_then(|file| file.text.as_ref());
         let is_unknown = text.is_some_and(|text| text.partition.is_none())
             && !weir_runtime::put_back!("unread_originals_forgotten");
-        let may_hold = |(other, file): &(&FileId, &Box<Tracked>)| {
-            let is_later = is_unknown && **other > id && file.gone_since.is_none() && file.is_compressed();
+        let may_hold = |other: FileId, file: &Tracked| {
+            let is_later = is_unknown && other > id && file.gone_since.is_none() && file.is_compressed();
             file.awaits.is_some() || is_later
         };
-        self.all.iter().filter(may_hold).map(|(_, file)| (file.path.clone(), file.key)).collect()
+        let holders = self.all.iter().filter(|(other, file)| may_hold(**other, file));
+        holders.map(|(_, file)| (file.path.clone(), file.key)).collect()
     }
 
     /// Returns the copies that wait for this file, if it is quarantined: then it will bring nothing more of their text.
