@@ -92,7 +92,7 @@ fn one_line<'l>(line: &'l [u8], kept: &[u8]) -> Cow<'l, [u8]> {
         Some((b'\n', text)) => (text, &b"\n"[..]),
         _ => (line, &[][..]),
     };
-    if !text.iter().any(|byte| is_escaped(byte)) {
+    if !text.iter().any(is_escaped) {
         return Cow::Borrowed(line);
     }
     let mut escaped = Vec::with_capacity(line.len() + 16);
