@@ -106,6 +106,7 @@ impl Kafka {
         config.set("enable.partition.eof", "true").set("auto.offset.reset", "error");
         let consumer: BaseConsumer = expect("a consumer", config.create());
         let partitions = self.partitions(topic);
+        assert!(partitions > 0, "{topic} does not exist");
         let mut wanted = TopicPartitionList::new();
         for partition in 0..partitions {
             expect("assigning", wanted.add_partition_offset(topic, partition, Offset::Offset(0)));

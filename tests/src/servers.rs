@@ -1,6 +1,7 @@
 //! The servers: started once for all tests of a process, and stopped when the process has ended.
 
 use std::ffi::OsStr;
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -135,6 +136,10 @@ impl Session {
     pub fn kill_broker(&self) -> Outage {
         let outage = self.outage("kafka", "broker");
         self.servers.tool(&["signal", "kafka", "broker", "KILL"]);
+        // Its port is free when the system has ended the process.
+        wait_until("the end of the broker", PATIENCE, || {
+            TcpStream::connect(&self.servers.bootstrap).err().map(drop)
+        });
         outage
     }
 

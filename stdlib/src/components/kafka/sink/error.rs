@@ -119,9 +119,6 @@ pub(super) enum SinkError {
         #[source]
         source: TransactionError,
     },
-    /// An event was rejected, which ends the transaction.
-    #[error("sink {component}: the transaction begins again without an event that was rejected")]
-    Rejected { component: String },
     /// The topic with the positions can't be used.
     #[error("sink {component}: `positions`")]
     Positions {
@@ -184,7 +181,6 @@ impl SinkError {
             | SinkError::TimedOut { .. }
             | SinkError::Fenced { .. }
             | SinkError::Transaction { .. }
-            | SinkError::Rejected { .. }
             | SinkError::Positions { .. }
             | SinkError::Failed { .. } => Failure::transient(self),
         }

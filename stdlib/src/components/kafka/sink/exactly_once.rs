@@ -11,7 +11,6 @@
 //! transactions of all earlier ones with its transactional id. If a broker has ended them since they took too long, the same agent
 //! goes on; if another agent has done so, the record of the writer in the topic names another run, and this agent ends.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info};
 use weir_runtime::Failure;
 use weir_runtime::channel::{Acceptance, Recovered, Taken};
-use weir_runtime::sink::{Delivery, SinkPort};
+use weir_runtime::sink::{Delivery, Rejecter, SinkPort};
 
 use super::error::SinkError;
 use super::positions::{self, PositionRecord, Positions, PositionsError};
@@ -261,7 +260,7 @@ impl Run<'_> {
         loop {
             let taken = tokio::select! {
                 biased;
-                error = reports.failure() => return Err(unrejected(error)),
+                error = reports.failure() => return Err(unrejected(error, true)),
                 taken = port.take() => taken?,
             };
             match taken {
@@ -297,12 +296,7 @@ impl Run<'_> {
         while open.events < self.transactions.events && open.bytes < self.transactions.bytes {
             let taken = tokio::select! {
                 biased;
-                error = reports.failure() => return Err(unrejected(error)),
-                refused = reports.refused() => {
-                    self.sink.reject_refused(refused).await?;
-                    let component = self.sink.context.component.to_string();
-                    return Err(SinkError::Rejected { component }.into_failure());
-                }
+                error = reports.failure() => return Err(unrejected(error, true)),
                 taken = port.take() => taken?,
                 () = std::future::ready(()), if open.awaited => break,
                 () = sleep_until(open.due) => break,
@@ -325,7 +319,7 @@ impl Run<'_> {
 
     /// Sends the records of events that have not arrived before.
     async fn add(&mut self, open: &mut Open, delivery: Delivery) -> Result<(), Failure> {
-        let Delivery { batch, mut acknowledgement, rejecter } = delivery;
+        let Delivery { batch, mut acknowledgement, .. } = delivery;
         let identities = batch.identities().cloned();
         let component = || self.sink.context.component.to_string();
         let identities = identities
@@ -349,12 +343,11 @@ impl Run<'_> {
         open.events += count;
         open.bytes += batch.payload_bytes() * count as u64 / batch.rows() as u64;
         open.awaited |= batch.awaited().is_some();
-        let delivery = Delivery { batch, acknowledgement, rejecter };
-        let rejected = self.sink.send(delivery, &new, self.producer.handle()).await?;
-        // A rejected event has not arrived here, and is rejected again if its batch comes again.
-        let rejected: BTreeSet<usize> = rejected.into_iter().collect();
-        let sent = new.into_iter().flatten().map(|row| row as usize).filter(|row| !rejected.contains(row));
-        note(&mut open.arrived, &identities, sent);
+        // The channel of the rejects knows only the last position that it has. The broker may refuse an event after a later one, which
+        // would be taken for a repetition.
+        let delivery = Delivery { batch, acknowledgement, rejecter: Rejecter::default() };
+        self.sink.send(delivery, &new, self.producer.handle()).await?;
+        note(&mut open.arrived, &identities, new.into_iter().flatten().map(|row| row as usize));
         Ok(())
     }
 
@@ -372,15 +365,7 @@ impl Run<'_> {
             write_all(self.producer, topic, &records).await?;
             self.producer.commit().await
         };
-        let committed = committing.await;
-        let reports = self.producer.handle().reports();
-        if committed.is_err() {
-            // An event that the broker refuses fails its transaction.
-            while let Some(refused) = reports.take_refused() {
-                self.sink.reject_refused(refused).await?;
-            }
-        }
-        committed.map_err(unrejected)?;
+        committing.await.map_err(|error: SinkError| unrejected(error, true))?;
         debug!(component = &*self.sink.context.component, mark = self.positions.mark, "committed");
         port.keep_mark(self.positions.mark);
         Ok(())

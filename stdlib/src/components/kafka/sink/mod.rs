@@ -277,7 +277,7 @@ impl KafkaSink {
         loop {
             let taken = tokio::select! {
                 biased;
-                error = reports.failure() => return Err(unrejected(error)),
+                error = reports.failure() => return Err(unrejected(error, self.context.exactly_once)),
                 refused = reports.refused() => {
                     self.reject_refused(refused).await?;
                     continue;
@@ -301,7 +301,7 @@ impl KafkaSink {
         loop {
             let refused = tokio::select! {
                 biased;
-                settled = reports.settled() => return settled.map_err(unrejected),
+                settled = reports.settled() => return settled.map_err(|error| unrejected(error, false)),
                 refused = reports.refused() => refused,
             };
             self.reject_refused(refused).await?;
@@ -324,23 +324,21 @@ impl KafkaSink {
         };
         match pending.share_of_rejected().filter(|_| pending.rejecter.has_route()) {
             Some(share) => pending.rejecter.reject(row, share, kind, &reason).await,
-            None => Err(unrejected(error)),
+            None => Err(unrejected(error, self.context.exactly_once)),
         }
     }
 
-    /// Passes rows of a batch to the producer. The batch is acknowledged when all their records are reported. Returns the rows
-    /// that were rejected.
+    /// Passes rows of a batch to the producer. The batch is acknowledged when all their records are reported.
     async fn send(
         &mut self,
         delivery: Delivery,
         chosen: &[Range<u32>],
         producer: &ProducerHandle,
-    ) -> Result<Vec<usize>, Failure> {
+    ) -> Result<(), Failure> {
         let batch = delivery.batch.clone();
         let pending = producer.reports().track(delivery);
         let mut records = Records::bind(&self.topic, self.key.as_ref(), &self.headers, &batch)
             .map_err(|error| self.sink_error(error).into_failure())?;
-        let mut rejected = Vec::new();
         let rows_at_once = self.formatting.rows_at_once(&batch);
         for range in chosen {
             let (begin, end) = (range.start as usize, range.end as usize);
@@ -353,16 +351,15 @@ impl KafkaSink {
                     let component = self.context.component.to_string();
                     let error = SinkError::Unwritable { component, reason: reason.clone() };
                     self.reject(*row, error, &pending).await?;
-                    rejected.push(*row);
                 }
-                rejected.extend(self.send_rows(&mut records, &contents, rows, &pending, producer).await?);
+                self.send_rows(&mut records, &contents, rows, &pending, producer).await?;
             }
         }
         pending.all_enqueued();
-        Ok(rejected)
+        Ok(())
     }
 
-    /// Passes the records of these rows to the producer. Waits while its queue is full. Returns the rows that were rejected.
+    /// Passes the records of these rows to the producer. Waits while its queue is full.
     async fn send_rows(
         &self,
         records: &mut Records<'_>,
@@ -370,9 +367,8 @@ impl KafkaSink {
         all: Range<usize>,
         pending: &Arc<PendingBatch>,
         producer: &ProducerHandle,
-    ) -> Result<Vec<usize>, Failure> {
+    ) -> Result<(), Failure> {
         let (mut row, mut pause) = (all.start, QUEUE_FULL_PAUSE_MIN);
-        let mut rejected = Vec::new();
         while row < all.end {
             let rows = row..all.end.min(row + ROWS_PER_YIELD);
             match producer.enqueue(records, contents, rows, pending) {
@@ -386,18 +382,17 @@ impl KafkaSink {
                     row = next;
                     tokio::select! {
                         biased;
-                        error = producer.reports().failure() => return Err(unrejected(error)),
+                        error = producer.reports().failure() => return Err(unrejected(error, self.context.exactly_once)),
                         () = sleep(pause) => {}
                     }
                 }
                 Enqueued::Refused(refused, error) => {
                     self.reject(refused, error, pending).await?;
-                    rejected.push(refused);
                     row = refused + 1;
                 }
             }
         }
-        Ok(rejected)
+        Ok(())
     }
 
     /// Lets the next producer make smaller batches, since a broker has refused one.
@@ -415,9 +410,12 @@ impl KafkaSink {
     }
 }
 
-/// Makes the failure of an error for which no event was rejected.
-fn unrejected(error: SinkError) -> Failure {
+/// Makes the failure of an error for which no event was rejected. Flows that promise `exactly_once` reject none here.
+fn unrejected(error: SinkError, exactly_once: bool) -> Failure {
     match error.reason_to_reject() {
+        Some(_) if exactly_once => Failure::permanent(format!(
+            "{error}; in a flow that delivers exactly_once, this sink rejects no events: let a step reject it before"
+        )),
         Some(_) => Failure::permanent(format!("{error}; a chain that begins with `rejects` would take it")),
         None => error.into_failure(),
     }
