@@ -75,6 +75,23 @@ function word(text) {
   return page.locator('.editor-instance .view-line span:not(:has(span))', { hasText: text }).first();
 }
 
+/** Moves the mouse over a word until the hover with a text is there: an edit or a late answer may close it, as for a person. */
+async function hoverOver(text, shown) {
+  const hover = page.locator('.monaco-hover:not(.hidden)', { hasText: shown });
+  for (let tries = 10; ; tries -= 1) {
+    await page.mouse.move(0, 0);
+    await word(text).hover();
+    try {
+      await hover.waitFor({ timeout: 9_000 });
+      return hover;
+    } catch (error) {
+      if (tries === 1) {
+        throw error;
+      }
+    }
+  }
+}
+
 async function problems(count) {
   await page.locator('#status\\.problems', { hasText: new RegExp(`^\\s*${count}\\b`) }).waitFor();
 }
@@ -106,9 +123,7 @@ try {
   });
 
   await step('hover shows the message', async () => {
-    await word('capcity').hover();
-    const hover = page.locator('.monaco-hover:not(.hidden)', { hasText: 'E0203' });
-    await hover.waitFor();
+    const hover = await hoverOver('capcity', 'E0203');
     assert.match(await hover.innerText(), /capacity/);
   });
   if (process.argv.includes('--picture')) {
@@ -128,8 +143,7 @@ try {
   });
 
   await step('hover shows a declaration', async () => {
-    await word('lower').hover();
-    await page.locator('.monaco-hover:not(.hidden)', { hasText: 'fn lower' }).waitFor();
+    await hoverOver('lower', 'fn lower');
   });
 
   await step('completion offers settings', async () => {

@@ -60,7 +60,9 @@ export class Workbench {
     await writeFiles(join(folder, 'data/Machine'), { 'settings.json': JSON.stringify({ 'weir.path': weir }) });
     const entry = join(codeServer, 'out/node/entry.js');
     const folders = ['--user-data-dir', join(folder, 'data'), '--extensions-dir', join(folder, 'extensions')];
-    const environment = { ...process.env, XDG_CONFIG_HOME: folder, XDG_DATA_HOME: folder };
+    // Without a gallery, the server asks no other machine for extensions.
+    const gallery = JSON.stringify({ serviceUrl: '', itemUrl: '', resourceUrlTemplate: '' });
+    const environment = { ...process.env, XDG_CONFIG_HOME: folder, XDG_DATA_HOME: folder, EXTENSIONS_GALLERY: gallery };
     await promisify(execFile)(process.execPath, [entry, ...folders, '--install-extension', extension], { env: environment });
 
     const port = await freePort();
