@@ -318,7 +318,10 @@ fn constructs_that_this_version_can_not_run_are_refused_before_the_start() {
     let every = refused("every_construct.flow");
     assert!(every.contains("the bounds of `agent { … }`"), "{every}");
     let whole = refused("whole_program.flow");
-    assert!(whole.contains("this version can't carry out `security: kerberos` of the sink `hdfs`"), "{whole}");
+    assert!(
+        whole.contains("this version can't carry out `security: kerberos` of the sink `hdfs`"),
+        "{whole}"
+    );
 }
 
 #[test]
