@@ -6,15 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
+use rdkafka::client::Client;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::{ClientConfig, ClientContext};
 use tracing::{debug, info, warn};
 use weir_runtime::{Cause, Meter};
 
 /// The subject of the trouble while no broker can be reached.
 const BROKERS: &str = "brokers";
 
+use super::native::add_brokers;
 use super::security::Refusal;
 
 /// How long no broker must be reachable before a warning is logged. A broker that closes an idle connection can be
@@ -155,12 +157,13 @@ impl Connection {
     }
 
     /// Warns of an outage that lasts, and probes the brokers to find its end. The polling thread calls this regularly.
-    pub(super) fn tick(&self, probe: impl FnOnce(Duration) -> bool) {
-        if !self.lost.load(Ordering::Relaxed) {
+    pub(super) fn tick<C: ClientContext>(&self, client: &Client<C>) {
+        if !self.lost.load(Ordering::Relaxed) || !self.should_probe(Instant::now()) {
             return;
         }
-        if self.should_probe(Instant::now()) && probe(PROBE_TIMEOUT) {
-            self.answered();
+        match client.fetch_metadata(None, PROBE_TIMEOUT) {
+            Ok(_) => self.answered(),
+            Err(_) => add_brokers(client, &self.brokers),
         }
     }
 

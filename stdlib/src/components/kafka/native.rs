@@ -1,14 +1,14 @@
 //! Calls of librdkafka that the crate rdkafka does not have. The only unsafe code of the library.
 
-#![allow(unsafe_code, reason = "the crate's own call takes 100 ms for each commit")]
+#![allow(unsafe_code, reason = "the crate lacks a call, and another one takes 100 ms for each commit")]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::bindings::{
-    rd_kafka_commit_transaction, rd_kafka_error_code, rd_kafka_error_destroy, rd_kafka_error_is_retriable,
-    rd_kafka_error_string,
+    rd_kafka_brokers_add, rd_kafka_commit_transaction, rd_kafka_error_code, rd_kafka_error_destroy,
+    rd_kafka_error_is_retriable, rd_kafka_error_string,
 };
 use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -67,4 +67,14 @@ pub(super) fn commit_transaction<C: ClientContext>(
         rd_kafka_error_destroy(error);
         Err(found)
     }
+}
+
+/// Tells the client its brokers again, separated by commas. Those that it knows stay as they are.
+///
+/// A broker that is just starting may answer with an empty list of brokers. librdkafka then forgets all brokers, those of
+/// `bootstrap.servers` too, and never connects again (<https://github.com/confluentinc/librdkafka/issues/5301>).
+pub(super) fn add_brokers<C: ClientContext>(client: &Client<C>, brokers: &str) {
+    let Ok(brokers) = CString::new(brokers) else { return };
+    // SAFETY: the client is alive as long as it is borrowed, and copies the text, which ends with a NUL.
+    unsafe { rd_kafka_brokers_add(client.native_ptr(), brokers.as_ptr()) };
 }

@@ -464,9 +464,8 @@ impl Drop for ProducerHandle {
 fn poll_until(producer: &BaseProducer<Callbacks>, ending: &AtomicBool) {
     while !ending.load(Ordering::Acquire) {
         producer.poll(POLL_TIMEOUT);
-        let probe = |timeout| producer.client().fetch_metadata(None, timeout).is_ok();
         let reports = &producer.context().0;
-        reports.connection.tick(probe);
+        reports.connection.tick(producer.client());
         if let Some(refusal) = reports.connection.take_refusal() {
             reports.fail(reports.context.refusal(refusal));
         }

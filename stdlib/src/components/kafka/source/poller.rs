@@ -101,8 +101,7 @@ impl Poller {
             return Err(error);
         }
         self.member().check_security()?;
-        let probe = |timeout| self.consumer.fetch_metadata(None, timeout).is_ok();
-        self.member().connection().tick(probe);
+        self.member().connection().tick(self.consumer.client());
         if self.committed.elapsed() >= COMMIT_INTERVAL {
             self.committed = Instant::now();
             self.member().commit_due(&self.consumer);
