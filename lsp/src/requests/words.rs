@@ -1,4 +1,4 @@
-//! What the words of the language mean: promises, types and keywords, in the words of the language reference.
+//! The meanings of promises, types and keywords, in the words of the language reference.
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Act, ActKind, Fault, Field, Item, ItemKind, Node, nodes_at};

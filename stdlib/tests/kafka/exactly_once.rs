@@ -1,23 +1,21 @@
 //! The sink in flows that promise `exactly_once`: its transactions, and the topic of positions.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use weir_plan::{Settings, Value};
 use weir_runtime::batch::{Batch, Identities, Partition};
-use weir_runtime::channel::{Channel, Recovered};
-use weir_runtime::sink::{Sink, SinkPort};
-use weir_runtime::source::SourcePort;
+use weir_runtime::channel::Recovered;
+use weir_runtime::sink::Sink;
 use weir_runtime::{Context, Failure};
 
 use crate::harness::{
-    Broker, RunningSource, assert_complete, bootstrap, channel, context, create_topic, repeated,
-    sink_settings, source_settings, template, topic, transaction, unique,
+    Broker, RunningSource, assert_complete, bootstrap, context, create_topic, repeated, sink_settings,
+    source_settings, template, topic, transaction, unique,
 };
-use crate::sink::batch;
+use crate::sink::{batch, run_on};
 
 const PARTITION: &str = "buffer/in/numbers";
 
@@ -46,19 +44,8 @@ fn settings(topic: &str, positions: &str, changed: Vec<(&str, Value)>) -> Settin
 
 /// Lets a sink recover and write these batches.
 async fn write(sink: &mut dyn Sink, batches: Vec<Batch>) -> Result<Recovered, Failure> {
-    let channel: Arc<dyn Channel> = channel(200_000);
-    let mut port = SinkPort::reading(&*channel);
-    let SourcePort { mut outlet, .. } = SourcePort::into_channel(channel.clone());
     let recovered = sink.recover().await?;
-    let put = async {
-        for batch in batches {
-            outlet.put(batch).await.unwrap();
-        }
-        outlet.close();
-        channel.close();
-    };
-    let (ended, ()) = tokio::join!(sink.run(&mut port), put);
-    ended.map(|()| recovered)
+    run_on(sink, batches).await.0.map(|()| recovered)
 }
 
 /// Reads this many committed records, and checks that there are no more.

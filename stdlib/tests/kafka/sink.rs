@@ -12,8 +12,8 @@ use weir_plan::{Hole, HoleFormat, Settings, Template, TemplatePart, Value};
 use weir_runtime::Failure;
 use weir_runtime::batch::{Batch, Column, Interval, Origins, Partition};
 use weir_runtime::channel::Channel;
-use weir_runtime::sink::SinkPort;
-use weir_runtime::source::SourcePort;
+use weir_runtime::sink::{Sink, SinkPort};
+use weir_runtime::source::{Deliveries, SourcePort};
 
 use crate::harness::{
     Broker, RunningSource, assert_complete, body, bootstrap, channel, context, create_topic, repeated,
@@ -44,12 +44,11 @@ pub(crate) fn batch(numbers: std::ops::Range<usize>) -> Batch {
     Batch::new(schema(), columns, numbers.len(), Origins::new(vec![interval])).unwrap()
 }
 
-/// Runs a sink on these batches. Returns its result, and the number through which all events are delivered.
-pub(crate) async fn write(settings: &Settings, batches: Vec<Batch>) -> (Result<(), Failure>, u64) {
+/// Runs a sink on these batches. Returns its result, and what its channel has delivered.
+pub(crate) async fn run_on(sink: &mut dyn Sink, batches: Vec<Batch>) -> (Result<(), Failure>, Deliveries) {
     let channel: Arc<dyn Channel> = channel(200_000);
     let mut port = SinkPort::reading(&*channel);
-    let SourcePort { mut outlet, mut deliveries, .. } = SourcePort::into_channel(channel.clone());
-    let mut sink = weir_stdlib::kafka::make_sink(settings, context("out", schema())).unwrap();
+    let SourcePort { mut outlet, deliveries, .. } = SourcePort::into_channel(channel.clone());
     let put = async {
         for batch in batches {
             outlet.put(batch).await.unwrap();
@@ -58,6 +57,13 @@ pub(crate) async fn write(settings: &Settings, batches: Vec<Batch>) -> (Result<(
         channel.close();
     };
     let (ended, ()) = tokio::join!(sink.run(&mut port), put);
+    (ended, deliveries)
+}
+
+/// Makes a sink and runs it on these batches. Returns its result, and the number through which all events are delivered.
+pub(crate) async fn write(settings: &Settings, batches: Vec<Batch>) -> (Result<(), Failure>, u64) {
+    let mut sink = weir_stdlib::kafka::make_sink(settings, context("out", schema())).unwrap();
+    let (ended, mut deliveries) = run_on(&mut *sink, batches).await;
     let mut through = 0;
     if ended.is_ok() {
         while let Some(delivered) = deliveries.next().await {

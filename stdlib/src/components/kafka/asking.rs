@@ -23,7 +23,7 @@ const READ_LIMIT: Duration = Duration::from_secs(3);
 /// The timeout of one further request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a component needs of the brokers.
+/// The brokers and topics that a component needs.
 #[derive(Debug, Clone)]
 pub(super) struct Question {
     pub(super) brokers: Vec<String>,
@@ -31,11 +31,11 @@ pub(super) struct Question {
     /// The setting that names the topics.
     pub(super) setting: &'static str,
     pub(super) topics: Vec<String>,
-    /// What a source needs as well.
+    /// The group and the partitions of a source; none for a sink.
     pub(super) reads: Option<Reads>,
 }
 
-/// What a source needs of the brokers.
+/// The group and the partitions that a source needs.
 #[derive(Debug, Clone)]
 pub(super) struct Reads {
     pub(super) group: String,

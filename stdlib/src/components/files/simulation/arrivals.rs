@@ -40,7 +40,7 @@ fn count_arrived(all: &[u32]) -> usize {
     all.iter().filter(|times| **times > 0).count()
 }
 
-/// What the pipeline promises of the lines.
+/// The promises of a pipeline about the lines that it reads.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Promised {
     /// The channel does not outlive the agent: lines are read again after a crash, under the name that their file has by then,

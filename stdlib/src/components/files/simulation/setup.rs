@@ -54,72 +54,26 @@ pub(super) enum Mode {
     Delete,
 }
 
+/// The pipeline that the others differ from.
+const PLAIN: Setup = Setup {
+    durable: true,
+    positions: true,
+    mode: Mode::Follow,
+    rejects: Rejects::None,
+    explodes: false,
+    forked: None,
+};
+
 /// The pipelines that are tried.
 pub(super) const SETUPS: [Setup; 8] = [
-    Setup {
-        durable: true,
-        positions: true,
-        mode: Mode::Follow,
-        rejects: Rejects::None,
-        explodes: false,
-        forked: None,
-    },
-    Setup {
-        durable: false,
-        positions: true,
-        mode: Mode::Follow,
-        rejects: Rejects::None,
-        explodes: false,
-        forked: None,
-    },
-    Setup {
-        durable: true,
-        positions: false,
-        mode: Mode::Follow,
-        rejects: Rejects::None,
-        explodes: false,
-        forked: None,
-    },
-    Setup {
-        durable: false,
-        positions: false,
-        mode: Mode::Follow,
-        rejects: Rejects::None,
-        explodes: false,
-        forked: None,
-    },
-    Setup {
-        durable: true,
-        positions: true,
-        mode: Mode::Rename,
-        rejects: Rejects::None,
-        explodes: false,
-        forked: None,
-    },
-    Setup {
-        durable: false,
-        positions: true,
-        mode: Mode::Delete,
-        rejects: Rejects::None,
-        explodes: false,
-        forked: None,
-    },
-    Setup {
-        durable: true,
-        positions: false,
-        mode: Mode::Delete,
-        rejects: Rejects::None,
-        explodes: false,
-        forked: None,
-    },
-    Setup {
-        durable: false,
-        positions: false,
-        mode: Mode::Rename,
-        rejects: Rejects::None,
-        explodes: false,
-        forked: None,
-    },
+    PLAIN,
+    Setup { durable: false, ..PLAIN },
+    Setup { positions: false, ..PLAIN },
+    Setup { durable: false, positions: false, ..PLAIN },
+    Setup { mode: Mode::Rename, ..PLAIN },
+    Setup { durable: false, mode: Mode::Delete, ..PLAIN },
+    Setup { positions: false, mode: Mode::Delete, ..PLAIN },
+    Setup { durable: false, positions: false, mode: Mode::Rename, ..PLAIN },
 ];
 
 /// The pipelines with steps that reject lines.
@@ -132,35 +86,14 @@ pub(super) const REJECTING: [Setup; 5] = [
 ];
 
 const fn rejecting(durable: bool, rejects: Rejects) -> Setup {
-    Setup { durable, positions: true, mode: Mode::Follow, rejects, explodes: false, forked: None }
+    Setup { durable, rejects, ..PLAIN }
 }
 
 /// The pipelines that make two events of each line before a durable channel.
 pub(super) const EXPLODING: [Setup; 3] = [
-    Setup {
-        durable: true,
-        positions: true,
-        mode: Mode::Follow,
-        rejects: Rejects::None,
-        explodes: true,
-        forked: None,
-    },
-    Setup {
-        durable: true,
-        positions: false,
-        mode: Mode::Follow,
-        rejects: Rejects::None,
-        explodes: true,
-        forked: None,
-    },
-    Setup {
-        durable: true,
-        positions: true,
-        mode: Mode::Rename,
-        rejects: Rejects::None,
-        explodes: true,
-        forked: None,
-    },
+    Setup { explodes: true, ..PLAIN },
+    Setup { positions: false, explodes: true, ..PLAIN },
+    Setup { mode: Mode::Rename, explodes: true, ..PLAIN },
 ];
 
 impl Setup {

@@ -15,7 +15,7 @@
 //! | `file_system` | the seam to the file system: this machine's, or a simulated one |
 //! | `positions` | the file of positions, which outlives the agent |
 //! | `run` | the main loop |
-//! | `seam` | what another component needs to supply a file system |
+//! | `seam` | the types that another component needs in order to supply a file system |
 
 mod after;
 mod batches;
@@ -61,7 +61,7 @@ use patterns::Patterns;
 use positions::{Memory, PositionsError, PositionsStore};
 use text::TextRules;
 
-/// What another component needs to supply a file system.
+/// The types that another component needs in order to supply a file system.
 #[cfg(feature = "hdfs")]
 pub(in crate::components) mod seam {
     pub(in crate::components) use super::after::key_of_hidden;

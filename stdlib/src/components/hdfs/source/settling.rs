@@ -15,7 +15,7 @@ use crate::components::files::source::seam::Stamp;
 /// How long a file that ends with a block has to stay unchanged at least.
 const BLOCK_END_WAIT: Duration = Duration::from_secs(3600);
 
-/// What is known of the files that the scans have found.
+/// The files that the scans have found, with their lengths and times of change.
 #[derive(Debug)]
 pub(super) struct Settling {
     settle: Duration,
@@ -37,7 +37,7 @@ struct Seen {
     scan: u64,
 }
 
-/// What is to be reported of a file.
+/// The result of a look at a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sighting {
     /// It is not complete, and was not since the source runs.
