@@ -1,12 +1,14 @@
 //! Parsers: the interface between the step `parse` and the library.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BinaryViewArray};
 use arrow_schema::{DataType, Field, Schema};
 use weir_plan::{FieldFormat, ParsedField, Settings};
 
 use crate::batch::BatchError;
+use crate::environment::clock::Clock;
 use crate::expressions::{CompileError, Failures};
 
 /// A parser of the library, prepared for one step of a program.
@@ -73,7 +75,6 @@ impl WantedField {
 }
 
 /// The settings and fields of one step `parse`.
-#[derive(Debug)]
 pub struct ParserCall<'p> {
     /// The parser's settings.
     pub settings: &'p Settings,
@@ -83,6 +84,8 @@ pub struct ParserCall<'p> {
     pub known: usize,
     /// Whether a body with further fields fails.
     pub strict: bool,
+    /// The time of day, which completes times without a year.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Prepares a parser for a step, or says why the parser does not support it.

@@ -7,6 +7,7 @@ mod access_log;
 mod json;
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::{Array, ArrayRef, BinaryViewArray};
@@ -69,7 +70,8 @@ fn parser(program: &str) -> Result<Box<dyn Parser>, Box<dyn Error>> {
     let known = fields.len();
     let fields = WantedField::read(fields, after)?;
     let settings: &Settings = settings;
-    let call = ParserCall { settings, fields, known, strict: *strict };
+    let call =
+        ParserCall { settings, fields, known, strict: *strict, clock: Arc::new(weir_runtime::SystemClock) };
     Ok(weir_stdlib::registry().make_parser(parser, &call)?)
 }
 

@@ -37,7 +37,8 @@ impl Parse {
         let wanted = WantedField::read(fields, &after).map_err(lacking)?;
         let known = fields.len();
         let fields = wanted.iter().map(|field| field.name.clone()).collect();
-        let call = ParserCall { settings, fields: wanted, known, strict };
+        let clock = tools.functions.clock();
+        let call = ParserCall { settings, fields: wanted, known, strict, clock };
         let parser = make_parser(tools.parsers, parser, &call)?;
         Ok(Parse { parser, fields, after })
     }

@@ -6,5 +6,6 @@ mod failover;
 pub(crate) mod harness;
 mod hostile_plans;
 mod interceptors;
+mod odd_inputs;
 mod steps;
 mod support;

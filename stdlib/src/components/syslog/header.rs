@@ -5,9 +5,7 @@
 //! RFC 3164   <34>Oct 11 22:14:15 mymachine su: …
 //! ```
 
-use jiff::tz::TimeZone;
-
-use crate::language::parsers::syslog::{full_time, is_host, priority, short_time, tag, word};
+use crate::language::parsers::syslog::{Legacy, Nearest, is_host, priority, word};
 
 /// The header of a message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,15 +19,14 @@ pub(super) struct Header<'m> {
     pub(super) process: Option<&'m str>,
 }
 
-/// Reads the header of a message in either form, as far as it is valid. `now`, in microseconds since
-/// 1970-01-01T00:00:00Z, determines the year of RFC 3164.
-pub(super) fn header<'m>(message: &'m [u8], zone: &TimeZone, now: i64) -> Header<'m> {
+/// Reads the header of a message in either form, as far as it is valid.
+pub(super) fn header<'m>(message: &'m [u8], nearest: &Nearest<'_>) -> Header<'m> {
     let Some((priority, rest)) = priority(message) else { return Header::default() };
     let only = Header { priority: Some(priority), ..Header::default() };
     if let Some(rest) = rest.strip_prefix(b"1 ") {
         let (time, rest) = word(rest);
         let is_missing = time == b"-";
-        let time = full_time(time);
+        let time = nearest.full_time(time);
         if time.is_none() && !is_missing {
             // The words behind it would be taken for other parts.
             return only;
@@ -41,27 +38,13 @@ pub(super) fn header<'m>(message: &'m [u8], zone: &TimeZone, now: i64) -> Header
         let [sender, program, process] = [sender, Some(program), Some(process)].map(name);
         return Header { time, sender, program, process, ..only };
     }
-    if let Some((time, rest)) = short_time(rest, zone, now) {
-        return named(rest, Header { time: Some(time), ..only });
+    let Legacy { time, host, application, process, .. } = Legacy::read(rest, nearest);
+    if time.is_none() {
+        return only;
     }
-    // Many programs write RFC 3164 with a time in the form of RFC 5424.
-    let (first, behind) = word(rest);
-    match full_time(first) {
-        Some(time) => named(behind, Header { time: Some(time), ..only }),
-        None => only,
-    }
-}
-
-/// Adds the names in the text behind the time of RFC 3164: a host, which may lack, and a tag.
-fn named<'m>(rest: &'m [u8], header: Header<'m>) -> Header<'m> {
-    let (first, behind) = word(rest);
-    let sender = Some(first).filter(|first| is_host(first));
-    let rest = if sender.is_some() || first == b"-" { behind } else { rest };
-    let tag = tag(rest);
-    let program = tag.as_ref().map(|tag| &rest[tag.application.clone()]);
-    let process = tag.as_ref().and_then(|tag| Some(&rest[tag.process.clone()?]));
-    let [sender, program, process] = [sender, program, process].map(name);
-    Header { sender, program, process, ..header }
+    let [sender, program, process] =
+        [host, application, process].map(|part| name(part.map(|part| &rest[part])));
+    Header { time, sender, program, process, ..only }
 }
 
 /// Returns a word as a name, unless it is empty, `-` or not UTF-8.
@@ -73,13 +56,14 @@ fn name(word: Option<&[u8]>) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
+    use jiff::tz::TimeZone;
 
     use super::*;
 
     fn read(message: &str) -> (Option<i64>, Option<String>, Option<&str>) {
         let now: Timestamp = "2026-01-02T00:00:00Z".parse().unwrap();
         let Header { priority, time, sender, .. } =
-            header(message.as_bytes(), &TimeZone::UTC, now.as_microsecond());
+            header(message.as_bytes(), &Nearest::new(&TimeZone::UTC, now.as_microsecond()));
         let time = time.map(|time| Timestamp::from_microsecond(time).unwrap().to_string());
         (priority, time, sender)
     }
@@ -106,7 +90,8 @@ mod tests {
     #[test]
     fn a_word_that_is_no_host_is_no_sender() {
         let names = |message: &'static str| {
-            let Header { sender, program, process, .. } = header(message.as_bytes(), &TimeZone::UTC, 0);
+            let Header { sender, program, process, .. } =
+                header(message.as_bytes(), &Nearest::new(&TimeZone::UTC, 0));
             [sender, program, process].map(|name| name.unwrap_or("none"))
         };
         for (message, expected) in [
@@ -116,11 +101,11 @@ mod tests {
             ("<34>Oct 11 22:14:15 - cron: ok", ["none", "cron", "none"]),
             ("<34>Oct 11 22:14:15 fe80::1 kernel: ok", ["fe80::1", "kernel", "none"]),
             ("<34>Oct 11 22:14:15 10.0.0.1 no tag", ["10.0.0.1", "none", "none"]),
-            ("<14>Nov  2 10:11:12 2026 web-2 x: year behind", ["none", "none", "none"]),
+            ("<14>Nov  2 10:11:12 2026 web-2 x: year behind", ["web-2", "x", "none"]),
             ("<14>1 2026-11-20 01:02:03 web-3 x - - - time with a blank", ["none", "none", "none"]),
             ("<14>1 2026-11-20T01:02:03Z web-3 x 7 - - ok", ["web-3", "x", "7"]),
             ("<14>1 - - - - - -", ["none", "none", "none"]),
-            ("<166>Sep 14 2016 10:07:20: %ASA-6-302013: Built", ["none", "none", "none"]),
+            ("<166>Sep 14 2016 10:07:20: %ASA-6-302013: Built", ["none", "%ASA-6-302013", "none"]),
             ("<13>2026-01-01T10:00:00+02:00 app[x]: hello", ["none", "app", "x"]),
         ] {
             assert_eq!(names(message), expected, "{message}");
@@ -137,6 +122,9 @@ mod tests {
         {
             assert_eq!(read(message), (Some(13), None, None), "{message:?}");
         }
-        assert_eq!(header(b"<13>\xff\xff 11 22:14:15 m", &TimeZone::UTC, 0).priority, Some(13));
+        assert_eq!(
+            header(b"<13>\xff\xff 11 22:14:15 m", &Nearest::new(&TimeZone::UTC, 0)).priority,
+            Some(13)
+        );
     }
 }

@@ -25,6 +25,7 @@ use weir_runtime::batch::{BatchError, Column};
 use weir_runtime::source::{Source, SourcePort};
 use weir_runtime::{Clock, Context, Failure, Meter, Purpose};
 
+use crate::language::parsers::syslog::Nearest;
 use crate::tools::buffers::Buffers;
 use crate::tools::lines::Span;
 use crate::tools::listener::{
@@ -215,10 +216,10 @@ impl Attachment for HeaderReader {
         let [mut senders, mut programs, mut processes] =
             std::array::from_fn(|_| StringViewBuilder::with_capacity(rows));
         for Chunk { buffer, spans, time: now, attachment: HeaderReader(run_context), .. } in chunks {
+            let nearest = Nearest::new(&run_context.zone, *now);
             for span in spans {
                 let message = &buffer[span.begin as usize..][..span.length as usize];
-                let Header { priority, time, sender, program, process } =
-                    header(message, &run_context.zone, *now);
+                let Header { priority, time, sender, program, process } = header(message, &nearest);
                 times.push(time.unwrap_or(*now));
                 priorities.push(priority);
                 senders.append_option(sender);

@@ -10,6 +10,9 @@ use super::filling::{append_each, filled};
 use super::json::is_document;
 use super::scalar::Scalar;
 
+/// What some programs write before text in UTF-8. It is no part of the text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// Cuts a body into the pieces that are the values of the fields.
 pub(super) trait Cut: Send + Sync {
     /// What is kept from body to body, so that no body allocates it.
@@ -54,6 +57,13 @@ impl Pieces {
         self.found[field] = Some(Piece { begin, end, copy: Some((start, self.copies.len())) });
     }
 
+    /// Moves all pieces by so many bytes.
+    fn move_by(&mut self, bytes: usize) {
+        for piece in self.found.iter_mut().flatten() {
+            (piece.begin, piece.end) = (piece.begin + bytes, piece.end + bytes);
+        }
+    }
+
     /// Sets the value of a field to none.
     pub(super) fn unset(&mut self, field: usize) {
         self.found[field] = None;
@@ -80,7 +90,15 @@ impl<C: Cut + 'static> Cutter<C> {
     /// # Errors
     /// When a value of a field's type can't be read from text.
     pub(super) fn boxed(call: &ParserCall<'_>, cut: C) -> Result<Box<dyn Parser>, String> {
-        let fields = call.fields.iter().map(Field::single).collect::<Result<_, _>>()?;
+        Cutter::of_fields(&call.fields, cut)
+    }
+
+    /// Makes the parser of these fields.
+    ///
+    /// # Errors
+    /// When a value of a field's type can't be read from text.
+    pub(super) fn of_fields(fields: &[WantedField], cut: C) -> Result<Box<dyn Parser>, String> {
+        let fields = fields.iter().map(Field::single).collect::<Result<_, _>>()?;
         Ok(Box::new(Cutter { fields, cut }))
     }
 }
@@ -92,7 +110,14 @@ impl<C: Cut> Parser for Cutter<C> {
         filled(self.fields.iter(), bodies, |row, columns| {
             pieces.found.fill(None);
             pieces.copies.clear();
-            self.cut.cut(text(bodies.value(row))?, &mut scratch, &mut pieces)?;
+            let body = text(bodies.value(row))?;
+            match body.strip_prefix(BYTE_ORDER_MARK) {
+                None => self.cut.cut(body, &mut scratch, &mut pieces)?,
+                Some(rest) => {
+                    self.cut.cut(rest, &mut scratch, &mut pieces)?;
+                    pieces.move_by(BYTE_ORDER_MARK.len_utf8());
+                }
+            }
             Ok(append_each(columns, &pieces.found, |column, piece| {
                 append(column, bodies, row, *piece, &pieces.copies)
             }))

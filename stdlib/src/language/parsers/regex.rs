@@ -78,6 +78,7 @@ impl Cut for Groups {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
     use std::time::Duration;
 
     use arrow_array::cast::AsArray;
@@ -102,10 +103,13 @@ mod tests {
         field(name, data_type, nullable, FieldFormat::Plain)
     }
 
+    fn call(settings: &Settings, fields: Vec<WantedField>, known: usize) -> ParserCall<'_> {
+        ParserCall { settings, fields, known, strict: false, clock: Arc::new(weir_runtime::SystemClock) }
+    }
+
     fn parsed(pattern: &str, fields: Vec<WantedField>, bodies: &[&[u8]]) -> Parsed {
         let known = fields.len();
-        let parser =
-            make(&ParserCall { settings: &settings(pattern), fields, known, strict: false }).unwrap();
+        let parser = make(&call(&settings(pattern), fields, known)).unwrap();
         parser.parse(&BinaryViewArray::from_iter_values(bodies)).unwrap()
     }
 
@@ -209,7 +213,7 @@ mod tests {
     fn what_it_can_not_read_is_refused_before_anything_runs() {
         let refused = |fields| {
             let settings = settings("(?<a>.)");
-            make(&ParserCall { settings: &settings, fields, known: 1, strict: false }).err().unwrap()
+            make(&call(&settings, fields, 1)).err().unwrap()
         };
         let lists = DataType::List(arrow_schema::Field::new("item", DataType::Utf8View, false).into());
         assert!(refused(vec![plain("a", lists, false)]).starts_with("its field `a` of [Text], which"));

@@ -156,10 +156,16 @@ pub(super) fn digits(text: &[u8]) -> Option<i64> {
     text.iter().try_fold(0, |number, byte| Some(10 * number + digit(byte)?))
 }
 
-/// Reads a number with digits and perhaps an exponent, exactly.
+/// Reads a number with digits and perhaps an exponent, exactly. Some databases write none of the digits before the point.
 fn decimal(text: &str) -> Option<Decimal> {
-    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return text.parse().ok() };
-    let mantissa = mantissa.parse::<Decimal>().ok()?;
+    let plain = |text: &str| match text.strip_prefix('-').unwrap_or(text).strip_prefix('.') {
+        Some(fraction) => {
+            format!("{}0.{fraction}", if text.starts_with('-') { "-" } else { "" }).parse().ok()
+        }
+        None => text.parse::<Decimal>().ok(),
+    };
+    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return plain(text) };
+    let mantissa = plain(mantissa)?;
     if mantissa.digits() == 0 {
         // Zero, however large the exponent is.
         let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
@@ -206,13 +212,36 @@ fn quantity(text: &str, units: &[(&str, i128)]) -> Option<(Decimal, i128)> {
     Some((number.trim_end_matches(' ').parse().ok()?, *unit))
 }
 
-/// The microseconds of a duration as the language writes it, rounded to the nearest one.
+/// The microseconds of a duration as the language or Go (`1h2m30.5s`) writes it, rounded to the nearest one.
 fn duration(text: &str) -> Option<i64> {
-    let (number, nanoseconds) = quantity(text, &DURATIONS)?;
+    let Some((number, nanoseconds)) = quantity(text, &DURATIONS) else { return duration_of_go(text) };
+    microseconds_of_quantity(number, nanoseconds)
+}
+
+fn microseconds_of_quantity(number: Decimal, nanoseconds: i128) -> Option<i64> {
     let divisor = 10_i128.checked_pow(u32::from(number.scale()))?.checked_mul(1_000)?;
     let scaled = number.digits().checked_mul(nanoseconds)?;
     let half = divisor / 2 * scaled.signum();
     i64::try_from(scaled.checked_add(half)? / divisor).ok()
+}
+
+/// The microseconds of a duration of hours, minutes and seconds as Go's `time.Duration` writes it, each unit at most once.
+fn duration_of_go(text: &str) -> Option<i64> {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (mut rest, mut sum) = (unsigned, 0_i64);
+    for (unit, nanoseconds) in [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000)] {
+        let Some((number, behind)) = rest.split_once(unit) else { continue };
+        if !number.starts_with(|first: char| first.is_ascii_digit()) {
+            return None;
+        }
+        sum = sum.checked_add(microseconds_of_quantity(number.parse().ok()?, nanoseconds)?)?;
+        rest = behind;
+    }
+    (rest.is_empty() && rest.len() < unsigned.len()).then_some(if unsigned.len() < text.len() {
+        -sum
+    } else {
+        sum
+    })
 }
 
 /// A number of bytes, with or without a unit.
@@ -236,7 +265,8 @@ pub(super) fn ip(text: &str) -> Option<[u8; 16]> {
 
 /// The microseconds since 1970 of a time in the most frequent form, `2026-01-31T12:00:00.123Z`; none for other forms, and for
 /// texts that are no time.
-fn plain_time(text: &[u8]) -> Option<i64> {
+#[inline]
+pub(super) fn plain_time(text: &[u8]) -> Option<i64> {
     let (time, rest) = text.split_first_chunk::<19>()?;
     if [time[4], time[7], time[10], time[13], time[16]] != *b"--T::" {
         return None;
@@ -291,6 +321,14 @@ mod tests {
             ("-5s", Some(-5_000_000)),
             ("90min", Some(5_400_000_000)),
             ("1d", Some(86_400_000_000)),
+            ("1m30.5s", Some(90_500_000)),
+            ("2h0m0s", Some(7_200_000_000)),
+            ("-1m0s", Some(-60_000_000)),
+            ("1m", Some(60_000_000)),
+            ("1s1m", None),
+            ("1m-3s", None),
+            ("", None),
+            ("-", None),
             ("7us", Some(7)),
             ("1499ns", Some(1)),
             ("1500ns", Some(2)),

@@ -52,9 +52,8 @@ pub(super) fn make(call: &ParserCall<'_>) -> Result<Box<dyn Parser>, String> {
         "time" => WantedField { format: FieldFormat::Pattern(TIME.to_owned()), ..field.clone() },
         _ => field.clone(),
     };
-    let fields = call.fields.iter().map(by_pattern).collect();
-    let call = ParserCall { settings: call.settings, fields, known: call.known, strict: call.strict };
-    Cutter::boxed(&call, cut)
+    let fields: Vec<_> = call.fields.iter().map(by_pattern).collect();
+    Cutter::of_fields(&fields, cut)
 }
 
 /// A place in a line, from which the rest is read.
@@ -121,7 +120,8 @@ impl<'l> Line<'l> {
         let bracket = memchr_iter(b'[', &bytes[begin..]).map(|found| begin + found).find(is_time);
         let bracket = bracket.ok_or_else(|| self.expected("a user and a time in brackets"))?;
         self.at = bracket + 1;
-        Ok((begin, bracket - 1))
+        let spaces = bytes[begin..bracket - 1].iter().take_while(|byte| **byte == b' ').count();
+        Ok((begin + spaces, bracket - 1))
     }
 
     /// Returns the piece before this byte, and goes behind the byte.
@@ -180,9 +180,16 @@ impl Cut for AccessLog {
     #[inline]
     fn cut(&self, body: &str, plain: &mut Vec<u8>, pieces: &mut Pieces) -> Result<(), Reason> {
         let mut line = Line { text: body.trim_end_matches(['\r', '\n']), at: 0 };
+        if line.rest().first().is_some_and(u8::is_ascii_control) {
+            return Err(line.expected("a client"));
+        }
         set(pieces, self.client, line.word("a client")?);
         line.word("an identity")?;
-        set_unless_none(pieces, self.user, body, line.user()?);
+        let user = line.user()?;
+        // Apache writes an empty user in quotes.
+        if &body[user.0..user.1] != "\"\"" {
+            set_unless_none(pieces, self.user, body, user);
+        }
         set(pieces, self.time, line.until(b']', "a time in brackets")?);
         line.skip(b" ", "a space after the time")?;
         let request = line.quoted("a request in quotes")?;

@@ -13,8 +13,35 @@ struct KvSettings {
     sign: String,
 }
 
+/// What stands between pairs.
+enum Separator {
+    /// Spaces and tabulators, as many as there are.
+    Blanks,
+    Text(Box<memmem::Finder<'static>>),
+}
+
+impl Separator {
+    /// Returns the length of a separator with which the text begins.
+    #[inline]
+    fn at_start(&self, text: &[u8]) -> Option<usize> {
+        match self {
+            Separator::Blanks => matches!(text, [b' ' | b'\t', ..]).then_some(1),
+            Separator::Text(finder) => text.starts_with(finder.needle()).then_some(finder.needle().len()),
+        }
+    }
+
+    /// Returns where the first separator begins.
+    #[inline]
+    fn find(&self, text: &[u8]) -> Option<usize> {
+        match self {
+            Separator::Blanks => memchr2(b' ', b'\t', text),
+            Separator::Text(finder) => finder.find(text),
+        }
+    }
+}
+
 struct Kv {
-    separator: memmem::Finder<'static>,
+    separator: Separator,
     sign: memmem::Finder<'static>,
     names: Names,
     strict: bool,
@@ -27,7 +54,11 @@ pub(super) fn make(call: &ParserCall<'_>) -> Result<Box<dyn Parser>, String> {
     }
     let finder = |text: &str| memmem::Finder::new(text).into_owned();
     let names = Names::new(&call.fields);
-    let cut = Kv { separator: finder(&separator), sign: finder(&sign), names, strict: call.strict };
+    let separator = match separator.as_str() {
+        " " => Separator::Blanks,
+        text => Separator::Text(Box::new(finder(text))),
+    };
+    let cut = Kv { separator, sign: finder(&sign), names, strict: call.strict };
     Cutter::boxed(call, cut)
 }
 
@@ -43,11 +74,11 @@ impl Cut for Kv {
     fn cut(&self, body: &str, plain: &mut Vec<u8>, pieces: &mut Pieces) -> Result<(), Reason> {
         let bytes = body.as_bytes();
         let bytes = &bytes[..bytes.trim_ascii_end().len()];
-        let (separator, sign) = (self.separator.needle().len(), self.sign.needle().len());
+        let sign = self.sign.needle().len();
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];
-            if rest.starts_with(self.separator.needle()) {
+            if let Some(separator) = self.separator.at_start(rest) {
                 at += separator;
                 continue;
             }
@@ -85,7 +116,7 @@ impl Cut for Kv {
                     end
                 }
             };
-            if at < bytes.len() && !bytes[at..].starts_with(self.separator.needle()) {
+            if at < bytes.len() && self.separator.at_start(&bytes[at..]).is_none() {
                 return Err(Reason::unreadable(None, "a separator after a quoted value", &bytes[at..], at));
             }
         }

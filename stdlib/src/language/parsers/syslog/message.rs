@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use jiff::tz::TimeZone;
 use memchr::memchr;
 use weir_runtime::expressions::Reason;
 
-use super::parts::{full_time, is_host, priority, short_time, tag, word};
+use super::legacy::Legacy;
+use super::parts::priority;
+use super::time::Nearest;
 
 /// A part of a body, from the first byte to before the second.
 pub(super) type Piece = (usize, usize);
@@ -57,15 +58,13 @@ impl<'m> Place<'m> {
 }
 
 impl Message {
-    /// Reads a message in either form. Its parameters are added to `values`. `now`, in microseconds since
-    /// 1970-01-01T00:00:00Z, determines the year of RFC 3164.
+    /// Reads a message in either form. Its parameters are added to `values`.
     ///
     /// # Errors
     /// When the message has no priority, or is no message of RFC 5424 although its version says so.
     pub(super) fn read(
         body: &str,
-        zone: &TimeZone,
-        now: i64,
+        nearest: &Nearest<'_>,
         values: &mut Vec<(String, Piece)>,
     ) -> Result<Message, Reason> {
         let text = body.trim_end_matches(['\n', '\r', '\0']).as_bytes();
@@ -76,16 +75,21 @@ impl Message {
         let message = Message { priority, ..Message::default() };
         if rest.starts_with(b"1 ") {
             place.at += 2;
-            return message.full(place, values);
+            return message.full(place, nearest, values);
         }
-        Ok(message.short(place, zone, now))
+        Ok(message.legacy(&place, nearest))
     }
 
     /// Reads the parts behind the version of RFC 5424.
-    fn full(mut self, mut place: Place<'_>, values: &mut Vec<(String, Piece)>) -> Result<Message, Reason> {
+    fn full(
+        mut self,
+        mut place: Place<'_>,
+        nearest: &Nearest<'_>,
+        values: &mut Vec<(String, Piece)>,
+    ) -> Result<Message, Reason> {
         let at = place.at;
         if let Some((begin, end)) = place.word("a time")? {
-            let time = full_time(&place.text[begin..end]);
+            let time = nearest.full_time(&place.text[begin..end]);
             self.time = Some(time.ok_or_else(|| {
                 Reason::unreadable(Some(&"time".into()), "a Time", &place.text[begin..end], at)
             })?);
@@ -117,31 +121,17 @@ impl Message {
     }
 
     /// Reads the parts behind the priority of RFC 3164, as far as they are there.
-    fn short(mut self, mut place: Place<'_>, zone: &TimeZone, now: i64) -> Message {
-        let end = place.text.len();
-        let short = short_time(place.rest(), zone, now);
-        // Many programs write RFC 3164 with a time in the form of RFC 5424.
-        let (first, behind) = word(place.rest());
-        let time = short.or_else(|| full_time(first).map(|time| (time, behind)));
-        if let Some((time, rest)) = time {
-            self.time = Some(time);
-            let begin = end - rest.len();
-            let (host, behind) = word(rest);
-            self.host = is_host(host).then_some((begin, begin + host.len()));
-            // Without a host, the word belongs to the tag or to the text.
-            place.at = if self.host.is_some() || host == b"-" { end - behind.len() } else { begin };
-        }
-        self.tag(&mut place);
-        self.message = (place.at, end);
-        self
-    }
-
-    /// Reads `application[process]: `, if it is there.
-    fn tag(&mut self, place: &mut Place<'_>) {
-        let Some(tag) = tag(place.rest()) else { return };
+    fn legacy(self, place: &Place<'_>, nearest: &Nearest<'_>) -> Message {
+        let parts = Legacy::read(place.rest(), nearest);
         let piece = |part: Range<usize>| (place.at + part.start, place.at + part.end);
-        (self.application, self.process) = (Some(piece(tag.application)), tag.process.map(piece));
-        place.at += tag.end;
+        Message {
+            time: parts.time,
+            host: parts.host.map(piece),
+            application: parts.application.map(piece),
+            process: parts.process.map(piece),
+            message: (place.at + parts.message, place.text.len()),
+            ..self
+        }
     }
 }
 

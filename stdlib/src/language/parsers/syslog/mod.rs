@@ -5,13 +5,17 @@
 //! RFC 3164   <34>Oct 11 22:14:15 host application[process]: message
 //! ```
 
+mod legacy;
 mod message;
 mod parts;
+mod time;
+
+use std::sync::Arc;
 
 use arrow_array::BinaryViewArray;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
+use weir_runtime::Clock;
 use weir_runtime::batch::BatchError;
 use weir_runtime::expressions::Reason;
 use weir_runtime::parsers::{Parsed, Parser, ParserCall};
@@ -21,7 +25,9 @@ use super::filling::{append_each, filled};
 use super::pieces::text;
 use message::{Message, Piece};
 
-pub(crate) use parts::{full_time, is_host, priority, short_time, tag, word};
+pub(crate) use legacy::Legacy;
+pub(crate) use parts::{is_host, priority, word};
+pub(crate) use time::Nearest;
 
 #[derive(Deserialize)]
 struct SyslogSettings {
@@ -30,6 +36,7 @@ struct SyslogSettings {
 
 struct Syslog {
     zone: TimeZone,
+    clock: Arc<dyn Clock>,
     fields: Vec<(Part, Field)>,
 }
 
@@ -66,17 +73,17 @@ pub(super) fn make(call: &ParserCall<'_>) -> Result<Box<dyn Parser>, String> {
         };
         fields.push((part, Field::new(wanted)?));
     }
-    Ok(Box::new(Syslog { zone, fields }))
+    Ok(Box::new(Syslog { zone, clock: call.clock.clone(), fields }))
 }
 
 impl Parser for Syslog {
     fn parse(&self, bodies: &BinaryViewArray) -> Result<Parsed, BatchError> {
         let mut values = Vec::new();
         // Times without a year get the one that is nearest to this time.
-        let now = Timestamp::now().as_microsecond();
+        let nearest = Nearest::new(&self.zone, self.clock.now());
         filled(self.fields.iter().map(|(_, field)| field), bodies, |row, columns| {
             values.clear();
-            let message = Message::read(text(bodies.value(row))?, &self.zone, now, &mut values)?;
+            let message = Message::read(text(bodies.value(row))?, &nearest, &mut values)?;
             let places = Row { bodies, row, message: &message, values: &values };
             let parts = self.fields.iter().map(|(part, _)| *part);
             Ok(append_each(columns, parts, |column, part| places.append(part, column)))

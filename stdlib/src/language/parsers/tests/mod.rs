@@ -67,6 +67,7 @@ impl ParseStep {
             fields: self.fields.clone(),
             known: self.known,
             strict: self.strict,
+            clock: Arc::new(weir_runtime::SystemClock),
         };
         let registry = super::register(weir_runtime::Registry::default());
         registry.make_parser(&self.parser, &call).map_err(|refused| refused.to_string())
