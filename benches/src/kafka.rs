@@ -85,11 +85,11 @@ pub(crate) fn brokers() -> Result<String, Box<dyn Error>> {
     std::env::var("KAFKA_BOOTSTRAP").map_err(|_| "KAFKA_BOOTSTRAP must name a broker".into())
 }
 
-/// Creates a topic and fills it with this number of access-log lines, with Weir.
+/// Creates a topic with a new name.
 ///
 /// # Errors
-/// When the topic can't be created or filled.
-pub(crate) fn fill_topic(brokers: &str, events: u64) -> Result<String, Box<dyn Error>> {
+/// When the broker does not create it.
+pub(crate) fn make_topic(brokers: &str) -> Result<String, Box<dyn Error>> {
     let topic = format!("bench-{}", SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis());
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", brokers).create()?;
@@ -98,6 +98,15 @@ pub(crate) fn fill_topic(brokers: &str, events: u64) -> Result<String, Box<dyn E
     for made in runtime.block_on(admin.create_topics([&new], &AdminOptions::new()))? {
         made.map_err(|(topic, error)| format!("making {topic}: {error}"))?;
     }
+    Ok(topic)
+}
+
+/// Creates a topic and fills it with this number of access-log lines, with Weir.
+///
+/// # Errors
+/// When the topic can't be created or filled.
+pub(crate) fn fill_topic(brokers: &str, events: u64) -> Result<String, Box<dyn Error>> {
+    let topic = make_topic(brokers)?;
     let params = [("brokers", brokers), ("topic", &topic), ("events", &events.to_string())];
     let (filled, _) = run(&compile(FILL, &params)?, "topic_of_lines", events, Until::Delivered)?;
     let (rate, megabytes) = (filled.events_per_second() / 1e6, filled.megabytes_per_second());

@@ -13,6 +13,7 @@ mod files_source;
 mod files_to_files;
 mod kafka;
 mod kafka_to_hdfs;
+mod kafka_writing;
 mod parsers;
 mod pipeline;
 mod pipelines;
@@ -82,6 +83,10 @@ enum What {
     },
     /// Kafka -> memory -> null, against a bare librdkafka consumer; needs KAFKA_BOOTSTRAP
     Kafka,
+    /// generate -> memory -> Kafka, against a bare librdkafka producer; needs KAFKA_BOOTSTRAP
+    KafkaWriting,
+    /// generate -> memory -> Kafka in transactions, against at least once; needs KAFKA_BOOTSTRAP
+    KafkaTransactions,
     /// Kafka -> memory -> HDFS, against a consumer that writes one file; needs KAFKA_BOOTSTRAP and HDFS_URL
     KafkaToHdfs,
 }
@@ -111,6 +116,8 @@ fn main() -> Outcome {
         What::Pipelines { only } => pipelines::measure(rounds, events.unwrap_or(1 << 30), only.as_deref()),
         What::Steps { only } => steps::measure(rounds, events.unwrap_or(1_000_000), only.as_deref()),
         What::Kafka => kafka::measure(rounds, events.unwrap_or(2_000_000)),
+        What::KafkaWriting => kafka_writing::measure(rounds, events.unwrap_or(2_000_000)),
+        What::KafkaTransactions => kafka_writing::measure_transactions(rounds, events.unwrap_or(1_000_000)),
         What::KafkaToHdfs => kafka_to_hdfs::measure(rounds, events.unwrap_or(2_000_000)),
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use weir_tests::{
-    CommittedRecords, Kafka, Scene, Servers, Session, Weir, print_line, visible_files, wait_until,
+    CommittedRecords, Kafka, Scene, Server, Servers, Session, Weir, print_line, visible_files, wait_until,
 };
 
 const LINES: usize = 80_000;
@@ -128,7 +128,7 @@ fn every_line_is_in_both_topics_once_although_the_broker_is_killed() {
     let mut weir = chain.run();
     chain.await_records(&mut weir, LINES / 4);
     let begin = Instant::now();
-    session.kill_broker().end();
+    session.kill(Server::Broker).end();
     print_line(chain.scene.name(), format!("the broker was away for {:.1?}", begin.elapsed()));
     chain.finish(weir);
 }

@@ -3,7 +3,7 @@
 use std::process;
 use std::time::Duration;
 
-use weir_tests::{Hdfs, Scene, Servers, Session, Weir, print_line};
+use weir_tests::{Hdfs, Scene, Server, Servers, Session, Weir, print_line};
 
 const EVENTS: usize = 150_000;
 const KILLS: usize = 6;
@@ -19,8 +19,8 @@ fn complete(hdfs: &Hdfs, path: &str) -> usize {
 /// Kills a server and starts it again.
 fn restart_a_server(session: &Session, kill: usize) {
     match kill {
-        1 => session.kill_namenode().end(),
-        3 => session.kill_datanode().end(),
+        1 => session.kill(Server::NameNode).end(),
+        3 => session.kill(Server::DataNode).end(),
         _ => {}
     }
 }

@@ -3,12 +3,14 @@
 //! `tests/run` starts the servers and runs the tests. Each test leaves its logs and files in `target/tmp/NAME`.
 
 mod answers;
+mod chaos;
 mod connect;
 mod durable_channel;
 mod exactly_once;
 mod exactly_once_in_kafka;
 mod exactly_once_on_hdfs;
 mod examples;
+mod fed;
 mod flood;
 mod followed_files;
 mod foreign_readers;
@@ -21,6 +23,7 @@ mod kafka_records;
 mod kafka_to_hdfs;
 mod limits;
 mod local_files;
+mod main_job;
 mod outages;
 mod parsers;
 mod quickstart;

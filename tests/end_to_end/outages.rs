@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use weir_tests::{LogPosition, Scene, Servers, Weir, ask_agent, free_address, print_line, wait_until};
+use weir_tests::{
+    LogPosition, Scene, Server, Servers, Weir, ask_agent, free_address, print_line, wait_until,
+};
 
 use crate::transfer::{SMALL_FILES, Transfer};
 
@@ -23,7 +25,7 @@ fn an_outage_of_the_datanode_loses_nothing() {
     let mut weir = transfer.run_with(SMALL_FILES, &["--metrics", &metrics.to_string()]);
     transfer.await_committed(&mut weir, LINES / 10);
     let position = weir.log_end();
-    let outage = session.kill_datanode();
+    let outage = session.kill(Server::DataNode);
     transfer.send(LINES / 2);
     print_line(scene.name(), await_complaint(&mut weir, position, "lake"));
     await_trouble(&scene, metrics, "sink lake", &["(unreachable)", "(refused)", "(timed out)"]);
@@ -42,7 +44,7 @@ fn an_outage_of_the_broker_of_ten_seconds_loses_nothing() {
     let mut weir = transfer.run_with(SMALL_FILES, &["--metrics", &metrics.to_string()]);
     transfer.await_committed(&mut weir, LINES / 10);
     let position = weir.log_end();
-    let outage = session.stop_broker();
+    let outage = session.stop(Server::Broker);
     let begin = Instant::now();
     print_line(scene.name(), await_complaint(&mut weir, position, "clicks"));
     await_trouble(&scene, metrics, "source clicks", &["(refused)", "(unreachable)"]);

@@ -46,6 +46,17 @@ impl Hdfs {
     ///
     /// When a file with a final name is open, empty or damaged.
     pub fn lines(&self, path: &str, scene: &Scene) -> (Vec<Vec<u8>>, Vec<StoredFile>) {
+        let (folder, unfinished) = self.get(path, scene);
+        (lines_of(&visible_files(&folder)), unfinished)
+    }
+
+    /// Copies all files below a path into a folder of the scene. Returns the folder, and the files that have names of unfinished
+    /// files.
+    ///
+    /// # Panics
+    ///
+    /// When a file with a final name is open or empty.
+    pub fn get(&self, path: &str, scene: &Scene) -> (PathBuf, Vec<StoredFile>) {
         let folder = scene.folder().join("from_hdfs").join(path.trim_matches('/'));
         let listed = listing(&self.client(&["get", path, &folder.display().to_string()]));
         let (unfinished, finished): (Vec<_>, Vec<_>) =
@@ -55,7 +66,7 @@ impl Hdfs {
         }
         let counts = format_args!("{} files under {path}, {} unfinished", finished.len(), unfinished.len());
         print_line(scene.name(), counts);
-        (lines_of(&visible_files(&folder)), unfinished)
+        (folder, unfinished)
     }
 
     /// Writes these lines into a new file.

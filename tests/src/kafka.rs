@@ -15,6 +15,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
 
+use crate::Feed;
 use crate::servers::{run, tool};
 
 /// The time limit of a request to the broker. It only decides how long a failing test hangs.
@@ -74,6 +75,11 @@ impl Kafka {
             }
         }
         expect("writing", producer.flush(PATIENCE));
+    }
+
+    /// Starts to write numbered records into a topic, so many in a second.
+    pub fn feed(&self, topic: &str, rate: usize) -> Feed {
+        Feed::start(&self.config(), topic, self.partitions(topic), rate)
     }
 
     /// Reads all records that are in a topic now, in no particular order.

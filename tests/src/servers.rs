@@ -39,12 +39,29 @@ enum Access {
     Exclusive { _guard: RwLockWriteGuard<'static, ()> },
 }
 
+/// A process of the servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    /// The only Kafka broker.
+    Broker,
+    /// The only NameNode.
+    NameNode,
+    /// The only DataNode.
+    DataNode,
+}
+
+/// A server that answers nobody, although its connections stay open. [`Stall::end`] or dropping the stall lets it go on.
+#[derive(Debug)]
+pub struct Stall {
+    servers: &'static Servers,
+    server: Server,
+}
+
 /// A stopped server. [`Outage::end`] or dropping the outage starts the server again.
 #[derive(Debug)]
 pub struct Outage {
     servers: &'static Servers,
-    name: &'static str,
-    role: &'static str,
+    server: Server,
     over: bool,
 }
 
@@ -111,44 +128,68 @@ impl Session {
         Hdfs::new(&self.servers.hdfs_url, &self.servers.folder)
     }
 
-    /// Kills the only DataNode with SIGKILL.
-    pub fn kill_datanode(&self) -> Outage {
-        let outage = self.outage("hdfs", "datanode1");
-        self.servers.tool(&["signal", "hdfs", "datanode1", "KILL"]);
+    /// Kills a server with SIGKILL.
+    pub fn kill(&self, server: Server) -> Outage {
+        let outage = self.outage(server);
+        let [name, role] = server.words();
+        self.servers.tool(&["signal", name, role, "KILL"]);
+        if server == Server::Broker {
+            // Its port is free when the system has ended the process.
+            wait_until("the end of the broker", PATIENCE, || {
+                TcpStream::connect(&self.servers.bootstrap).err().map(drop)
+            });
+        }
         outage
     }
 
-    /// Kills the only NameNode with SIGKILL.
-    pub fn kill_namenode(&self) -> Outage {
-        let outage = self.outage("hdfs", "namenode");
-        self.servers.tool(&["signal", "hdfs", "namenode", "KILL"]);
+    /// Stops a server with SIGTERM.
+    pub fn stop(&self, server: Server) -> Outage {
+        let outage = self.outage(server);
+        let [name, role] = server.words();
+        self.servers.tool(&["stop", name, role]);
         outage
     }
 
-    /// Stops the only broker with SIGTERM.
-    pub fn stop_broker(&self) -> Outage {
-        let outage = self.outage("kafka", "broker");
-        self.servers.tool(&["stop", "kafka", "broker"]);
-        outage
+    /// Stalls a server with SIGSTOP.
+    pub fn stall(&self, server: Server) -> Stall {
+        self.assert_exclusive(server);
+        let [name, role] = server.words();
+        self.servers.tool(&["signal", name, role, "STOP"]);
+        Stall { servers: self.servers, server }
     }
 
-    /// Kills the only broker with SIGKILL.
-    pub fn kill_broker(&self) -> Outage {
-        let outage = self.outage("kafka", "broker");
-        self.servers.tool(&["signal", "kafka", "broker", "KILL"]);
-        // Its port is free when the system has ended the process.
-        wait_until("the end of the broker", PATIENCE, || {
-            TcpStream::connect(&self.servers.bootstrap).err().map(drop)
-        });
-        outage
+    fn outage(&self, server: Server) -> Outage {
+        self.assert_exclusive(server);
+        Outage { servers: self.servers, server, over: false }
     }
 
-    fn outage(&self, name: &'static str, role: &'static str) -> Outage {
-        assert!(
-            matches!(self.access, Access::Exclusive { .. }),
-            "only a test with exclusive access may stop {name} {role}"
-        );
-        Outage { servers: self.servers, name, role, over: false }
+    fn assert_exclusive(&self, server: Server) {
+        let is_exclusive = matches!(self.access, Access::Exclusive { .. });
+        assert!(is_exclusive, "only a test with exclusive access may stop the {server:?}");
+    }
+}
+
+impl Server {
+    /// The service and the role of the process, for the tool `services`.
+    fn words(self) -> [&'static str; 2] {
+        match self {
+            Server::Broker => ["kafka", "broker"],
+            Server::NameNode => ["hdfs", "namenode"],
+            Server::DataNode => ["hdfs", "datanode1"],
+        }
+    }
+}
+
+impl Stall {
+    /// Lets the server go on.
+    pub fn end(self) {}
+}
+
+impl Drop for Stall {
+    fn drop(&mut self) {
+        let [name, role] = self.server.words();
+        // An error means that the server has ended.
+        let _ = run(tool(&self.servers.folder).args(["signal", name, role, "CONT"]));
     }
 }
 
@@ -156,7 +197,8 @@ impl Outage {
     /// Starts the server again with the same port and data. Returns when it is ready.
     pub fn end(mut self) {
         self.over = true;
-        let words = ["start", self.name, self.role];
+        let [name, role] = self.server.words();
+        let words = ["start", name, role];
         wait_until("the killed server has ended", PATIENCE, || {
             match run(tool(&self.servers.folder).args(words)) {
                 Err(why) if why.contains("is running already") => None,
@@ -171,7 +213,8 @@ impl Drop for Outage {
     fn drop(&mut self) {
         if !self.over {
             // the test has failed already; if the server doesn't start, the next tests that use it fail
-            let _ = run(tool(&self.servers.folder).args(["start", self.name, self.role]));
+            let [name, role] = self.server.words();
+            let _ = run(tool(&self.servers.folder).args(["start", name, role]));
         }
     }
 }

@@ -163,6 +163,14 @@ impl Weir {
         })
     }
 
+    /// Asserts that the run has not ended.
+    pub fn assert_runs(&mut self) {
+        let ended = self.child.try_wait().unwrap_or_else(|error| panic!("can't watch weir: {error}"));
+        if let Some(status) = ended {
+            panic!("weir ended with {status}\n{}", self.log_tail());
+        }
+    }
+
     /// Returns the resident memory of the process, in bytes.
     pub fn resident_bytes(&self) -> u64 {
         self.memory("VmRSS:")
