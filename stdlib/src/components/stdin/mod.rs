@@ -15,13 +15,13 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use thiserror::Error;
 use tokio::sync::mpsc::Receiver;
-use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 use weir_plan::Settings;
 use weir_runtime::batch::{Batch, BatchError, Column, Identities, Origins, Partition};
 use weir_runtime::source::{Outlet, PutError, Source, SourcePort};
 use weir_runtime::{Clock, Context, Failure, LogLimit, Meter};
 
+use crate::tools::departure::Departure;
 use crate::tools::listener::PutLimit;
 use lines::{Line, LineRules, Lines, LongLine};
 use reading::{StandardInput, read_in_a_thread};
@@ -112,20 +112,14 @@ impl LinesSource {
             // The lines of another process are others, so they need another partition.
             self.partition = Some(Partition::new(format!("{}/{}", self.component, self.clock.now())));
         }
-        let mut since: Option<Instant> = None;
+        let mut departure = Departure::new(self.linger);
         loop {
             let Input::Open(input) = &mut self.input else { return Ok(()) };
-            let due = since.map(|since| since + self.linger);
             tokio::select! {
                 biased;
                 () = port.stop.cancelled() => {
                     self.give_up_reading();
                     return self.put(&mut port.outlet).await;
-                }
-                // A batch that is due is put before more lines are taken.
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    self.put(&mut port.outlet).await?;
-                    since = None;
                 }
                 read = input.recv() => match read {
                     Some(Ok(bytes)) => self.lines.feed(&bytes),
@@ -139,13 +133,17 @@ impl LinesSource {
                         self.lines.finish();
                         return self.put(&mut port.outlet).await;
                     }
+                },
+                () = departure.due() => {
+                    self.put(&mut port.outlet).await?;
+                    departure.left();
                 }
             }
             if self.lines.count() >= self.batch || self.lines.bytes() >= BATCH_BYTES {
                 self.put(&mut port.outlet).await?;
-                since = None;
+                departure.left();
             } else if self.lines.has_something() {
-                since.get_or_insert_with(Instant::now);
+                departure.joined(false);
             }
         }
     }

@@ -4,6 +4,7 @@
 //! number that the channels have, so that a channel recognizes a batch that is put again.
 
 use std::collections::VecDeque;
+use std::future::ready;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +15,13 @@ use arrow_buffer::Buffer;
 use arrow_schema::{ArrowError, SchemaRef};
 use thiserror::Error;
 use tokio::sync::mpsc::Receiver;
-use tokio::time::Instant;
 use tracing::warn;
 use weir_runtime::batch::{Awaited, Batch, BatchError, Column, Identities, Origins, Partition};
 use weir_runtime::source::{Delivered, Deliveries, Outlet, PutError, SourcePort};
 use weir_runtime::{Context, Failure, LogLimit, Meter};
 
 use super::addresses;
-use crate::tools::deadline;
+use crate::tools::departure::Departure;
 use crate::tools::lines::Span;
 
 /// The most bytes of a batch's bodies, approximately, and of the columns that its kind of source adds.
@@ -187,13 +187,11 @@ pub(crate) struct Gatherer<Attachment> {
     partition: Partition,
     host: String,
     rows_max: usize,
-    linger: Duration,
+    departure: Departure,
     identities: bool,
     put_limit: PutLimit,
     chunks: Vec<Chunk<Attachment>>,
     size: BatchSize,
-    /// When the first chunk of the present batch was added.
-    since: Option<Instant>,
     /// The number of the last event that was put.
     sequence: u64,
     /// Of each batch that was put: the number of its last event, and its chunks' attachments.
@@ -226,12 +224,11 @@ impl<N: Attachment> Gatherer<N> {
             partition,
             host: super::host(),
             rows_max,
-            linger,
+            departure: Departure::new(linger),
             identities: port.wants_identities(),
             put_limit: PutLimit::of(port),
             chunks: Vec::new(),
             size: BatchSize::default(),
-            since: None,
             sequence: sequence.max(given),
             undelivered: VecDeque::new(),
         }
@@ -250,22 +247,16 @@ impl<N: Attachment> Gatherer<N> {
             size = BatchSize::default().with(None, &chunk);
         }
         self.size = size;
-        self.since.get_or_insert_with(Instant::now);
+        self.departure.joined(chunk.attachment.awaited().is_some());
         self.chunks.push(chunk);
         Ok(batch)
-    }
-
-    /// Returns when the present batch has to be put.
-    fn due(&self) -> Option<Instant> {
-        let since = self.since?;
-        Some(if self.size.rows >= self.rows_max { since } else { since + self.linger })
     }
 
     /// Takes the present batch, and numbers its events.
     fn take(&mut self) -> Result<Option<Batch>, GatherError> {
         let chunks = std::mem::take(&mut self.chunks);
         let rows = std::mem::take(&mut self.size).rows;
-        self.since = None;
+        self.departure.left();
         if rows == 0 {
             return Ok(None);
         }
@@ -336,14 +327,13 @@ impl<N: Attachment> Gatherer<N> {
         deliveries: &mut Deliveries,
     ) -> Result<(), GatherError> {
         loop {
-            let due = self.due();
             let batch = tokio::select! {
                 biased;
                 Some(delivered) = deliveries.next() => {
                     self.deliver(&delivered);
                     None
                 }
-                () = deadline::reached(due) => self.take()?,
+                () = ready(()), if self.size.rows >= self.rows_max => self.take()?,
                 chunk = queue.recv() => match chunk {
                     Some(chunk) => self.add(chunk)?,
                     None => {
@@ -353,6 +343,7 @@ impl<N: Attachment> Gatherer<N> {
                         return Ok(());
                     }
                 },
+                () = self.departure.due() => self.take()?,
             };
             if let Some(batch) = batch {
                 self.put(batch, outlet, deliveries).await?;
