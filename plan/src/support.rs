@@ -12,9 +12,9 @@ use crate::{
 /// The sources that are carried out.
 pub const SOURCES: &[&str] = &["files", "generate", "hdfs", "http", "kafka", "stdin", "syslog", "tcp_lines"];
 /// The channels that are carried out.
-pub const CHANNELS: &[&str] = &["file", "memory"];
+pub const CHANNELS: &[&str] = &["file", "kafka", "memory"];
 /// The channels whose events outlast the agent.
-pub const DURABLE_CHANNELS: &[&str] = &["file"];
+pub const DURABLE_CHANNELS: &[&str] = &["file", "kafka"];
 /// The sinks that are carried out.
 pub const SINKS: &[&str] = &["files", "hdfs", "kafka", "null", "stdout"];
 /// The sinks that reject an event which can never be written, to the rejects of the flow.
@@ -105,6 +105,7 @@ pub const PARTIAL_SETTINGS: &[PartialSetting] = &[
     partial("source", "hdfs", "format", &["lines"]),
     partial("source", "hdfs", "security", &["plaintext"]),
     partial("source", "kafka", "security", &["plaintext", "sasl", "sasl_tls", "tls"]),
+    partial("channel", "kafka", "security", &["plaintext", "sasl", "sasl_tls", "tls"]),
     partial("sink", "hdfs", "security", &["plaintext"]),
     partial("sink", "kafka", "security", &["plaintext", "sasl", "sasl_tls", "tls"]),
 ];

@@ -19,6 +19,7 @@ mod harness;
 mod hdfs_source;
 mod idle_connections;
 mod injected_errors;
+mod kafka_channel;
 mod kafka_records;
 mod kafka_to_hdfs;
 mod limits;

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::Feed;
 use crate::servers::{run, tool};
+use crate::waiting::wait_until;
 
 /// The time limit of a request to the broker. It only decides how long a failing test hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,6 +57,21 @@ impl Kafka {
         for result in made {
             result.unwrap_or_else(|(name, code)| panic!("making topic {name}: {code}"));
         }
+    }
+
+    /// Deletes a topic, and waits until it is gone.
+    pub fn delete_topic(&self, topic: &str) {
+        let admin: AdminClient<DefaultClientContext> = expect("an admin client", self.config().create());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.unwrap_or_else(|error| panic!("tokio: {error}"));
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let deleted = expect("deleting a topic", runtime.block_on(admin.delete_topics(&[topic], &options)));
+        for result in deleted {
+            result.unwrap_or_else(|(name, code)| panic!("deleting topic {name}: {code}"));
+        }
+        wait_until("the end of the topic", PATIENCE, || {
+            (!self.topics().iter().any(|name| name == topic)).then_some(())
+        });
     }
 
     /// Writes each line as one record, round robin over all partitions. Returns when the broker has all records.

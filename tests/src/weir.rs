@@ -306,7 +306,7 @@ impl Weir {
     }
 
     /// Returns the complete lines of the log so far.
-    fn log_lines(&self) -> Vec<String> {
+    pub fn log_lines(&self) -> Vec<String> {
         let text = self.log_text();
         let complete = text.rfind('\n').map_or("", |end| &text[..end]);
         complete.lines().map(str::to_owned).collect()

@@ -113,8 +113,8 @@ impl Builder<'_> {
     }
 
     fn promises_exactly_once(&self, component: &Component) -> bool {
-        let ExactlyOnce { sources, sinks } = &self.exactly_once;
-        sources.contains(&component.name) || sinks.contains(&component.name)
+        let ExactlyOnce { sources, channels, sinks } = &self.exactly_once;
+        [sources, channels, sinks].into_iter().any(|names| names.contains(&component.name))
     }
 
     fn context(&self, component: &Component) -> Context {

@@ -20,6 +20,8 @@ use crate::source::{DownstreamChannels, Progress, least_of, scope_names};
 #[derive(Default)]
 pub(super) struct ExactlyOnce {
     pub(super) sources: BTreeSet<String>,
+    /// The channels, without the channels of optional branches.
+    pub(super) channels: BTreeSet<String>,
     /// The sinks, without the sinks of optional branches.
     pub(super) sinks: BTreeSet<String>,
 }
@@ -38,8 +40,10 @@ impl ExactlyOnce {
     }
 
     fn follow(&mut self, leg: &PlannedLeg) {
-        if let Route::Sink(name) = &leg.to {
-            self.sinks.insert(name.clone());
+        match &leg.to {
+            Route::Sink(name) => drop(self.sinks.insert(name.clone())),
+            Route::Channel(name) => drop(self.channels.insert(name.clone())),
+            _ => {}
         }
         leg.to.required_legs().into_iter().for_each(|leg| self.follow(leg));
     }

@@ -12,12 +12,14 @@
 //! commit; dropping the reservation rolls it back. A *take* transaction leases a batch. Acknowledging
 //! the lease commits it; dropping the lease rolls it back.
 
+pub mod encoding;
 pub mod file;
 mod hooked;
 mod in_flight;
 mod incarnation;
 mod memory;
 mod origins;
+mod recorded;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,6 +38,7 @@ pub use file::{Compression, FileChannel, FileChannelOptions};
 pub use hooked::HookedChannel;
 pub use incarnation::{Acceptance, Incarnation, LedgerLoss, Reached, Recovered};
 pub use memory::MemoryChannel;
+pub use recorded::RecordedPositions;
 
 /// The bounds of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +135,11 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// The name, which is the same in each run. It has no space.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns the scopes of a new run, in the order of the names.
     pub fn of_a_run(names: impl IntoIterator<Item = Arc<str>>) -> Vec<Scope> {
         static RUNS: AtomicU64 = AtomicU64::new(1);

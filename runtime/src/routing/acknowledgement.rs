@@ -55,6 +55,17 @@ impl Acknowledgement {
         Acknowledgement { pending: Arc::new(pending), shares }
     }
 
+    /// Makes an acknowledgement of one share, which calls `settled` once with whether the events have arrived.
+    pub fn calling(settled: impl FnOnce(bool) + Send + Sync + 'static) -> Acknowledgement {
+        struct Call<F>(F);
+        impl<F: FnOnce(bool) + Send + Sync> Settle for Call<F> {
+            fn settle(self: Box<Self>, done: bool) {
+                (self.0)(done);
+            }
+        }
+        Acknowledgement::new(1, Box::new(Call(settled)))
+    }
+
     /// Makes an acknowledgement of one share whose outcome is ignored.
     pub(crate) fn unobserved() -> Acknowledgement {
         struct Ignore;

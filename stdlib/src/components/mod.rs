@@ -35,6 +35,9 @@ pub(crate) fn register(registry: Registry) -> Registry {
     #[cfg(feature = "hdfs")]
     let registry = registry.source("hdfs", hdfs::source::make).sink("hdfs", hdfs::sink::make);
     #[cfg(feature = "kafka")]
-    let registry = registry.source("kafka", kafka::make_source).sink("kafka", kafka::make_sink);
+    let registry = registry
+        .source("kafka", kafka::make_source)
+        .channel("kafka", kafka::make_channel)
+        .sink("kafka", kafka::make_sink);
     registry
 }

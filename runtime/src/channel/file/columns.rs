@@ -53,7 +53,7 @@ pub(super) struct Encoded {
 }
 
 /// Returns the first field whose values this format can't hold.
-pub(super) fn unsupported(schema: &Schema) -> Option<&str> {
+pub(in crate::channel) fn unsupported(schema: &Schema) -> Option<&str> {
     schema.fields().iter().find(|field| !is_kept(field.data_type())).map(|field| field.name().as_str())
 }
 
@@ -116,7 +116,7 @@ pub(super) fn encode(scope: &str, batch: &Batch, compression: Compression) -> Re
     let origins_bytes = body.len() as u32;
     if !batch.is_empty() {
         let begin = begin_columns(&mut body);
-        batch.columns().iter().for_each(|column| encode_column(column, &mut body));
+        encode_columns(batch, &mut body);
         compression.apply(&mut body, begin);
     }
     match body.len() as u64 <= BODY_BYTES_MAX {
@@ -228,6 +228,29 @@ impl Run {
     }
 }
 
+/// Appends the columns of a batch.
+pub(in crate::channel) fn encode_columns(batch: &Batch, out: &mut Vec<u8>) {
+    batch.columns().iter().for_each(|column| encode_column(column, out));
+}
+
+/// Decodes the columns of `rows` events, which are all of `body` from `begin` on; `None` if they are invalid. The columns keep
+/// `body` alive.
+pub(in crate::channel) fn decode_columns(
+    schema: &SchemaRef,
+    rows: usize,
+    body: &Buffer,
+    begin: usize,
+) -> Option<Vec<Column>> {
+    let mut at = begin;
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        let mut decoder = ColumnDecoder { body, at, rows };
+        columns.push(decoder.column(field.data_type())?);
+        at = decoder.at;
+    }
+    (at == body.len()).then_some(columns)
+}
+
 /// Decodes the scope and the origins at the beginning of a body; `None` if they are invalid.
 pub(super) fn decode_origins(bytes: &[u8]) -> Option<(&str, Origins)> {
     /// The bytes of the shortest interval.
@@ -251,23 +274,14 @@ pub(super) fn decode_origins(bytes: &[u8]) -> Option<(&str, Origins)> {
 pub(super) fn decode(schema: &SchemaRef, rows: usize, origins_bytes: usize, body: &Buffer) -> Option<Batch> {
     let (_, origins) = decode_origins(body.get(..origins_bytes)?)?;
     let plain;
-    let (body, mut at) = match read_columns(body, origins_bytes)? {
+    let (body, at) = match read_columns(body, origins_bytes)? {
         Columns::Plain(at) => (body, at),
         Columns::Compressed { how, length, bytes } => {
             plain = Buffer::from_vec(decompress(how, length, bytes)?);
             (&plain, 0)
         }
     };
-    let mut columns = Vec::with_capacity(schema.fields().len());
-    for field in schema.fields() {
-        let mut decoder = ColumnDecoder { body, at, rows };
-        columns.push(decoder.column(field.data_type())?);
-        at = decoder.at;
-    }
-    if at != body.len() {
-        return None;
-    }
-    Batch::new(schema.clone(), columns, rows, origins).ok()
+    Batch::new(schema.clone(), decode_columns(schema, rows, body, at)?, rows, origins).ok()
 }
 
 struct ColumnDecoder<'a> {

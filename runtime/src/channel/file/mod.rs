@@ -20,7 +20,7 @@
 //! | this one | waiting and waking, for the agent |
 
 mod claim;
-mod columns;
+pub(super) mod columns;
 mod compression;
 mod cursor;
 mod divergence;

@@ -1,6 +1,5 @@
 //! The memory channel: bounded and volatile. A put is acknowledged when all readers have acknowledged its events.
 
-mod positions;
 mod state;
 
 use std::collections::BTreeMap;
@@ -11,14 +10,13 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::in_flight::InFlight;
 use super::{
-    Channel, CommitError, Demand, Fill, Lease, Limits, Overflow, PutTransaction, Reader, Recovered,
-    ReserveError, Scope, Taken,
+    Channel, CommitError, Demand, Fill, Lease, Limits, Overflow, PutTransaction, Reader, RecordedPositions,
+    Recovered, ReserveError, Scope, Taken,
 };
 use crate::batch::{Batch, Partition};
 use crate::failure::Failure;
 use crate::observability::meter::Reading;
 use crate::routing::{Acknowledgement, Settle};
-use positions::Positions;
 use state::{ReaderId, State};
 
 /// The most bytes of one transaction, since a semaphore counts the permits of a request in a `u32`.
@@ -37,7 +35,7 @@ struct Shared {
     /// One permit for each byte of `byte_capacity`.
     byte_permits: Arc<Semaphore>,
     state: Mutex<State<Reservation>>,
-    positions: Mutex<Positions>,
+    positions: Mutex<RecordedPositions>,
     /// The marks of the sinks' ledgers, by reader.
     marks: Mutex<BTreeMap<String, u64>>,
     /// Notified when an event has become visible, a put waits for space, or the channel was closed.
@@ -87,7 +85,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn positions(&self) -> MutexGuard<'_, Positions> {
+    fn positions(&self) -> MutexGuard<'_, RecordedPositions> {
         self.positions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

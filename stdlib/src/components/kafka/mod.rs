@@ -1,15 +1,18 @@
-//! Apache Kafka: a source that is a member of a consumer group, and a sink.
+//! Apache Kafka: a source that is a member of a consumer group, a channel in a topic, and a sink.
 //!
 //! Each consists of a librdkafka client, which is polled by a separate thread, and of an asynchronous part that is
 //! connected to the runtime. The code that both need for a client is in `connection`.
 
 mod asking;
 mod certificates;
+mod channel;
 mod connection;
 mod native;
+mod positions;
 mod security;
 mod sink;
 mod source;
 
+pub(crate) use channel::make_channel;
 pub use sink::make_sink;
 pub use source::make_source;

@@ -3,15 +3,23 @@
 #![allow(unsafe_code, reason = "the crate lacks a call, and another one takes 100 ms for each commit")]
 
 use std::ffi::{CStr, CString};
+use std::ptr;
 use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::bindings::{
-    rd_kafka_brokers_add, rd_kafka_commit_transaction, rd_kafka_error_code, rd_kafka_error_destroy,
-    rd_kafka_error_is_retriable, rd_kafka_error_string,
+    rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_request_timeout,
+    rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics, rd_kafka_TopicCollection_destroy,
+    rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error,
+    rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_least_significant_bits,
+    rd_kafka_Uuid_most_significant_bits, rd_kafka_admin_op_t, rd_kafka_brokers_add,
+    rd_kafka_commit_transaction, rd_kafka_error_code, rd_kafka_error_destroy, rd_kafka_error_is_retriable,
+    rd_kafka_error_string, rd_kafka_event_DescribeTopics_result, rd_kafka_event_destroy,
+    rd_kafka_event_error, rd_kafka_event_t, rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll,
 };
 use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
 use thiserror::Error;
 
 /// Why a call of a transaction has failed.
@@ -77,4 +85,105 @@ pub(super) fn add_brokers<C: ClientContext>(client: &Client<C>, brokers: &str) {
     let Ok(brokers) = CString::new(brokers) else { return };
     // SAFETY: the client is alive as long as it is borrowed, and copies the text, which ends with a NUL.
     unsafe { rd_kafka_brokers_add(client.native_ptr(), brokers.as_ptr()) };
+}
+
+/// The identity that a topic has from when it is made until it is deleted. A topic that is made again with the same name has
+/// another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct TopicId(pub(super) u128);
+
+/// 32 hexadecimal digits.
+impl std::fmt::Display for TopicId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// Asks the brokers for the identity of a topic; none if the brokers give their topics none, as those before Kafka 2.8. Blocks
+/// for at most about `limit`.
+///
+/// # Errors
+/// The code of the broker or of librdkafka: [`RDKafkaErrorCode::UnknownTopicOrPartition`] if there is no such topic.
+fn topic_id<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    limit: Duration,
+) -> Result<Option<TopicId>, RDKafkaErrorCode> {
+    let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+    let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+    let handle = client.native_ptr();
+    // SAFETY: the client is alive as long as it is borrowed, and may be called by several threads. Each object that is made here is
+    // destroyed here once, after its last use: the request copies the names and the options. The queue gets the answer even
+    // after the time is over, and frees it with itself.
+    unsafe {
+        let queue = rd_kafka_queue_new(handle);
+        let options =
+            rd_kafka_AdminOptions_new(handle, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+        // Only a time out of range is refused; the default is taken then.
+        rd_kafka_AdminOptions_set_request_timeout(options, milliseconds, ptr::null_mut(), 0);
+        let mut names = [name.as_ptr()];
+        let topics = rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+        rd_kafka_DescribeTopics(handle, topics, options, queue);
+        let event = rd_kafka_queue_poll(queue, milliseconds);
+        let found = described_id(event);
+        rd_kafka_event_destroy(event);
+        rd_kafka_TopicCollection_destroy(topics);
+        rd_kafka_AdminOptions_destroy(options);
+        rd_kafka_queue_destroy(queue);
+        found
+    }
+}
+
+/// The same as [`topic_id`]; none as well if the brokers don't know the request.
+///
+/// # Errors
+/// As [`topic_id`].
+pub(super) fn known_id<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    limit: Duration,
+) -> Result<Option<TopicId>, RDKafkaErrorCode> {
+    match topic_id(client, topic, limit) {
+        Err(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion) => Ok(None),
+        asked => asked,
+    }
+}
+
+/// Reads the identity of the only topic in the answer to a request.
+///
+/// # Safety
+/// The event is null, or the answer to `rd_kafka_DescribeTopics` that is not yet destroyed.
+unsafe fn described_id(event: *mut rd_kafka_event_t) -> Result<Option<TopicId>, RDKafkaErrorCode> {
+    if event.is_null() {
+        return Err(RDKafkaErrorCode::OperationTimedOut);
+    }
+    // SAFETY: by the contract of this function. What is read belongs to the event, and is copied before the caller destroys it.
+    unsafe {
+        let code = rd_kafka_event_error(event);
+        if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(code.into());
+        }
+        let result = rd_kafka_event_DescribeTopics_result(event);
+        if result.is_null() {
+            return Err(RDKafkaErrorCode::Unknown);
+        }
+        let mut count = 0;
+        let topics = rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+        if count == 0 {
+            return Err(RDKafkaErrorCode::UnknownTopicOrPartition);
+        }
+        let topic = *topics;
+        let error = rd_kafka_TopicDescription_error(topic);
+        if !error.is_null() && rd_kafka_error_code(error) != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(rd_kafka_error_code(error).into());
+        }
+        let id = rd_kafka_TopicDescription_topic_id(topic);
+        if id.is_null() {
+            return Ok(None);
+        }
+        let high = rd_kafka_Uuid_most_significant_bits(id) as u64;
+        let low = rd_kafka_Uuid_least_significant_bits(id) as u64;
+        let id = u128::from(high) << 64 | u128::from(low);
+        Ok((id != 0).then_some(TopicId(id)))
+    }
 }

@@ -7,8 +7,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
 use weir_runtime::{Failure, ReasonKind};
 
-use super::positions::PositionsError;
 use crate::components::kafka::native::TransactionError;
+use crate::components::kafka::positions::PositionsError;
 use crate::components::kafka::security::{Refusal, Security, SecurityError};
 use crate::tools::template::TemplateError;
 

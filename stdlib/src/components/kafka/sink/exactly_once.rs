@@ -22,10 +22,10 @@ use weir_runtime::channel::{Acceptance, Recovered, Taken};
 use weir_runtime::sink::{Delivery, Rejecter, SinkPort};
 
 use super::error::SinkError;
-use super::positions::{self, PositionRecord, Positions, PositionsError};
 use super::transactions::TransactionalProducer;
 use super::{KafkaSink, TRANSACTION_TIMEOUT_MAX, unrejected};
 use crate::components::kafka::connection::client_config;
+use crate::components::kafka::positions::{self, PositionRecord, Positions, PositionsError};
 use crate::tools::arrived::{Arrived, Settled, note};
 
 /// How long the end of a failed transaction is waited for.

@@ -6,7 +6,6 @@
 
 mod error;
 mod exactly_once;
-mod positions;
 mod producer;
 mod records;
 mod transactions;
@@ -26,6 +25,7 @@ use weir_runtime::{ConnectFailure, Context, Failure};
 
 use super::asking::{Question, ask};
 use super::connection::{Connection, client_config, milliseconds};
+use super::positions::topic_of;
 use super::security::Security;
 use crate::formats::codec::{Codec, KAFKA_BATCHES, UnsupportedCodec};
 use crate::formats::messages::{Contents, MessageFormat, MessageFormatting, Unwritable};
@@ -102,7 +102,7 @@ struct KafkaSinkSettings {
     delivery: Option<Delivers>,
     transaction: TransactionSettings,
     transactional_id: Option<String>,
-    positions: String,
+    positions: Option<String>,
     compress: Codec,
     linger: Duration,
     timeout: Duration,
@@ -242,7 +242,8 @@ fn transactions(settings: &KafkaSinkSettings, context: &Context) -> Result<Optio
     let Context { program, component, .. } = context;
     let id = settings.transactional_id.clone().unwrap_or_else(|| format!("{program}.{component}"));
     let TransactionSettings { events, age } = settings.transaction;
-    let made = Transactions::new(id, settings.positions.clone(), events.max(1), settings.buffer, age);
+    let positions = settings.positions.clone().unwrap_or_else(|| topic_of(&id));
+    let made = Transactions::new(id, positions, events.max(1), settings.buffer, age);
     made.map(Some).map_err(|error| Failure::transient(format!("no random numbers: {error}")))
 }
 

@@ -9,9 +9,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tokio::time::sleep;
 
 use super::error::SinkError;
-use super::positions::{PARTITION, PositionRecord};
 use super::producer::{Callbacks, PendingBatch, ProducerHandle};
 use crate::components::kafka::native::{TransactionError, commit_transaction};
+use crate::components::kafka::positions::{PARTITION, PositionRecord};
 
 /// The longest time that one call blocks. A call that takes longer is repeated, and goes on where it was.
 const SLICE: Duration = Duration::from_secs(1);

@@ -43,7 +43,8 @@ use error::SourceError;
 use member::Member;
 use poller::Poller;
 use positions::GoesOn;
-use selection::{Partitions, Selection};
+pub(super) use selection::Partitions;
+use selection::Selection;
 use start::Start;
 
 /// The most batches in the queue between the polling thread and the source's task.

@@ -31,7 +31,7 @@ const INTERNAL: &str = "__";
 /// The enum `Partitions` of the signature.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Partitions {
+pub(in crate::components::kafka) enum Partitions {
     /// The partitions that the group assigns.
     Group,
     All,

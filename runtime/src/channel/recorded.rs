@@ -1,15 +1,15 @@
-//! Records the positions of a memory channel while the agent runs, so that a source that restarts continues
-//! after the events in the channel and no event is in it twice.
+//! Records the positions of the events that a channel was given, so that a source that restarts continues after the
+//! events in the channel and no event is in it twice.
 
 use std::collections::BTreeMap;
 
+use super::origins::{self, Stored, Verdict};
+use super::{CommitError, Scope};
 use crate::batch::{Batch, Partition};
-use crate::channel::origins::{self, Stored, Verdict};
-use crate::channel::{CommitError, Scope};
 
 /// The scopes whose positions are recorded.
 #[derive(Default)]
-pub(super) struct Positions {
+pub struct RecordedPositions {
     scopes: BTreeMap<String, RecordedScope>,
 }
 
@@ -19,20 +19,29 @@ struct RecordedScope {
     stored: BTreeMap<Partition, Stored>,
 }
 
-impl Positions {
-    pub(super) fn are_recorded(&self) -> bool {
+impl RecordedPositions {
+    /// Returns whether positions of any scope are recorded.
+    pub fn are_recorded(&self) -> bool {
         !self.scopes.is_empty()
     }
 
-    pub(super) fn remember(&mut self, scope: &str, prefix: &str, stored: BTreeMap<Partition, u64>) {
+    /// Begins to record the positions of a scope, of which the channel has everything up to `stored`. Behind the channel, the
+    /// names of the scope's partitions begin with `prefix`.
+    pub fn remember(&mut self, scope: &str, prefix: &str, stored: BTreeMap<Partition, u64>) {
         let stored = stored.into_iter().map(|(partition, through)| (partition, Stored { through, run: 0 }));
         let scope_positions = RecordedScope { prefix: prefix.to_owned(), stored: stored.collect() };
         self.scopes.insert(scope.to_owned(), scope_positions);
     }
 
-    pub(super) fn stored(&self, scope: &str) -> Option<BTreeMap<Partition, u64>> {
+    /// Returns the last position of each partition of a scope; `None` if the scope is not recorded.
+    pub fn stored(&self, scope: &str) -> Option<BTreeMap<Partition, u64>> {
         let stored = self.scopes.get(scope)?.stored.iter();
         Some(stored.map(|(partition, at)| (partition.clone(), at.through)).collect())
+    }
+
+    /// Returns the names of the recorded scopes.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.scopes.keys().map(String::as_str)
     }
 
     /// Records a batch's positions. Returns the part of the batch that the channel lacked, with the names that its
@@ -40,7 +49,7 @@ impl Positions {
     ///
     /// # Errors
     /// When the channel lacks positions before the batch.
-    pub(super) fn record(&mut self, scope: &Scope, batch: Batch) -> Result<Option<Batch>, CommitError> {
+    pub fn record(&mut self, scope: &Scope, batch: Batch) -> Result<Option<Batch>, CommitError> {
         let Some(scope_positions) = self.scopes.get_mut(&*scope.name) else { return Ok(Some(batch)) };
         let verdict =
             origins::compare(scope, &batch, |partition| scope_positions.stored.get(partition).copied())?;

@@ -27,13 +27,13 @@ const VERSION: u32 = 1;
 const BLOCK: u64 = 1 << 14;
 
 /// The incarnation of the durable channel that numbers each partition.
-pub(in crate::components::kafka::sink) type Incarnations = BTreeMap<Partition, Incarnation>;
+pub(in crate::components::kafka) type Incarnations = BTreeMap<Partition, Incarnation>;
 
 /// A record to be written. A record without a value removes its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::components::kafka::sink) struct PositionRecord {
-    pub(in crate::components::kafka::sink) key: String,
-    pub(in crate::components::kafka::sink) value: Option<String>,
+pub(in crate::components::kafka) struct PositionRecord {
+    pub(in crate::components::kafka) key: String,
+    pub(in crate::components::kafka) value: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -142,13 +142,13 @@ impl Found {
 
 /// The events that have arrived by transactions of one id, and the records that say so.
 #[derive(Debug)]
-pub(in crate::components::kafka::sink) struct Positions {
+pub(in crate::components::kafka) struct Positions {
     id: String,
-    pub(in crate::components::kafka::sink) known: Known,
+    pub(in crate::components::kafka) known: Known,
     /// The number of the last commit.
-    pub(in crate::components::kafka::sink) mark: u64,
+    pub(in crate::components::kafka) mark: u64,
     /// The run of an agent that has taken the transactional id last.
-    pub(in crate::components::kafka::sink) writer: Option<String>,
+    pub(in crate::components::kafka) writer: Option<String>,
     /// The partitions that have a record, and the blocks of each.
     written: BTreeSet<Partition>,
     blocks: BTreeMap<Partition, BTreeSet<u64>>,
@@ -170,22 +170,18 @@ impl Positions {
     }
 
     /// Returns the record by which a run of an agent takes the transactional id.
-    pub(in crate::components::kafka::sink) fn writer_record(
-        id: &str,
-        writer: &str,
-        mark: u64,
-    ) -> PositionRecord {
+    pub(in crate::components::kafka) fn writer_record(id: &str, writer: &str, mark: u64) -> PositionRecord {
         let value = WriterValue { version: VERSION, writer: writer.to_owned(), mark };
         record(&Key::Writer((id.to_owned(),)), Some(&value))
     }
 
     /// Whether these settled positions say more than the records.
-    pub(in crate::components::kafka::sink) fn lacks(&self, settled: &Settled) -> bool {
+    pub(in crate::components::kafka) fn lacks(&self, settled: &Settled) -> bool {
         settled.iter().any(|(partition, through)| self.known.settled_of(partition) < Some(*through))
     }
 
     /// Adds what the next transaction brings, and returns the records for it.
-    pub(in crate::components::kafka::sink) fn advance(
+    pub(in crate::components::kafka) fn advance(
         &mut self,
         arrived: &Arrived,
         settled: &Settled,
@@ -261,7 +257,7 @@ impl Positions {
     }
 
     /// Notes that these durable channels are read from now on, and that the next commit is beyond `mark`. Returns the records.
-    pub(in crate::components::kafka::sink) fn adopt(
+    pub(in crate::components::kafka) fn adopt(
         &mut self,
         channels: &BTreeSet<Partition>,
         mark: u64,

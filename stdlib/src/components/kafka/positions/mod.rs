@@ -22,6 +22,9 @@ pub(super) use records::{PositionRecord, Positions};
 /// The only partition of the topic.
 pub(super) const PARTITION: i32 = 0;
 
+/// The beginning of the names of topics of positions.
+const TOPIC_PREFIX: &str = "weir-positions-";
+
 /// The timeout of one request to the broker.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -45,6 +48,22 @@ const TOPIC_SETTINGS: [(&str, &str); 4] = [
     ("segment.ms", "3600000"),
     ("min.cleanable.dirty.ratio", "0.1"),
 ];
+
+/// Returns the name of the topic that holds the positions of a transactional id, if the settings name none. Each id has its own:
+/// in a topic that several share, a start waits until the brokers have ended the transaction of another one that is dead.
+pub(super) fn topic_of(id: &str) -> String {
+    /// The longest name of a topic.
+    const NAME_BYTES_MAX: usize = 249;
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+    let plain: String = id.chars().map(|letter| if is_allowed(letter) { letter } else { '_' }).collect();
+    if plain == id && TOPIC_PREFIX.len() + id.len() <= NAME_BYTES_MAX {
+        return format!("{TOPIC_PREFIX}{id}");
+    }
+    // Different ids keep different names.
+    let hash = xxhash_rust::xxh3::xxh3_64(id.as_bytes());
+    let plain: String = plain.chars().take(150).collect();
+    format!("{TOPIC_PREFIX}{plain}-{hash:016x}")
+}
 
 /// Why the positions topic can't be used.
 #[derive(Debug, Error)]

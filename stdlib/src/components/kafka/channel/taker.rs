@@ -1,0 +1,410 @@
+//! The takes of a channel: a thread for each reader polls the topic, commits the group's offsets of what is delivered, and
+//! passes records on.
+//!
+//! ```text
+//! librdkafka ─► this thread ─► queue ─► reader's memory ─► sink
+//!      ▲             ▲                                       │
+//!      └── commits ──┴──────────── offsets ◄─────────────────┘
+//! ```
+//!
+//! A record whose partition the group has given to another member is neither handed out any more nor committed.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::Offset;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tracing::{debug, warn};
+use weir_runtime::Meter;
+use weir_runtime::batch::Batch;
+use weir_runtime::channel::encoding::Decoder;
+
+use super::assignment::{Callbacks, assign, commit};
+use super::error::{ChannelError, is_refusal};
+use super::identity::decode;
+use super::offsets::{Offsets, Ticket};
+use super::topic::{REQUEST_TIMEOUT, Topic, check_identity, failure};
+use super::writer::Unwritten;
+use crate::components::kafka::connection::Connection;
+use crate::components::kafka::source::Partitions;
+
+/// The longest wait for a record.
+const POLL_WAIT: Duration = Duration::from_millis(100);
+
+/// The wait for space in the queue.
+const SPACE_WAIT: Duration = Duration::from_millis(5);
+
+/// How long the queue must be full before the partitions are paused. A pause discards what was fetched in advance.
+const PAUSE_AFTER: Duration = Duration::from_secs(1);
+
+/// The time between two commits.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The time between two lookups of new partitions, if the group does not assign them.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long commits must fail before a warning is logged: during a rebalance, they fail and are repeated.
+const COMMIT_FAILURE_GRACE: Duration = Duration::from_secs(15);
+
+/// A record that was taken.
+pub(super) struct Arrival {
+    pub(super) ticket: Ticket,
+    pub(super) batch: Batch,
+}
+
+/// The queue to a reader; none when everything is passed on.
+pub(super) type Queue = Option<mpsc::Sender<Arrival>>;
+
+/// What the thread and the reader share.
+pub(super) struct Taking {
+    pub(super) component: Arc<str>,
+    pub(super) group: String,
+    pub(super) connection: Arc<Connection>,
+    pub(super) meter: Arc<Meter>,
+    /// The puts of this channel, which are taken before the end.
+    pub(super) unwritten: Arc<Unwritten>,
+    offsets: Mutex<Offsets>,
+    /// Nothing more is put into the channel by this agent.
+    closing: AtomicBool,
+    /// The thread has to end.
+    ending: AtomicBool,
+    /// Whether the group has assigned partitions, or there are none to be assigned.
+    pub(super) has_joined: AtomicBool,
+    /// The error of a callback.
+    failed: Mutex<Option<ChannelError>>,
+}
+
+impl Taking {
+    pub(super) fn new(
+        component: Arc<str>,
+        group: String,
+        connection: Arc<Connection>,
+        meter: Arc<Meter>,
+        unwritten: Arc<Unwritten>,
+    ) -> Taking {
+        Taking {
+            component,
+            group,
+            connection,
+            meter,
+            unwritten,
+            offsets: Mutex::default(),
+            closing: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+            has_joined: AtomicBool::new(false),
+            failed: Mutex::default(),
+        }
+    }
+
+    pub(super) fn offsets(&self) -> MutexGuard<'_, Offsets> {
+        self.offsets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the thread pass on what the topic has now, and then no more.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    /// Lets the thread end.
+    pub(super) fn end(&self) {
+        self.ending.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
+    pub(super) fn fail(&self, error: ChannelError) {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    fn take_failure(&self) -> Option<ChannelError> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The polling thread of a reader.
+pub(super) struct Taker {
+    consumer: BaseConsumer<Callbacks>,
+    partitions: Partitions,
+    decoder: Decoder,
+    /// A record that waits for space in the queue.
+    held: Option<Arrival>,
+    full_since: Option<Instant>,
+    paused: bool,
+    committed: Instant,
+    failing_since: Option<Instant>,
+    next_lookup: Option<Instant>,
+    /// When it was last asked whether the topic is still the one that it was.
+    topic_checked: Instant,
+    /// The partitions that are still to be read from their next record on, since the channel was closed; none before.
+    unsought: Option<BTreeSet<i32>>,
+    /// The partitions of which everything was taken, since the channel was closed.
+    at_end: BTreeSet<i32>,
+}
+
+impl Taker {
+    /// Begins to take.
+    ///
+    /// # Errors
+    /// When the topic was made again, or the group can't be joined.
+    pub(super) fn new(
+        consumer: BaseConsumer<Callbacks>,
+        partitions: Partitions,
+    ) -> Result<Taker, ChannelError> {
+        check_identity(consumer.client(), &consumer.context().topic)?;
+        if let Partitions::Group = partitions {
+            let topic = &consumer.context().topic.name;
+            consumer.subscribe(&[topic]).map_err(|source| failure("joining the group", topic, source))?;
+        }
+        Ok(Taker {
+            consumer,
+            partitions,
+            decoder: Decoder::default(),
+            held: None,
+            full_since: None,
+            paused: false,
+            committed: Instant::now(),
+            failing_since: None,
+            next_lookup: None,
+            topic_checked: Instant::now(),
+            unsought: None,
+            at_end: BTreeSet::new(),
+        })
+    }
+
+    fn taking(&self) -> &Taking {
+        &self.consumer.context().taking
+    }
+
+    fn topic(&self) -> &Topic {
+        &self.consumer.context().topic
+    }
+
+    /// Takes until the thread has to end. Dropping the taker leaves the group.
+    ///
+    /// # Errors
+    /// When it can't go on. The queue is kept for another taker.
+    pub(super) fn run(&mut self, queue: &mut Queue) -> Result<(), ChannelError> {
+        let ended = self.take_all(queue);
+        commit(&self.consumer);
+        let mut offsets = self.taking().offsets();
+        let owned: Vec<i32> = offsets.owned().collect();
+        owned.into_iter().for_each(|partition| offsets.revoke(partition));
+        ended
+    }
+
+    fn take_all(&mut self, queue: &mut Queue) -> Result<(), ChannelError> {
+        while !self.taking().is_ending() {
+            self.do_housekeeping()?;
+            if self.taking().closing.load(Ordering::Acquire) && self.taking().unwritten.is_empty() {
+                self.end_when_drained(queue);
+            }
+            self.pass_on(queue);
+            match (&self.held, self.paused || queue.is_none()) {
+                (Some(_), false) => thread::sleep(SPACE_WAIT),
+                _ => self.poll(queue)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn do_housekeeping(&mut self) -> Result<(), ChannelError> {
+        if let Some(error) = self.taking().take_failure() {
+            return Err(error);
+        }
+        self.taking().connection.tick(self.consumer.client());
+        self.look_up()?;
+        if self.topic_checked.elapsed() >= LOOKUP_INTERVAL {
+            self.topic_checked = Instant::now();
+            check_identity(self.consumer.client(), self.topic())?;
+        }
+        if self.committed.elapsed() >= COMMIT_INTERVAL {
+            self.committed = Instant::now();
+            self.commit_due();
+        }
+        Ok(())
+    }
+
+    fn commit_due(&mut self) {
+        if commit(&self.consumer) {
+            self.failing_since = None;
+            return;
+        }
+        let now = Instant::now();
+        let since = *self.failing_since.get_or_insert(now);
+        if now - since >= COMMIT_FAILURE_GRACE {
+            // Warned of once for each stretch of failures.
+            self.failing_since = Some(now + Duration::from_secs(3600));
+            let component = &*self.taking().component;
+            warn!(
+                component,
+                "channel {component}: offsets can't be committed: events are taken again after a restart"
+            );
+        }
+    }
+
+    /// Looks for the partitions that the group does not assign.
+    fn look_up(&mut self) -> Result<(), ChannelError> {
+        let now = Instant::now();
+        if matches!(self.partitions, Partitions::Group) || self.next_lookup.is_some_and(|next| now < next) {
+            return Ok(());
+        }
+        self.next_lookup = Some(now + LOOKUP_INTERVAL);
+        let name = &self.topic().name;
+        let Ok(metadata) = self.consumer.fetch_metadata(Some(name), REQUEST_TIMEOUT) else { return Ok(()) };
+        let count = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+        let count = i32::try_from(count).unwrap_or(i32::MAX);
+        let wanted: Vec<i32> = match &self.partitions {
+            Partitions::Only { numbers } => numbers.iter().filter_map(|n| i32::try_from(*n).ok()).collect(),
+            _ => (0..count).collect(),
+        };
+        if let Some(partition) = wanted.iter().find(|partition| **partition >= count) {
+            return Err(ChannelError::NoPartition { topic: name.clone(), partition: *partition });
+        }
+        let owned: BTreeSet<i32> = self.taking().offsets().owned().collect();
+        let new: Vec<i32> = wanted.into_iter().filter(|partition| !owned.contains(partition)).collect();
+        if !new.is_empty() {
+            assign(&self.consumer, &new)?;
+        }
+        self.taking().has_joined.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Passes on what the topic has at this time, and then closes the queue. Each partition is read once more from its next
+    /// record on: its end is then reported, also behind records without events, such as the ends of transactions.
+    fn end_when_drained(&mut self, queue: &mut Queue) {
+        if queue.is_none() || !self.taking().has_joined.load(Ordering::Acquire) {
+            return;
+        }
+        let owned: BTreeSet<i32> = self.taking().offsets().owned().collect();
+        if self.unsought.is_none() {
+            self.at_end.clear();
+            self.unsought = Some(owned.clone());
+        }
+        let unsought = std::mem::take(self.unsought.get_or_insert_default());
+        let mut left = BTreeSet::new();
+        for partition in unsought.intersection(&owned) {
+            let Some(next) = self.taking().offsets().next(*partition) else { continue };
+            let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
+            if self.consumer.seek(&self.topic().name, *partition, offset, REQUEST_TIMEOUT).is_err() {
+                left.insert(*partition);
+            }
+        }
+        let is_drained = left.is_empty() && self.held.is_none() && owned.is_subset(&self.at_end);
+        self.unsought = Some(left);
+        if is_drained {
+            *queue = None;
+            self.pause(true);
+        }
+    }
+
+    /// Passes the held record on, if there is space. Pauses the partitions when there has been none for a while.
+    fn pass_on(&mut self, queue: &Queue) {
+        let Some(queue) = queue else { return };
+        let Some(arrival) = self.held.take() else { return };
+        match queue.try_send(arrival) {
+            Ok(()) | Err(TrySendError::Closed(_)) => {
+                self.full_since = None;
+                if self.paused {
+                    self.pause(false);
+                }
+            }
+            Err(TrySendError::Full(arrival)) => {
+                self.held = Some(arrival);
+                let since = *self.full_since.get_or_insert_with(Instant::now);
+                if !self.paused && since.elapsed() >= PAUSE_AFTER {
+                    self.pause(true);
+                }
+            }
+        }
+    }
+
+    fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        let list = self.consumer.assignment().unwrap_or_default();
+        let done = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+        if let Err(error) = done {
+            debug!(component = &*self.taking().component, paused, "pausing or resuming: {error}");
+        }
+    }
+
+    /// Takes a record, if there is one. With a held record or a closed queue, records are left where they are.
+    fn poll(&mut self, queue: &Queue) -> Result<(), ChannelError> {
+        let wait = if self.held.is_some() { SPACE_WAIT } else { POLL_WAIT };
+        let message = match self.consumer.poll(wait) {
+            None => return Ok(()),
+            Some(Ok(message)) => message,
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                self.at_end.insert(partition);
+                return Ok(());
+            }
+            Some(Err(error)) => return self.handle(error),
+        };
+        self.consumer.context().taking.connection.answered();
+        let partition = message.partition();
+        self.at_end.remove(&partition);
+        if self.held.is_some() || queue.is_none() {
+            // A partition that was assigned meanwhile is not paused yet. The record is read again from its offset.
+            let (name, offset) = (self.topic().name.clone(), Offset::Offset(message.offset()));
+            drop(message);
+            self.pause(true);
+            let sought = self.consumer.seek(&name, partition, offset, REQUEST_TIMEOUT);
+            return sought.map_err(|source| failure("going back", &name, source));
+        }
+        let offset = u64::try_from(message.offset()).unwrap_or(0);
+        let Some(ticket) = self.taking().offsets().take(partition, offset) else { return Ok(()) };
+        let (decoder, topic) = (&mut self.decoder, &*self.consumer.context().topic);
+        let batch = decode(decoder, topic, &message)?;
+        match batch.is_empty() {
+            true => self.consumer.context().taking.offsets().deliver(ticket),
+            false => self.held = Some(Arrival { ticket, batch }),
+        }
+        Ok(())
+    }
+
+    /// Decides whether an error of librdkafka ends the taker.
+    fn handle(&self, error: KafkaError) -> Result<(), ChannelError> {
+        let (topic, group) = (self.topic().name.clone(), self.taking().group.clone());
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        match code {
+            _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
+                Err(failure("taking", &topic, error))
+            }
+            RDKafkaErrorCode::AutoOffsetReset
+            | RDKafkaErrorCode::OffsetOutOfRange
+            | RDKafkaErrorCode::LogTruncation => Err(self.gone(error)),
+            _ if is_refusal(code) => Err(ChannelError::NotReadable { topic, group, code }),
+            // Other errors are reported by callbacks, or librdkafka tries again.
+            _ => Ok(()),
+        }
+    }
+
+    /// Finds out which record the topic no longer has.
+    fn gone(&self, error: KafkaError) -> ChannelError {
+        if let Err(made_again) = check_identity(self.consumer.client(), self.topic()) {
+            return made_again;
+        }
+        let topic = self.topic().name.clone();
+        let owned: Vec<i32> = self.taking().offsets().owned().collect();
+        for partition in owned {
+            let Some(next) = self.taking().offsets().next(partition) else { continue };
+            let watermarks = self.consumer.fetch_watermarks(&topic, partition, REQUEST_TIMEOUT);
+            let offset = i64::try_from(next).unwrap_or(i64::MAX);
+            if let Ok((low, high)) = watermarks
+                && (offset < low || offset > high)
+            {
+                let group = self.taking().group.clone();
+                return ChannelError::Gone { topic, group, partition, offset, low, high };
+            }
+        }
+        failure("taking", &topic, error)
+    }
+}

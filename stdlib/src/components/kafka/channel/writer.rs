@@ -1,0 +1,471 @@
+//! The puts of a channel: what waits together is written together, as one transaction if a flow promises `exactly_once`.
+//!
+//! ```text
+//! put ─► queue ─► group ─► records (─► positions ─► commit) ─► acknowledge
+//!                   ▲                    │ any error
+//!                   └── another producer ◄┘
+//! ```
+//!
+//! Without the promise, records are written by an idempotent producer without transactions: an agent that dies within a
+//! transaction would hold up all readers until the brokers end the transaction.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::sleep;
+use tracing::{info, warn};
+use weir_runtime::batch::Partition;
+use weir_runtime::{Acknowledgement, Meter};
+
+use super::error::{ChannelError, is_refusal};
+use super::topic::{Topic, check_identity, failure};
+use crate::components::kafka::connection::Connection;
+use crate::components::kafka::native::{TransactionError, commit_transaction};
+use crate::components::kafka::positions::{self, PARTITION, PositionRecord, Positions, PositionsError};
+use crate::components::kafka::security::Security;
+use crate::tools::arrived::{Arrived, Settled};
+
+/// The most puts that are written together.
+const GROUP_PUTS_MAX: usize = 1_000;
+
+/// The longest time that one call for a transaction blocks. A call that takes longer is repeated, and goes on where it was.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// How long the beginning or the end of a transaction may take.
+const TRANSACTION_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long the end of a failed transaction is waited for.
+const ABORT_LIMIT: Duration = Duration::from_secs(2);
+
+/// The first and the longest wait after a failed attempt.
+const RETRY_WAIT_MIN: Duration = Duration::from_millis(100);
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The wait before a call is repeated that has failed before its time.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// The wait for space in the producer's queue.
+const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
+
+/// A put that is to be written.
+pub(super) struct Submitted {
+    /// The record; none if the channel has all events already, or there are none.
+    pub(super) record: Option<Vec<u8>>,
+    /// The positions that the channel has with this put, each under the name of the scope and of the partition.
+    pub(super) positions: Vec<(Partition, u64)>,
+    pub(super) acknowledgement: Acknowledgement,
+    /// The space of the put, which is given back at its end.
+    pub(super) space: Option<OwnedSemaphorePermit>,
+}
+
+/// The puts that are not written yet, as others see them.
+#[derive(Debug, Default)]
+pub(super) struct Unwritten(AtomicU64);
+
+impl Unwritten {
+    pub(super) fn add(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn remove(&self, puts: usize) {
+        self.0.fetch_sub(puts as u64, Ordering::AcqRel);
+    }
+
+    /// Whether everything that was put is written.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
+    }
+}
+
+/// The transactions in which puts are written.
+pub(super) struct Transactions {
+    /// The transactional id.
+    pub(super) id: String,
+    /// The topic of the positions.
+    pub(super) positions: String,
+    /// The random name of this run of the agent.
+    pub(super) writer: String,
+    /// Whether this run has taken the transactional id.
+    pub(super) taken: bool,
+}
+
+/// The callbacks that librdkafka calls on the polling thread.
+pub(super) struct Callbacks {
+    connection: Arc<Connection>,
+    /// Whether the client has reported an error.
+    disturbed: Arc<AtomicBool>,
+}
+
+impl ClientContext for Callbacks {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.connection.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        self.disturbed.store(true, Ordering::Release);
+        self.connection.error(code, reason);
+    }
+}
+
+/// A producer without an open transaction.
+struct Ready {
+    producer: FutureProducer<Callbacks>,
+    disturbed: Arc<AtomicBool>,
+    /// What was written before; none without transactions.
+    positions: Option<Positions>,
+}
+
+/// Writes the puts of a channel.
+pub(super) struct Writer {
+    pub(super) component: Arc<str>,
+    pub(super) meter: Arc<Meter>,
+    pub(super) connection: Arc<Connection>,
+    pub(super) topic: Arc<Topic>,
+    /// The settings of the producer, without those of security.
+    pub(super) config: ClientConfig,
+    /// The settings of a client of the topic of positions, without those of security.
+    pub(super) plain: ClientConfig,
+    pub(super) security: Security,
+    pub(super) brokers: Vec<String>,
+    pub(super) transactions: Option<Transactions>,
+    pub(super) unwritten: Arc<Unwritten>,
+    /// The partition of the last record.
+    pub(super) partition: i32,
+    pub(super) ready: Option<ReadyProducer>,
+}
+
+/// A producer that waits for its first puts.
+pub(super) struct ReadyProducer(Ready);
+
+impl ReadyProducer {
+    /// The positions that the channel has: for each scope, those of its partitions.
+    pub(super) fn stored(&self) -> BTreeMap<String, BTreeMap<Partition, u64>> {
+        let mut stored: BTreeMap<String, BTreeMap<Partition, u64>> = BTreeMap::new();
+        for (name, through) in self.0.positions.iter().flat_map(|positions| positions.known.settled()) {
+            if let Some((scope, partition)) = name.name().split_once(' ') {
+                stored.entry(scope.to_owned()).or_default().insert(Partition::new(partition), through);
+            }
+        }
+        stored
+    }
+
+    /// Returns the offset at the end of each partition.
+    pub(super) async fn ends(&self, topic: &Arc<Topic>) -> Result<BTreeMap<i32, u64>, ChannelError> {
+        let (producer, of) = (self.0.producer.clone(), topic.clone());
+        let asked = tokio::task::spawn_blocking(move || {
+            let end = |partition: i32| {
+                let (_, high) =
+                    producer.client().fetch_watermarks(&of.name, partition, super::topic::REQUEST_TIMEOUT)?;
+                Ok((partition, u64::try_from(high).unwrap_or(0)))
+            };
+            (0..of.partitions).map(end).collect::<Result<BTreeMap<i32, u64>, KafkaError>>()
+        });
+        let stopped = |_| Err(KafkaError::Canceled);
+        asked
+            .await
+            .unwrap_or_else(stopped)
+            .map_err(|source| failure("asking for its end", &topic.name, source))
+    }
+}
+
+/// The name under which a channel keeps the positions of a partition of a scope. Scopes have no space in their names.
+pub(super) fn position_name(scope: &str, partition: &Partition) -> Partition {
+    Partition::new(format!("{scope} {}", partition.name()))
+}
+
+impl Writer {
+    /// Writes puts until there will be no more.
+    ///
+    /// # Errors
+    /// When no other attempt can succeed.
+    pub(super) async fn run(
+        mut self,
+        mut queue: mpsc::UnboundedReceiver<Submitted>,
+    ) -> Result<(), ChannelError> {
+        while let Some(first) = queue.recv().await {
+            let mut group = vec![first];
+            while group.len() < GROUP_PUTS_MAX
+                && let Ok(next) = queue.try_recv()
+            {
+                group.push(next);
+            }
+            self.write(&group).await?;
+            let count = group.len();
+            for Submitted { acknowledgement, space, .. } in group {
+                drop(space);
+                acknowledgement.done();
+            }
+            self.unwritten.remove(count);
+        }
+        Ok(())
+    }
+
+    /// Writes puts, and tries again while that may succeed.
+    async fn write(&mut self, group: &[Submitted]) -> Result<(), ChannelError> {
+        let (mut number, mut wait, mut failed) = (None, RETRY_WAIT_MIN, false);
+        loop {
+            let error = match self.write_once(group, &mut number).await {
+                Ok(()) => break,
+                Err(error) if !error.is_transient() => return Err(error),
+                Err(error) => error,
+            };
+            failed = true;
+            let cause = error.cause();
+            let text = weir_runtime::Failure::transient(error).to_string();
+            let subject = self.topic.name.clone();
+            if let Some(reminder) = self.meter.report_trouble(&subject, cause, text.clone()) {
+                warn!(
+                    component = &*self.component,
+                    "channel {}: {text}; nothing is lost, the put is tried again in {wait:.1?}{reminder}",
+                    self.component
+                );
+            }
+            self.discard().await;
+            sleep(wait).await;
+            wait = (wait * 2).min(RETRY_WAIT_MAX);
+        }
+        self.connection.answered();
+        if failed && let Some(after) = self.meter.resolve_trouble(&self.topic.name) {
+            let seconds = after.as_secs();
+            info!(
+                component = &*self.component,
+                "channel {}: puts are written again, after {seconds} s", self.component
+            );
+        }
+        Ok(())
+    }
+
+    /// Writes puts once. `number` is the number of their commit, from the first attempt on.
+    async fn write_once(
+        &mut self,
+        group: &[Submitted],
+        number: &mut Option<u64>,
+    ) -> Result<(), ChannelError> {
+        if self.ready.is_none() {
+            self.ready = Some(self.open().await?);
+        }
+        let Some(ReadyProducer(ready)) = &mut self.ready else { return Ok(()) };
+        let mut own = Vec::new();
+        if let (Some(positions), Some(Transactions { id, writer, .. })) =
+            (&mut ready.positions, &self.transactions)
+        {
+            let number = *number.get_or_insert(positions.mark + 1);
+            if positions.mark >= number {
+                // The commit whose outcome was unknown has succeeded.
+                return Ok(());
+            }
+            let mut settled = Settled::new();
+            for (partition, through) in group.iter().flat_map(|put| &put.positions) {
+                let known = settled.entry(partition.clone()).or_default();
+                *known = (*through).max(*known);
+            }
+            own = positions.advance(&Arrived::new(), &settled, &BTreeMap::new());
+            positions.mark = number;
+            own.push(Positions::writer_record(id, writer, number));
+            let failed = |error| transaction_error(&self.topic.name, id, "beginning", error);
+            ready.producer.begin_transaction().map_err(TransactionError::from).map_err(failed)?;
+        }
+        let topic = &self.topic.name;
+        let mut reports = Vec::with_capacity(group.len() + own.len());
+        for record in group.iter().filter_map(|put| put.record.as_deref()) {
+            self.partition = (self.partition + 1) % self.topic.partitions.max(1);
+            let partition = self.partition;
+            let send = || FutureRecord::<(), [u8]>::to(topic).partition(partition).payload(record);
+            let sent = send_record(&ready.producer, send).await;
+            reports.push((sent.map_err(|error| refused(topic, error, record.len()))?, record.len()));
+        }
+        let transactions = self.transactions.as_ref();
+        for PositionRecord { key, value } in &own {
+            let Some(Transactions { positions, .. }) = transactions else { break };
+            let send = || {
+                let record = FutureRecord { payload: value.as_deref(), ..FutureRecord::to(positions) };
+                record.partition(PARTITION).key(key.as_str())
+            };
+            let sent = send_record(&ready.producer, send).await;
+            reports
+                .push((sent.map_err(|source| failure("writing positions", positions, source))?, key.len()));
+        }
+        await_reports(reports).await.map_err(|(error, bytes)| refused(topic, error, bytes))?;
+        if let Some(Transactions { id, .. }) = transactions {
+            commit(&ready.producer, topic, id).await?;
+            if ready.disturbed.swap(false, Ordering::AcqRel) {
+                // An answer that comes late must not end the next transaction.
+                self.discard().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a producer, and reads what was written before.
+    ///
+    /// # Errors
+    /// When the brokers don't answer, or the agent can't go on.
+    pub(super) async fn open(&mut self) -> Result<ReadyProducer, ChannelError> {
+        if let Some(refusal) = self.connection.take_refusal() {
+            // Secrets and certificates are read again for the next client.
+            warn!(component = &*self.component, "{}", self.security.error(&self.brokers, refusal));
+        }
+        let disturbed = Arc::new(AtomicBool::new(false));
+        let callbacks = Callbacks { connection: self.connection.clone(), disturbed: disturbed.clone() };
+        let (mut config, mut plain) = (self.config.clone(), self.plain.clone());
+        self.security.apply(&mut config)?;
+        self.security.apply(&mut plain)?;
+        let client = |error| ChannelError::Client(Box::new(error));
+        let producer: FutureProducer<Callbacks> = config.create_with_context(callbacks).map_err(client)?;
+        let (asked, topic) = (producer.clone(), self.topic.clone());
+        let checked = tokio::task::spawn_blocking(move || check_identity(asked.client(), &topic)).await;
+        checked.unwrap_or(Ok(()))?;
+        let positions = match &mut self.transactions {
+            Some(transactions) => {
+                Some(take_over(&producer, transactions, plain, &self.topic.name, &self.component).await?)
+            }
+            None => None,
+        };
+        disturbed.store(false, Ordering::Release);
+        Ok(ReadyProducer(Ready { producer, disturbed, positions }))
+    }
+
+    /// Gives up the producer, and what it has not committed.
+    async fn discard(&mut self) {
+        let Some(ReadyProducer(Ready { producer, .. })) = self.ready.take() else { return };
+        let is_transactional = self.transactions.is_some();
+        let ended = tokio::task::spawn_blocking(move || {
+            if is_transactional {
+                // If that fails, the next producer ends the transaction.
+                let _ended_later = producer.abort_transaction(ABORT_LIMIT);
+            }
+            drop(producer);
+        });
+        let _panicked = ended.await;
+    }
+}
+
+/// Ends the transactions of earlier producers with the id, and reads what they have committed.
+async fn take_over(
+    producer: &FutureProducer<Callbacks>,
+    transactions: &mut Transactions,
+    config: ClientConfig,
+    topic: &str,
+    component: &str,
+) -> Result<Positions, ChannelError> {
+    let Transactions { id, positions, writer, taken } = transactions;
+    if !*taken {
+        positions::ensure_topic(&config, positions, component).await?;
+    }
+    call(producer, topic, id, "beginning", |producer| Ok(producer.init_transactions(SLICE)?)).await?;
+    if !*taken {
+        let failed = |error| transaction_error(topic, id, "beginning", error);
+        producer.begin_transaction().map_err(TransactionError::from).map_err(failed)?;
+        let PositionRecord { key, value } = Positions::writer_record(id, writer, 0);
+        let send = || {
+            let record = FutureRecord { payload: value.as_deref(), ..FutureRecord::to(positions.as_str()) };
+            record.partition(PARTITION).key(key.as_str())
+        };
+        let failed = |source| failure("writing positions", positions, source);
+        let sent = send_record(producer, send).await.map_err(failed)?;
+        await_reports(vec![(sent, 0)]).await.map_err(|(error, _)| failed(error))?;
+        commit(producer, topic, id).await?;
+        *taken = true;
+    }
+    let (name, of) = (positions.clone(), id.clone());
+    let read = tokio::task::spawn_blocking(move || positions::read(&config, &name, &of)).await;
+    let read = read.unwrap_or_else(|_| Err(PositionsError::Open { topic: positions.clone() }))?;
+    match read.writer.as_ref() == Some(writer) {
+        true => Ok(read),
+        false => Err(ChannelError::TakenOver { id: id.clone() }),
+    }
+}
+
+/// Passes a record to the producer. Waits while its queue is full.
+async fn send_record<'r, K, P>(
+    producer: &FutureProducer<Callbacks>,
+    record: impl Fn() -> FutureRecord<'r, K, P>,
+) -> Result<DeliveryFuture, KafkaError>
+where
+    K: rdkafka::message::ToBytes + ?Sized + 'r,
+    P: rdkafka::message::ToBytes + ?Sized + 'r,
+{
+    loop {
+        match producer.send_result(record()) {
+            Ok(report) => return Ok(report),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                sleep(QUEUE_FULL_PAUSE).await
+            }
+            Err((error, _)) => return Err(error),
+        }
+    }
+}
+
+/// Waits until all records are written.
+///
+/// # Errors
+/// The first error, with the size of its record.
+async fn await_reports(reports: Vec<(DeliveryFuture, usize)>) -> Result<(), (KafkaError, usize)> {
+    for (report, bytes) in reports {
+        match report.await {
+            Ok(Ok(_)) => {}
+            Ok(Err((error, _))) => return Err((error, bytes)),
+            Err(_canceled) => return Err((KafkaError::Canceled, bytes)),
+        }
+    }
+    Ok(())
+}
+
+async fn commit(producer: &FutureProducer<Callbacks>, topic: &str, id: &str) -> Result<(), ChannelError> {
+    call(producer, topic, id, "committing", |producer| commit_transaction(producer.client(), SLICE)).await
+}
+
+/// Makes a call that blocks on a thread of its own, and repeats it while it may go on.
+async fn call(
+    producer: &FutureProducer<Callbacks>,
+    topic: &str,
+    id: &str,
+    action: &'static str,
+    call: fn(&FutureProducer<Callbacks>) -> Result<(), TransactionError>,
+) -> Result<(), ChannelError> {
+    let begin = Instant::now();
+    loop {
+        let (called, on) = (Instant::now(), producer.clone());
+        let error = match tokio::task::spawn_blocking(move || call(&on)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_panicked) => TransactionError {
+                code: RDKafkaErrorCode::Unknown,
+                reason: "the call has panicked".to_owned(),
+                is_retriable: false,
+            },
+        };
+        if !error.is_retriable || begin.elapsed() >= TRANSACTION_LIMIT {
+            return Err(transaction_error(topic, id, action, error));
+        }
+        if called.elapsed() < SLICE {
+            sleep(RETRY_PAUSE).await;
+        }
+    }
+}
+
+/// Makes the error of a record of this size that was not written.
+fn refused(topic: &str, error: KafkaError, bytes: usize) -> ChannelError {
+    match error.rdkafka_error_code() {
+        Some(code) if code == RDKafkaErrorCode::MessageSizeTooLarge || is_refusal(code) => {
+            ChannelError::Refused { topic: topic.to_owned(), bytes, code }
+        }
+        _ => failure("writing a put", topic, error),
+    }
+}
+
+fn transaction_error(topic: &str, id: &str, action: &'static str, source: TransactionError) -> ChannelError {
+    let topic = topic.to_owned();
+    match source.code {
+        code if is_refusal(code) => ChannelError::Refused { topic, bytes: 0, code },
+        _ => ChannelError::Transaction { topic, id: id.to_owned(), action, source },
+    }
+}
