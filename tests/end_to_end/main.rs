@@ -31,5 +31,6 @@ mod quickstart;
 mod rejects;
 mod restored_backups;
 mod stopping;
+mod topics_made_again;
 mod transfer;
 mod troubles;

@@ -5,6 +5,7 @@ use thiserror::Error;
 use weir_runtime::Failure;
 use weir_runtime::batch::BatchError;
 
+use crate::components::kafka::native::TopicId;
 use crate::components::kafka::security::SecurityError;
 
 /// Why a source can't continue. Its committed offsets don't change, so no record is skipped.
@@ -82,11 +83,16 @@ pub(super) enum SourceError {
     /// The group has no commit of a partition that is known behind the source.
     #[error(
         "source {component}: what is behind it has records of {topic}/{partition} up to offset {known}, and group {group} has committed \
-         no offset of it: the topic was deleted and made again, or the group's offsets were removed. Nothing was skipped: set the group's \
-         offset to say where it shall go on (kafka-consumer-groups --reset-offsets: --to-offset {known} if it is the same topic), \
-         or read a topic that was made again with a source of another name"
+         no offset of it: the group's offsets have expired or were removed. Nothing was skipped: set the group's offset to say where it \
+         shall go on (kafka-consumer-groups --reset-offsets: --to-offset {known} goes on after these records)"
     )]
     NoCommit { component: String, group: String, topic: String, partition: i32, known: u64 },
+    /// A topic was deleted and made again while the source read it.
+    #[error(
+        "source {component}: topic {topic} was deleted and made again while it was read: it is another topic now ({now}, before {before}). \
+         Records of the deleted topic that were not read are gone; the new one is read from its `start`"
+    )]
+    MadeAgain { component: String, topic: String, before: TopicId, now: TopicId },
     /// The broker does not authorize the source.
     #[error(
         "source {component}: the broker refuses group {group} or its topics: {code}; offsets stay where they are"
@@ -160,6 +166,7 @@ impl SourceError {
             SourceError::Thread { .. }
             | SourceError::ThreadEnded { .. }
             | SourceError::WentBack { .. }
+            | SourceError::MadeAgain { .. }
             | SourceError::LookUp { .. }
             | SourceError::Security { .. }
             | SourceError::Fatal { .. } => Failure::transient(self),

@@ -1,17 +1,16 @@
-//! The member of the consumer group: librdkafka's callbacks on the polling thread, for assigned and revoked partitions,
-//! commits and errors.
+//! The member of the consumer group: assigned and revoked partitions, commits and errors.
+
+mod callbacks;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
-use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 use tracing::{debug, info, warn};
 use weir_runtime::source::Delivered;
 use weir_runtime::{Context, Meter};
@@ -22,6 +21,7 @@ use super::error::{SourceError, is_refusal};
 use super::positions::{Commit, GoesOn, Positions, StartOffset, TopicPartition};
 use super::start::{LookedUp, Start, metadata, start_offsets};
 use crate::components::kafka::connection::Connection;
+use crate::components::kafka::native::known_id;
 use crate::components::kafka::security::Security;
 
 /// The shortest time between two warnings of the same kind.
@@ -32,6 +32,9 @@ const COMMIT_FAILURE_GRACE: Duration = Duration::from_secs(15);
 
 /// Failed commits with more time between them are independent.
 const COMMIT_FAILURE_GAP: Duration = Duration::from_secs(10);
+
+/// The timeout of the question whether a topic is still the one that it was.
+const TOPIC_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A partition was assigned or revoked.
 #[derive(Debug)]
@@ -54,6 +57,8 @@ pub(super) struct Member {
     goes_on: GoesOn,
     /// The topics that did not exist at some time since the start.
     missing_topics: Mutex<BTreeSet<String>>,
+    /// The topics that were made again since the group has committed offsets of them.
+    other_topics: Mutex<BTreeSet<String>>,
     positions: Mutex<Positions>,
     changes: Mutex<Vec<Change>>,
     failure: Mutex<Option<SourceError>>,
@@ -96,6 +101,7 @@ impl Member {
             channels,
             goes_on,
             missing_topics: Mutex::default(),
+            other_topics: Mutex::default(),
             positions: Mutex::default(),
             changes: Mutex::default(),
             failure: Mutex::default(),
@@ -168,6 +174,24 @@ impl Member {
         lock(&self.positions).delivered_of(&TopicPartition::new(topic, number))
     }
 
+    /// Checks that the topics that are read are still the ones that they were.
+    ///
+    /// # Errors
+    /// When one of them was deleted and made again.
+    pub(super) fn check_topics(&self, consumer: &BaseConsumer<Member>) -> Result<(), SourceError> {
+        let topics = lock(&self.positions).topics();
+        for (topic, before) in topics {
+            // A topic that is missing now may be made again later; brokers that don't answer are no change.
+            if let Ok(Some(now)) = known_id(consumer.client(), &topic, TOPIC_CHECK_TIMEOUT)
+                && now != before
+            {
+                let (component, topic) = (self.component(), topic.to_string());
+                return Err(SourceError::MadeAgain { component, topic, before, now });
+            }
+        }
+        Ok(())
+    }
+
     /// Pauses or resumes all partitions, also those that are assigned later.
     pub(super) fn pause(&self, consumer: &BaseConsumer<Member>, paused: bool) {
         self.paused.store(paused, Ordering::Relaxed);
@@ -219,8 +243,8 @@ impl Member {
     fn commit_list(&self, commits: &[Commit]) -> TopicPartitionList {
         let channels = format_list(&self.channels.list());
         let mut list = TopicPartitionList::with_capacity(commits.len());
-        for Commit { partition, offset, partitions_at_start, stored } in commits {
-            let metadata = metadata(*partitions_at_start, if *stored { &channels } else { "" });
+        for Commit { partition, id, offset, partitions_at_start, stored } in commits {
+            let metadata = metadata(*partitions_at_start, *id, if *stored { &channels } else { "" });
             let mut element = list.add_partition(&partition.topic, partition.number);
             if !metadata.is_empty() {
                 element.set_metadata(&*metadata);
@@ -320,10 +344,11 @@ impl Member {
     /// When a channel has lost records that the group has committed.
     fn check_channels(&self, found: LookedUp) -> Result<StartOffset, SourceError> {
         let TopicPartition { topic, number } = &found.partition;
-        let compared = self.channels.compare(&found.partition.partition(), found.offset, &found.channels);
+        let name = found.partition.partition(found.id);
+        let compared = self.channels.compare(&name, found.offset, &found.channels);
         let (component, group, topic) = (self.component(), self.group(), topic.to_string());
         let (partition, offset) = (*number, found.offset);
-        let known = self.goes_on.known_of(&found.partition);
+        let known = self.goes_on.known_of(&name);
         if known > 0 && !found.committed {
             return Err(SourceError::NoCommit { component, group, topic, partition, known });
         }
@@ -388,7 +413,7 @@ impl Member {
     }
 
     fn log_partitions<'a>(&self, verb: &str, partitions: impl Iterator<Item = &'a TopicPartition>) {
-        let mut names: Vec<String> = partitions.map(|partition| partition.partition().to_string()).collect();
+        let mut names: Vec<String> = partitions.map(ToString::to_string).collect();
         if names.is_empty() {
             return;
         }
@@ -400,6 +425,19 @@ impl Member {
             names.len(),
             names.join(", ")
         );
+    }
+
+    /// Warns once that the group's offsets belong to a topic that was deleted.
+    pub(super) fn note_of_another_topic(&self, topic: &str) {
+        if lock(&self.other_topics).insert(topic.to_owned()) {
+            warn!(
+                component = %self.connection.component(),
+                "source {}: topic {topic} was deleted and made again since the group {} has committed offsets of it: they are left, and \
+                 the topic is read from its `start`",
+                self.connection.component(),
+                self.group
+            );
+        }
     }
 
     /// Finds out from librdkafka's message `Subscribed topic not available: TOPIC: …` which topic does not exist.
@@ -429,56 +467,10 @@ impl Member {
             // Records behind the last stable offset belong to open transactions, and can't be read yet.
             let end = known.and_then(|known| u64::try_from(known.ls_offset).ok());
             if let (Some(end), Some(delivered)) = (end, positions.delivered_of(&partition)) {
-                lag.insert(partition.partition().to_string(), end.saturating_sub(delivered));
+                lag.insert(partition.to_string(), end.saturating_sub(delivered));
             }
         }
         self.meter.set_partition_gauge("lag_events", lag);
-    }
-}
-
-impl ClientContext for Member {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.connection.log(level, facility, message);
-        // With events, librdkafka reports the failure of an asynchronous commit only in its log.
-        if facility == "COMMITFAIL" {
-            self.commit_failed(message);
-        }
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        if code == RDKafkaErrorCode::UnknownTopicOrPartition {
-            self.note_missing_topics(reason);
-        }
-        self.connection.error(code, reason);
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        self.set_lag(&statistics);
-    }
-}
-
-impl ConsumerContext for Member {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Member>,
-        code: RDKafkaRespErr,
-        list: &mut TopicPartitionList,
-    ) {
-        match code {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                if let Err(error) = self.assign(consumer, list) {
-                    // The group waits for an answer, and this member can't go on.
-                    let _ending_anyway = consumer.unassign();
-                    self.fail(error);
-                }
-            }
-            _ => {
-                if let Err(error) = self.revoke(consumer, list) {
-                    debug!(component = %self.connection.component(), "giving partitions back: {error}");
-                }
-            }
-        }
     }
 }
 

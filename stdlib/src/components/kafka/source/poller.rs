@@ -35,6 +35,9 @@ const PAUSE_AFTER: Duration = Duration::from_secs(1);
 /// The time between two commits of delivered offsets.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
 
+/// The time between two questions whether the topics are still the ones that they were.
+const TOPIC_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+
 /// The state of the polling thread.
 pub(super) struct Poller {
     consumer: BaseConsumer<Member>,
@@ -42,6 +45,8 @@ pub(super) struct Poller {
     builder: BatchBuilder,
     batches: mpsc::Sender<Batch>,
     committed: Instant,
+    /// When it was last asked whether the topics are still the ones that they were.
+    topics_checked: Instant,
     backpressure: Option<Backpressure>,
 }
 
@@ -58,7 +63,8 @@ impl Poller {
         builder: BatchBuilder,
         batches: mpsc::Sender<Batch>,
     ) -> Poller {
-        Poller { consumer, selection, builder, batches, committed: Instant::now(), backpressure: None }
+        let (committed, topics_checked) = (Instant::now(), Instant::now());
+        Poller { consumer, selection, builder, batches, committed, topics_checked, backpressure: None }
     }
 
     fn member(&self) -> &Member {
@@ -102,6 +108,10 @@ impl Poller {
         }
         self.member().check_security()?;
         self.member().connection().tick(self.consumer.client());
+        if self.topics_checked.elapsed() >= TOPIC_CHECK_INTERVAL {
+            self.topics_checked = Instant::now();
+            self.member().check_topics(&self.consumer)?;
+        }
         if self.committed.elapsed() >= COMMIT_INTERVAL {
             self.committed = Instant::now();
             self.member().commit_due(&self.consumer);
@@ -261,6 +271,9 @@ fn handle_error(consumer: &BaseConsumer<Member>, error: KafkaError) -> Result<()
 /// Finds out which offset the broker no longer has.
 fn offset_gone(consumer: &BaseConsumer<Member>) -> SourceError {
     let member: &Member = consumer.context();
+    if let Err(made_again) = member.check_topics(consumer) {
+        return made_again;
+    }
     let (component, group) = (member.component(), member.group());
     let positions = consumer.position();
     for element in positions.iter().flat_map(|list| list.elements()) {

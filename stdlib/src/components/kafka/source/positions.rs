@@ -3,14 +3,17 @@
 //! A member commits only offsets of partitions that it owns, and only of delivered records. When a partition is
 //! revoked, its undelivered records are forgotten: the next owner reads them again, from the committed offset.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use weir_runtime::batch::Partition;
 use weir_runtime::source::{Delivered, Given};
 
+use crate::components::kafka::native::TopicId;
+
 /// A partition as librdkafka names it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct TopicPartition {
     pub(super) topic: Arc<str>,
     pub(super) number: i32,
@@ -21,9 +24,20 @@ impl TopicPartition {
         TopicPartition { topic: topic.into(), number }
     }
 
-    /// Returns the name of the partition in origins. A topic's name has no slash.
-    pub(super) fn partition(&self) -> Partition {
-        Partition::new(format!("{}/{}", self.topic, self.number))
+    /// Returns the name of the partition in origins. It has the identity of the topic, so that offsets of a topic that was deleted are
+    /// never taken for those of a topic that was made with its name. A topic's name has no slash.
+    pub(super) fn partition(&self, id: Option<TopicId>) -> Partition {
+        match id {
+            Some(id) => Partition::new(format!("{self}/{id}")),
+            None => Partition::new(self.to_string()),
+        }
+    }
+}
+
+/// As users read it, and metrics have it.
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.topic, self.number)
     }
 }
 
@@ -31,6 +45,8 @@ impl TopicPartition {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StartOffset {
     pub(super) partition: TopicPartition,
+    /// The identity of the topic, if the brokers give it one.
+    pub(super) id: Option<TopicId>,
     /// The first offset to read.
     pub(super) offset: u64,
     /// The offset before which all records are delivered; less than `offset` if channels have records that are not.
@@ -67,13 +83,13 @@ impl GoesOn {
     }
 
     /// Returns the position that channels or sinks have of a partition; 0 if they don't know it.
-    pub(super) fn known_of(&self, partition: &TopicPartition) -> u64 {
-        self.positions.get(&partition.partition()).map_or(0, |(given, _)| *given)
+    pub(super) fn known_of(&self, partition: &Partition) -> u64 {
+        self.positions.get(partition).map_or(0, |(given, _)| *given)
     }
 
     /// Moves the start of a partition to the position after which it goes on, if that is known.
     pub(super) fn apply(&self, start: StartOffset) -> StartOffset {
-        match self.positions.get(&start.partition.partition()) {
+        match self.positions.get(&start.partition.partition(start.id)) {
             // 0 says that something behind has not had the partition yet: the group knows where it begins.
             None | Some((0, _)) => start,
             Some((given, delivered)) => {
@@ -91,6 +107,7 @@ impl GoesOn {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Commit {
     pub(super) partition: TopicPartition,
+    pub(super) id: Option<TopicId>,
     pub(super) offset: u64,
     pub(super) partitions_at_start: Option<i32>,
     /// Whether the durable channels behind have all records before this offset. Then the metadata names the channels.
@@ -100,12 +117,15 @@ pub(super) struct Commit {
 /// The partitions that a member owns, and how far each is delivered and committed.
 #[derive(Debug, Default)]
 pub(super) struct Positions {
-    owned: HashMap<Partition, Owned>,
+    owned: HashMap<TopicPartition, Owned>,
+    /// The owned partitions by their names in origins.
+    names: HashMap<Partition, TopicPartition>,
 }
 
 #[derive(Debug)]
 struct Owned {
     partition: TopicPartition,
+    id: Option<TopicId>,
     started_at: u64,
     delivered: u64,
     /// The offset that the broker has confirmed; `None` if the group has no commit.
@@ -123,6 +143,7 @@ impl Positions {
         let committed = start.committed.then_some(start.delivered);
         let owned = Owned {
             partition: start.partition.clone(),
+            id: start.id,
             started_at: start.delivered,
             delivered: start.delivered,
             committed,
@@ -130,12 +151,16 @@ impl Positions {
             partitions_at_start: start.partitions_at_start,
             stored: start.stored,
         };
-        self.owned.insert(start.partition.partition(), owned);
+        self.revoke(&start.partition);
+        self.names.insert(start.partition.partition(start.id), start.partition.clone());
+        self.owned.insert(start.partition.clone(), owned);
     }
 
     /// Removes a partition that the member no longer owns.
     pub(super) fn revoke(&mut self, partition: &TopicPartition) {
-        self.owned.remove(&partition.partition());
+        if let Some(owned) = self.owned.remove(partition) {
+            self.names.remove(&partition.partition(owned.id));
+        }
     }
 
     /// Notes that all records of a partition before offset `through` are delivered.
@@ -143,7 +168,8 @@ impl Positions {
     /// Records that were in channels when the partition was revoked may be reported after it was assigned again. Their
     /// delivery counts, unless the partition started at a later offset.
     pub(super) fn delivered(&mut self, partition: &Partition, through: u64) {
-        if let Some(owned) = self.owned.get_mut(partition) {
+        let owned = self.names.get(partition).and_then(|named| self.owned.get_mut(named));
+        if let Some(owned) = owned {
             owned.delivered = owned.delivered.max(through);
         }
     }
@@ -160,13 +186,19 @@ impl Positions {
 
     /// Returns the delivered offsets of these partitions that the broker has not confirmed.
     pub(super) fn unconfirmed(&self, partitions: &[TopicPartition]) -> Vec<Commit> {
-        let owned = partitions.iter().filter_map(|partition| self.owned.get(&partition.partition()));
+        let owned = partitions.iter().filter_map(|partition| self.owned.get(partition));
         owned.filter(|owned| owned.committed != Some(owned.delivered)).map(Owned::commit).collect()
     }
 
     /// Returns the offset before which all records of a partition are delivered, if the member owns it.
     pub(super) fn delivered_of(&self, partition: &TopicPartition) -> Option<u64> {
-        self.owned.get(&partition.partition()).map(|owned| owned.delivered)
+        self.owned.get(partition).map(|owned| owned.delivered)
+    }
+
+    /// Returns the topics of the partitions that the member owns, with their identities.
+    pub(super) fn topics(&self) -> BTreeMap<Arc<str>, TopicId> {
+        let known = self.owned.values().filter_map(|owned| Some((owned.partition.topic.clone(), owned.id?)));
+        known.collect()
     }
 
     /// Returns the partitions that the member owns.
@@ -177,7 +209,7 @@ impl Positions {
     /// Notes that the broker has confirmed these commits.
     pub(super) fn committed(&mut self, commits: &[Commit]) {
         for commit in commits {
-            if let Some(owned) = self.owned.get_mut(&commit.partition.partition()) {
+            if let Some(owned) = self.owned.get_mut(&commit.partition) {
                 owned.committed = owned.committed.max(Some(commit.offset));
             }
         }
@@ -193,6 +225,7 @@ impl Owned {
     fn commit(&self) -> Commit {
         Commit {
             partition: self.partition.clone(),
+            id: self.id,
             offset: self.delivered,
             partitions_at_start: self.partitions_at_start,
             stored: self.stored || self.delivered > self.started_at,
@@ -211,6 +244,7 @@ mod tests {
     fn begin(number: i32, offset: u64, committed: bool) -> StartOffset {
         StartOffset {
             partition: partition(number),
+            id: None,
             offset,
             delivered: offset,
             committed,
@@ -220,7 +254,7 @@ mod tests {
     }
 
     fn delivered(positions: &mut Positions, number: i32, through: u64) {
-        positions.delivered(&partition(number).partition(), through);
+        positions.delivered(&partition(number).partition(None), through);
     }
 
     fn offsets(commits: Vec<Commit>) -> Vec<(i32, u64)> {
@@ -256,7 +290,7 @@ mod tests {
     #[test]
     fn a_partition_goes_on_after_what_channels_were_given_and_commits_only_what_is_delivered() {
         let goes_on = |given, delivered| {
-            let positions = HashMap::from([(partition(0).partition(), (given, delivered))]);
+            let positions = HashMap::from([(partition(0).partition(None), (given, delivered))]);
             GoesOn { exactly_once: true, positions }
         };
         let start = |goes_on: GoesOn, offset, committed| {

@@ -21,6 +21,7 @@ use serde::Deserialize;
 use super::channels::{ChannelList, parse_list};
 use super::member::Member;
 use super::positions::{StartOffset, TopicPartition};
+use crate::components::kafka::native::{TopicId, known_id};
 
 /// The timeout of one request to the broker.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
@@ -32,6 +33,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const METADATA_PREFIX: &str = "weir ";
 /// The key of the number of partitions that the topic had when the group started.
 const PARTITIONS: &str = "partitions=";
+/// The key of the identity of the topic whose records were committed.
+const TOPIC: &str = "topic=";
 /// The key of the channels that the committed records were delivered to.
 const CHANNELS: &str = "channels=";
 
@@ -76,6 +79,8 @@ pub(super) fn start_offsets(
 /// A start offset that was looked up, and not yet compared with the channels behind.
 pub(super) struct LookedUp {
     pub(super) partition: TopicPartition,
+    /// The identity of the topic, if the brokers give it one.
+    pub(super) id: Option<TopicId>,
     /// The first offset to read.
     pub(super) offset: u64,
     /// Whether the group has committed the offset.
@@ -90,20 +95,21 @@ impl LookedUp {
     /// Makes the start offset, after the comparison with the channels behind. `stored` says that they have the records
     /// that the group has committed, and `channels` are their present incarnations.
     pub(super) fn into_start_offset(self, stored: bool, channels: &ChannelList) -> StartOffset {
-        let LookedUp { partition, offset, committed, channels: committed_channels, partitions_at_start } =
+        let LookedUp { partition, id, offset, committed, channels: committed_channels, partitions_at_start } =
             self;
         // A channel remembers a limited number of incarnations, so a commit with an older one is replaced.
         let is_outdated = stored && committed_channels != *channels;
         let committed = committed && !is_outdated;
-        StartOffset { partition, offset, delivered: offset, committed, partitions_at_start, stored }
+        StartOffset { partition, id, offset, delivered: offset, committed, partitions_at_start, stored }
     }
 }
 
 /// Formats the metadata of a commit.
-pub(super) fn metadata(partitions_at_start: Option<i32>, channels: &str) -> String {
+pub(super) fn metadata(partitions_at_start: Option<i32>, id: Option<TopicId>, channels: &str) -> String {
     let partitions = partitions_at_start.map(|count| format!("{PARTITIONS}{count}"));
+    let topic = id.map(|id| format!("{TOPIC}{id}"));
     let channels = (!channels.is_empty()).then(|| format!("{CHANNELS}{channels}"));
-    let parts: Vec<String> = partitions.into_iter().chain(channels).collect();
+    let parts: Vec<String> = partitions.into_iter().chain(topic).chain(channels).collect();
     match parts.is_empty() {
         true => String::new(),
         false => format!("{METADATA_PREFIX}{}", parts.join(" ")),
@@ -119,6 +125,7 @@ struct Lookup<'a> {
 #[derive(Debug, Clone)]
 struct Committed {
     partition: TopicPartition,
+    id: Option<TopicId>,
     offset: Option<u64>,
     /// How many partitions its topic had when the group started, if the commit's metadata says so.
     partitions_at_start: Option<i32>,
@@ -132,10 +139,10 @@ impl Lookup<'_> {
         partitions_at_start: &HashMap<&str, i32>,
     ) -> KafkaResult<LookedUp> {
         let partitions_at_start = partitions_at_start.get(&*known.partition.topic).copied();
-        let partition = known.partition.clone();
+        let (partition, id) = (known.partition.clone(), known.id);
         if let Some(offset) = known.offset {
             let channels = known.channels.clone();
-            return Ok(LookedUp { partition, offset, committed: true, channels, partitions_at_start });
+            return Ok(LookedUp { partition, id, offset, committed: true, channels, partitions_at_start });
         }
         let is_older = partitions_at_start.is_some_and(|count| partition.number < count);
         let offset = match self.member.start() {
@@ -149,7 +156,7 @@ impl Lookup<'_> {
                 u64::try_from(if is_skipped { newest } else { oldest }).unwrap_or(0)
             }
         };
-        Ok(LookedUp { partition, offset, committed: false, channels: Vec::new(), partitions_at_start })
+        Ok(LookedUp { partition, id, offset, committed: false, channels: Vec::new(), partitions_at_start })
     }
 
     /// Returns the offset of the first record whose time is not before this one, in microseconds; without one, the
@@ -175,6 +182,13 @@ impl Lookup<'_> {
     }
 
     fn committed(&self, partitions: &TopicPartitionList) -> KafkaResult<Vec<Committed>> {
+        let mut ids: HashMap<String, Option<TopicId>> = HashMap::new();
+        for element in partitions.elements() {
+            if !ids.contains_key(element.topic()) {
+                let id = self.retry(|timeout| self.topic_id(element.topic(), timeout))?;
+                ids.insert(element.topic().to_owned(), id);
+            }
+        }
         self.retry(|timeout| {
             let mut unset = TopicPartitionList::with_capacity(partitions.count());
             for element in partitions.elements() {
@@ -187,9 +201,16 @@ impl Lookup<'_> {
                     Offset::Offset(offset) => u64::try_from(offset).ok(),
                     _ => None,
                 };
+                let id = ids.get(element.topic()).copied().flatten();
+                let of_another = offset.is_some_and(|_| is_of_another_topic(element.metadata(), id));
+                if of_another {
+                    self.member.note_of_another_topic(element.topic());
+                }
+                let offset = offset.filter(|_| !of_another);
                 let metadata = offset.map_or("", |_| element.metadata());
                 Ok(Committed {
                     partition: TopicPartition::new(element.topic(), element.partition()),
+                    id,
                     offset,
                     partitions_at_start: partitions_of_metadata(metadata),
                     channels: parse_list(metadata_part(metadata, CHANNELS).unwrap_or_default()),
@@ -197,6 +218,14 @@ impl Lookup<'_> {
             });
             known.collect()
         })
+    }
+
+    /// Returns the identity of a topic; none if the brokers give it none, or there is no such topic.
+    fn topic_id(&self, topic: &str, timeout: Duration) -> KafkaResult<Option<TopicId>> {
+        match known_id(self.consumer.client(), topic, timeout) {
+            Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
+            asked => asked.map_err(KafkaError::AdminOp),
+        }
     }
 
     /// Returns how many partitions each topic had when the group started.
@@ -255,6 +284,12 @@ fn metadata_part<'n>(metadata: &'n str, prefix: &str) -> Option<&'n str> {
     metadata.strip_prefix(METADATA_PREFIX)?.split(' ').find_map(|part| part.strip_prefix(prefix))
 }
 
+/// Whether a commit's metadata names another topic than the one that has the name now.
+fn is_of_another_topic(metadata: &str, now: Option<TopicId>) -> bool {
+    let named = metadata_part(metadata, TOPIC);
+    matches!((named, now), (Some(named), Some(now)) if named != now.to_string())
+}
+
 fn partitions_of_metadata(metadata: &str) -> Option<i32> {
     metadata_part(metadata, PARTITIONS)?.parse().ok()
 }
@@ -276,18 +311,28 @@ mod tests {
     fn known(number: i32, offset: Option<u64>, metadata: &str) -> Committed {
         let partition = TopicPartition::new("logs", number);
         let channels = Vec::new();
-        Committed { partition, offset, partitions_at_start: partitions_of_metadata(metadata), channels }
+        let partitions_at_start = partitions_of_metadata(metadata);
+        Committed { partition, id: None, offset, partitions_at_start, channels }
     }
 
     #[test]
     fn metadata_is_parsed_as_it_was_formatted() {
         let list = "0000000000000007:0102030405060708090a0b0c0d0e0f10";
         for (partitions, channels) in [(None, ""), (Some(4), ""), (None, list), (Some(4), list)] {
-            let metadata = metadata(partitions, channels);
+            let metadata = metadata(partitions, Some(TopicId(7)), channels);
             assert_eq!(partitions_of_metadata(&metadata), partitions, "{metadata}");
             assert_eq!(metadata_part(&metadata, CHANNELS).unwrap_or_default(), channels, "{metadata}");
         }
-        assert_eq!(metadata(Some(4), ""), "weir partitions=4", "as earlier versions have written it");
+        assert_eq!(metadata(Some(4), None, ""), "weir partitions=4", "as earlier versions have written it");
+    }
+
+    #[test]
+    fn a_commit_of_a_deleted_topic_is_known_by_the_topics_identity() {
+        let of_topic = |id| metadata(None, Some(TopicId(id)), "");
+        assert!(is_of_another_topic(&of_topic(7), Some(TopicId(8))));
+        assert!(!is_of_another_topic(&of_topic(7), Some(TopicId(7))));
+        assert!(!is_of_another_topic(&of_topic(7), None), "the brokers don't say");
+        assert!(!is_of_another_topic("weir partitions=4", Some(TopicId(7))), "the commit does not say");
     }
 
     #[test]

@@ -20,6 +20,7 @@ fn begin(topic: &str, number: i32, offset: u64) -> StartOffset {
     let partition = TopicPartition::new(topic, number);
     StartOffset {
         partition,
+        id: None,
         offset,
         delivered: offset,
         committed: true,
