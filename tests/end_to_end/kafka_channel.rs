@@ -183,3 +183,34 @@ fn every_record_is_on_hdfs_once_although_the_broker_is_killed() {
     chain.send(LINES / 2);
     chain.finish(weir, &session);
 }
+
+#[test]
+fn the_example_brings_the_lines_of_two_machines_onto_hdfs() {
+    let session = Servers::shared();
+    let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), "example_of_a_shared_topic");
+    let (kafka, hdfs) = (session.kafka(), session.hdfs());
+    let topic = format!("{}-{}", scene.name(), std::process::id());
+    let directory = format!("/{topic}");
+    let sent = access_log(0, LINES);
+    let machine = |name: &str, lines: &[String]| {
+        let (folder, state) = (scene.folder().join(name), scene.path(&format!("{name}-state")));
+        fs::create_dir_all(&folder).expect("the folder is empty");
+        fs::write(folder.join("app.log"), lines.concat_lines()).expect("the disk has space");
+        let settings = [
+            ("brokers", kafka.brokers()),
+            ("logs", scene.path(&format!("{name}/*.log"))),
+            ("topic", topic.clone()),
+            ("hdfs", hdfs.url().to_owned()),
+            ("directory", directory.clone()),
+            ("session_timeout", "6s".to_owned()),
+        ];
+        let options = ["--state-dir", &state, "--until-idle=5s"];
+        Weir::run_by(&scene, &[], "examples/shared_topic.flow", &settings, &options)
+    };
+    let one = machine("one", &sent[..LINES / 2]);
+    let two = machine("two", &sent[LINES / 2..]);
+    one.finish().assert_success();
+    two.finish().assert_success();
+    let (lines, _unfinished) = hdfs.lines(&directory, &scene);
+    Account::of(&sent, &lines).assert_nothing_lost(scene.name());
+}

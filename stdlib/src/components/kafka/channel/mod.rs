@@ -44,6 +44,7 @@ use weir_runtime::channel::{
 };
 use weir_runtime::{Context, Failure};
 
+use super::asking::{Question, ask};
 use super::connection::Connection;
 use assignment::Callbacks;
 use error::ChannelError;
@@ -96,7 +97,6 @@ pub(crate) fn make_channel(settings: &Settings, context: Context) -> Result<Arc<
     let connection =
         Connection::new("channel", &context.component, &settings.brokers, meanwhile, &context.meter);
     let shared = Arc::new(Shared {
-        component: context.component.clone(),
         encoder,
         connection: Arc::new(connection),
         space: Arc::new(Semaphore::new(
@@ -126,6 +126,13 @@ impl KafkaChannel {
 
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns why no broker can be reached; none if one can.
+    async fn unreachable(&self) -> Option<Failure> {
+        let KafkaChannelSettings { brokers, security, .. } = self.settings.clone();
+        let asked = Question { brokers, security, setting: "brokers", topics: Vec::new(), reads: None };
+        ask(asked).await.into_iter().map(|found| found.failure).next()
     }
 
     /// Finds the topic and makes a producer, then starts the tasks.
@@ -162,7 +169,7 @@ impl KafkaChannel {
     }
 
     fn writer(&self, topic: Arc<Topic>) -> Result<Writer, ChannelError> {
-        let Shared { component, connection, unwritten, .. } = &*self.shared;
+        let Shared { connection, unwritten, .. } = &*self.shared;
         let transactions = match self.context.exactly_once {
             true => {
                 let (id, positions) = self.settings.transactional_names(&self.context);
@@ -174,7 +181,7 @@ impl KafkaChannel {
         };
         let id = transactions.as_ref().map(|transactions| &*transactions.id);
         Ok(Writer {
-            component: component.clone(),
+            component: self.context.component.clone(),
             meter: self.context.meter.clone(),
             connection: connection.clone(),
             config: self.settings.producer_config(id, topic.record_bytes_max),
@@ -280,7 +287,14 @@ impl Channel for KafkaChannel {
     }
 
     async fn open(&self) -> Result<(), Failure> {
-        self.open_now().await.map_err(ChannelError::into_failure)?;
+        if let Err(error) = self.open_now().await {
+            return Err(match &error {
+                ChannelError::Kafka { .. } => {
+                    self.unreachable().await.unwrap_or_else(|| error.into_failure())
+                }
+                _ => error.into_failure(),
+            });
+        }
         let KafkaChannelSettings { topic, group, .. } = &self.settings;
         let component = &*self.context.component;
         info!(component, "holds events in topic {topic}, which agents share as the groups {group}.SINK");
@@ -372,10 +386,9 @@ impl Channel for KafkaChannel {
         let mut cursors = self.cursors();
         let cursor = cursors.entry(name.to_owned()).or_insert_with(|| {
             let group = format!("{}.{name}", self.settings.group);
-            let Shared { component, connection, unwritten, .. } = &*self.shared;
-            let (component, connection, unwritten) =
-                (component.clone(), connection.clone(), unwritten.clone());
-            let taking = Taking::new(component, group, connection, self.context.meter.clone(), unwritten);
+            let Shared { connection, unwritten, .. } = &*self.shared;
+            let Context { component, meter, .. } = self.context.clone();
+            let taking = Taking::new(component, group, connection.clone(), meter, unwritten.clone());
             let KafkaChannelSettings { capacity, byte_capacity, keep_alive, .. } = self.settings;
             let limits = Limits { capacity, transaction_capacity: capacity, byte_capacity, keep_alive };
             Arc::new(Cursor::new(Arc::new(taking), MemoryChannel::new(limits)))

@@ -18,7 +18,6 @@ use crate::components::kafka::connection::Connection;
 
 /// What the puts and the tasks of a channel share.
 pub(super) struct Shared {
-    pub(super) component: Arc<str>,
     pub(super) encoder: Encoder,
     pub(super) connection: Arc<Connection>,
     /// One permit for each byte of `buffer`.
@@ -63,10 +62,7 @@ impl Shared {
 
     pub(super) fn failed_with(&self) -> Option<Failure> {
         let text = self.failure().clone()?;
-        Some(Failure::permanent(format!(
-            "channel {}: {text}; nothing that it acknowledged is lost",
-            self.component
-        )))
+        Some(Failure::permanent(format!("{text}; nothing that the channel acknowledged is lost")))
     }
 
     /// Returns the number of permits of a put.
