@@ -61,8 +61,7 @@ impl Shared {
     }
 
     pub(super) fn failed_with(&self) -> Option<Failure> {
-        let text = self.failure().clone()?;
-        Some(Failure::permanent(format!("{text}; nothing that the channel acknowledged is lost")))
+        self.failure().clone().map(Failure::permanent)
     }
 
     /// Returns the number of permits of a put.
