@@ -66,7 +66,9 @@ pub(super) fn assign(consumer: &BaseConsumer<Callbacks>, partitions: &[i32]) -> 
     let mut starts = Vec::with_capacity(partitions.len());
     if !partitions.is_empty() {
         let mut wanted = TopicPartitionList::with_capacity(partitions.len());
-        partitions.iter().for_each(|partition| drop(wanted.add_partition(&topic.name, *partition)));
+        for partition in partitions {
+            wanted.add_partition(&topic.name, *partition);
+        }
         let known = repeated(|| consumer.committed_offsets(wanted.clone(), REQUEST_TIMEOUT))
             .map_err(lookup_failed)?;
         for partition in partitions {
