@@ -20,20 +20,38 @@ pub(crate) fn check(analysis: &mut Analysis) {
                 local.map(|problem| (problem.component.to_string(), None, problem.failure.to_string()));
             let mut found: Vec<_> = local.collect();
             for (component, ConnectFailure { setting, failure }) in agent.connect().await {
-                found.push((component.to_string(), setting, failure.to_string()));
+                let (component, reason) = (component.to_string(), failure.to_string());
+                // The check before the start may have found the same, and knows no setting.
+                found.retain(|known| known != &(component.clone(), None, reason.clone()));
+                found.push((component, setting, reason));
             }
             found
         }),
-        (Err(refused), _) => {
-            refused.problems.into_iter().map(|problem| (String::new(), None, problem)).collect()
-        }
+        (Err(refused), _) => refused.problems.into_iter().map(of_component).collect(),
         (_, Err(error)) => vec![(String::new(), None, error.to_string())],
     };
     for (component, setting, reason) in found {
+        let named = named_setting(&reason).map(str::to_owned);
+        let setting = setting.or(named.as_deref());
         let first = || analysis.graph.components.first().map(|component| component.declared.name.to_string());
         let diagnostic = analysis
             .cannot_connect(&component, setting, reason.clone())
             .or_else(|| analysis.cannot_connect(&first()?, None, reason));
         analysis.diagnostics.extend(diagnostic);
     }
+}
+
+/// Splits a problem of the build, `sink lake: …`, into the component and the reason.
+fn of_component(problem: String) -> (String, Option<&'static str>, String) {
+    let split = problem.split_once(": ").and_then(|(who, reason)| Some((who.split_once(' ')?.1, reason)));
+    match split {
+        Some((component, reason)) => (component.to_owned(), None, reason.to_owned()),
+        None => (String::new(), None, problem),
+    }
+}
+
+/// The setting that a reason begins with or names after a colon: "no client: `url` names…".
+fn named_setting(reason: &str) -> Option<&str> {
+    let begin = reason.strip_prefix('`').or_else(|| reason.split_once(": `").map(|(_, rest)| rest))?;
+    Some(begin.split_once('`')?.0)
 }

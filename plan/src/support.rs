@@ -102,11 +102,8 @@ pub struct PartialSetting {
 
 /// The settings of which only some values are carried out.
 pub const PARTIAL_SETTINGS: &[PartialSetting] = &[
-    partial("source", "hdfs", "format", &["lines"]),
-    partial("source", "hdfs", "security", &["plaintext"]),
     partial("source", "kafka", "security", &["plaintext", "sasl", "sasl_tls", "tls"]),
     partial("channel", "kafka", "security", &["plaintext", "sasl", "sasl_tls", "tls"]),
-    partial("sink", "hdfs", "security", &["plaintext"]),
     partial("sink", "kafka", "security", &["plaintext", "sasl", "sasl_tls", "tls"]),
 ];
 

@@ -10,6 +10,7 @@ use crate::{Scene, lines_of, print_line, visible_files};
 /// A client of the HDFS that a test uses: Hadoop's own.
 #[derive(Debug, Clone)]
 pub struct Hdfs {
+    service: &'static str,
     url: String,
     servers: PathBuf,
 }
@@ -26,8 +27,8 @@ pub struct StoredFile {
 }
 
 impl Hdfs {
-    pub(crate) fn new(url: &str, servers: &Path) -> Hdfs {
-        Hdfs { url: url.to_owned(), servers: servers.to_owned() }
+    pub(crate) fn new(service: &'static str, url: &str, servers: &Path) -> Hdfs {
+        Hdfs { service, url: url.to_owned(), servers: servers.to_owned() }
     }
 
     /// Returns the URL of the NameNode, such as `hdfs://127.0.0.1:8020`.
@@ -86,7 +87,7 @@ impl Hdfs {
     /// When the client does not start.
     pub fn hold(&self, path: &str, lines: &[String], scene: &Scene) -> OpenFile {
         let mut command = tool(&self.servers);
-        command.args(["dfs", "hold", path, &local_file(lines, scene)]);
+        command.args(["dfs", "--of", self.service, "hold", path, &local_file(lines, scene)]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut client = command.spawn().unwrap_or_else(|error| panic!("services dfs hold: {error}"));
         let mut answer = String::new();
@@ -96,8 +97,18 @@ impl Hdfs {
         OpenFile { client }
     }
 
+    /// Creates a directory that belongs to this user, with octal permissions such as `755`.
+    pub fn make_directory(&self, path: &str, owner: &str, permissions: &str) {
+        self.client(&["mkdir", path, owner, permissions]);
+    }
+
+    /// Limits the number of names in a directory, its own included.
+    pub fn limit_names(&self, path: &str, names: usize) {
+        self.client(&["quota", path, &names.to_string()]);
+    }
+
     fn client(&self, words: &[&str]) -> String {
-        run(tool(&self.servers).arg("dfs").args(words))
+        run(tool(&self.servers).args(["dfs", "--of", self.service]).args(words))
             .unwrap_or_else(|why| panic!("services dfs {}: {why}", words.join(" ")))
     }
 }

@@ -3,13 +3,13 @@
 use std::ffi::OsStr;
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 use std::{env, fs, process};
 
-use crate::{Hdfs, Kafka, repository, wait_until};
+use crate::{Cluster, Hdfs, Kafka, repository, wait_until};
 
 /// The limit of a wait for the end of a killed server.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -60,8 +60,9 @@ pub struct Stall {
 /// A stopped server. [`Outage::end`] or dropping the outage starts the server again.
 #[derive(Debug)]
 pub struct Outage {
-    servers: &'static Servers,
-    server: Server,
+    folder: PathBuf,
+    name: &'static str,
+    role: &'static str,
     over: bool,
 }
 
@@ -125,7 +126,12 @@ impl Session {
 
     /// Returns a client of HDFS.
     pub fn hdfs(&self) -> Hdfs {
-        Hdfs::new(&self.servers.hdfs_url, &self.servers.folder)
+        Hdfs::new("hdfs", &self.servers.hdfs_url, &self.servers.folder)
+    }
+
+    /// Starts a cluster of its own, with these settings from the environment.
+    pub fn cluster(&self, name: &'static str, settings: &[(&str, &str)]) -> Cluster {
+        Cluster::start(name, &self.servers.folder, settings)
     }
 
     /// Kills a server with SIGKILL.
@@ -160,7 +166,8 @@ impl Session {
 
     fn outage(&self, server: Server) -> Outage {
         self.assert_exclusive(server);
-        Outage { servers: self.servers, server, over: false }
+        let [name, role] = server.words();
+        Outage::begin(&self.servers.folder, name, role)
     }
 
     fn assert_exclusive(&self, server: Server) {
@@ -194,17 +201,18 @@ impl Drop for Stall {
 }
 
 impl Outage {
+    pub(crate) fn begin(folder: &Path, name: &'static str, role: &'static str) -> Outage {
+        Outage { folder: folder.to_owned(), name, role, over: false }
+    }
+
     /// Starts the server again with the same port and data. Returns when it is ready.
     pub fn end(mut self) {
         self.over = true;
-        let [name, role] = self.server.words();
-        let words = ["start", name, role];
-        wait_until("the killed server has ended", PATIENCE, || {
-            match run(tool(&self.servers.folder).args(words)) {
-                Err(why) if why.contains("is running already") => None,
-                Err(why) => panic!("services {}: {why}", words.join(" ")),
-                Ok(_) => Some(()),
-            }
+        let words = ["start", self.name, self.role];
+        wait_until("the killed server has ended", PATIENCE, || match run(tool(&self.folder).args(words)) {
+            Err(why) if why.contains("is running already") => None,
+            Err(why) => panic!("services {}: {why}", words.join(" ")),
+            Ok(_) => Some(()),
         });
     }
 }
@@ -213,8 +221,7 @@ impl Drop for Outage {
     fn drop(&mut self) {
         if !self.over {
             // the test has failed already; if the server doesn't start, the next tests that use it fail
-            let [name, role] = self.server.words();
-            let _ = run(tool(&self.servers.folder).args(["start", name, role]));
+            let _ = run(tool(&self.folder).args(["start", self.name, self.role]));
         }
     }
 }

@@ -94,7 +94,16 @@ impl Weir {
 
     /// Runs a tool of the binary to its end, and gives back its status and what it printed.
     pub fn tool_with_status<'w>(words: impl IntoIterator<Item = &'w OsStr>) -> (ExitStatus, String) {
-        let output = Command::new(binary()).args(words).env("NO_COLOR", "1").output();
+        Weir::tool_in(&[], words)
+    }
+
+    /// Does the same with these variables in the environment.
+    pub fn tool_in<'w>(
+        variables: &[(&str, &str)],
+        words: impl IntoIterator<Item = &'w OsStr>,
+    ) -> (ExitStatus, String) {
+        let mut command = Command::new(binary());
+        let output = command.args(words).envs(variables.iter().copied()).env("NO_COLOR", "1").output();
         let output = output.unwrap_or_else(|error| panic!("can't run the binary: {error}"));
         let said = [output.stdout, output.stderr].concat();
         (output.status, String::from_utf8_lossy(&said).into_owned())

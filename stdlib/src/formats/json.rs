@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::builder::StringViewBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{DurationMicrosecondType, TimestampMicrosecondType};
-use arrow_array::{Array, BinaryViewArray, RecordBatch, StringViewArray, StructArray};
+use arrow_array::{Array, ArrayAccessor, BinaryViewArray, RecordBatch, StringViewArray, StructArray};
 use arrow_json::writer::NullableEncoder;
 use arrow_json::{Encoder, EncoderFactory, EncoderOptions};
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema, TimeUnit};
@@ -19,7 +19,10 @@ use crate::language::parsers::plain_end;
 /// Makes the encoders for types that Weir writes in another form. arrow-json calls it for every column, nested ones
 /// included.
 #[derive(Debug)]
-struct Encoders;
+struct Encoders {
+    /// Whether the columns are those of files that others have written, where 16 bytes are no address.
+    foreign: bool,
+}
 
 impl EncoderFactory for Encoders {
     fn make_default_encoder<'a>(
@@ -31,7 +34,7 @@ impl EncoderFactory for Encoders {
         let encoder: Box<dyn Encoder + 'a> = match array.data_type() {
             DataType::Utf8View => Box::new(TextEncoder(array.as_string_view())),
             DataType::BinaryView => Box::new(BytesEncoder(array.as_binary_view())),
-            DataType::FixedSizeBinary(16) => {
+            DataType::FixedSizeBinary(16) if !self.foreign => {
                 let addresses = array.as_fixed_size_binary();
                 Box::new(Quoted(move |row, out: &mut Vec<u8>| write_ip(addresses.value(row), out)))
             }
@@ -43,6 +46,7 @@ impl EncoderFactory for Encoders {
                 let times = array.as_primitive::<TimestampMicrosecondType>();
                 Box::new(Quoted(move |row, out: &mut Vec<u8>| write_time(times.value(row), out)))
             }
+            DataType::Binary => Box::new(BytesEncoder(array.as_binary::<i32>())),
             _ => return Ok(None),
         };
         Ok(Some(NullableEncoder::new(encoder, array.nulls().cloned())))
@@ -68,9 +72,10 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-struct BytesEncoder<'a>(&'a BinaryViewArray);
+/// An encoder of bytes: as text if they are text, otherwise in Base64.
+struct BytesEncoder<A>(A);
 
-impl Encoder for BytesEncoder<'_> {
+impl<'a, A: ArrayAccessor<Item = &'a [u8]>> Encoder for BytesEncoder<A> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
         let bytes = self.0.value(row);
         match plain_text(bytes) {
@@ -96,7 +101,12 @@ impl<Write: FnMut(usize, &mut Vec<u8>)> Encoder for Quoted<Write> {
 }
 
 fn options() -> EncoderOptions {
-    EncoderOptions::default().with_encoder_factory(Arc::new(Encoders))
+    EncoderOptions::default().with_encoder_factory(Arc::new(Encoders { foreign: false }))
+}
+
+/// The options for columns of files that others have written.
+pub(crate) fn foreign_options() -> EncoderOptions {
+    EncoderOptions::default().with_encoder_factory(Arc::new(Encoders { foreign: true }))
 }
 
 /// Appends rows as objects, one on each line, at least one, until `out` has `stop` bytes. Returns how many.

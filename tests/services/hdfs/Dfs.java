@@ -13,8 +13,11 @@ import org.apache.hadoop.fs.FileStatus;
 import org.apache.hadoop.fs.LocatedFileStatus;
 import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.fs.RemoteIterator;
+import org.apache.hadoop.fs.permission.FsPermission;
 import org.apache.hadoop.hdfs.DistributedFileSystem;
 import org.apache.hadoop.hdfs.client.HdfsDataOutputStream;
+import org.apache.hadoop.hdfs.protocol.HdfsConstants;
+import org.apache.hadoop.security.UserGroupInformation;
 
 /** Hadoop's own HDFS client: the reference for transfer rates, and an independent reader of files that Weir wrote. */
 public class Dfs {
@@ -25,6 +28,11 @@ public class Dfs {
   public static void main(String[] args) throws Exception {
     Dfs dfs = new Dfs();
     Configuration conf = new Configuration();
+    UserGroupInformation.setConfiguration(conf);
+    if (UserGroupInformation.isSecurityEnabled()) {
+      UserGroupInformation.loginUserFromKeytab(
+          conf.get("dfs.namenode.kerberos.principal"), conf.get("dfs.namenode.keytab.file"));
+    }
     dfs.fs.initialize(URI.create(conf.get("fs.defaultFS")), conf);
     dfs.run(args[0], new Path(args[1]), args);
     dfs.fs.close();
@@ -60,6 +68,14 @@ public class Dfs {
         break;
       case "hold":
         hold(path, java.nio.file.Path.of(args[2]));
+        break;
+      case "mkdir":
+        fs.mkdirs(path);
+        fs.setPermission(path, new FsPermission(args[3]));
+        fs.setOwner(path, args[2], null);
+        break;
+      case "quota":
+        fs.setQuota(path, Long.parseLong(args[2]), HdfsConstants.QUOTA_DONT_SET);
         break;
       case "recover":
         System.out.println("recovered " + fs.recoverLease(path));

@@ -1,10 +1,38 @@
 # shellcheck shell=bash
-# Apache HDFS: one namenode and HDFS_DATANODES datanodes, each its own process. Sourced by ../services.
+# Apache HDFS, each process its own. Sourced by ../services. Three services, which differ in their roles and settings:
+#   hdfs           one namenode and HDFS_DATANODES datanodes
+#   hdfs_kerberos  the same with Kerberos, and with a Kerberos server of its own
+#   hdfs_ha        a name service of two namenodes with a shared directory of edits, and three datanodes or more
 
-hdfs_roles() { # prints the roles in the order of their start; before the configuration, only the namenode
+REALM=WEIR.TEST
+
+hdfs_roles() { cluster_roles hdfs; }
+hdfs_configure() { cluster_configure hdfs; }
+hdfs_start() { cluster_start hdfs; }
+hdfs_start_role() { cluster_start_role hdfs "$1"; }
+
+hdfs_kerberos_roles() { cluster_roles hdfs_kerberos; }
+hdfs_kerberos_configure() { cluster_configure hdfs_kerberos; }
+hdfs_kerberos_start() { cluster_start hdfs_kerberos; }
+hdfs_kerberos_start_role() { cluster_start_role hdfs_kerberos "$1"; }
+
+hdfs_ha_roles() { cluster_roles hdfs_ha; }
+hdfs_ha_configure() { cluster_configure hdfs_ha; }
+hdfs_ha_start() { cluster_start hdfs_ha; }
+hdfs_ha_start_role() { cluster_start_role hdfs_ha "$1"; }
+
+namenodes() { # NAME -> the roles of its namenodes
+  case $1 in
+    hdfs_ha) echo namenode1 namenode2 ;;
+    *) echo namenode ;;
+  esac
+}
+
+cluster_roles() { # NAME: prints the roles in the order of their start; before the configuration, without the datanodes
   local i nodes
-  nodes=$(setting hdfs HDFS_NODES)
-  echo namenode
+  nodes=$(setting "$1" HDFS_NODES)
+  [[ $1 != hdfs_kerberos ]] || echo kdc
+  namenodes "$1" | tr ' ' '\n'
   for ((i = 1; i <= ${nodes:-0}; i++)); do echo "datanode$i"; done
 }
 
@@ -21,103 +49,231 @@ hdfs_site() { # FILE KEY=VALUE...
   } >"$file"
 }
 
-hdfs_configure() {
-  local folder=$ROOT/hdfs rpc http nodes=${HDFS_DATANODES:-1} i extra
+cluster_ports() { # NAME NODES: prints the lines of the env file with the ports
+  local role i
+  for role in $(namenodes "$1"); do
+    if [[ $role == namenode ]]; then pick_port "${HDFS_PORT:-}"; else pick_port; fi
+    echo "${role^^}_PORT=$PORT"
+    pick_port; echo "${role^^}_HTTP=$PORT"
+  done
+  for ((i = 1; i <= $2; i++)); do
+    pick_port; echo "DATANODE${i}_PORT=$PORT"
+    pick_port; echo "DATANODE${i}_HTTP=$PORT"
+    pick_port; echo "DATANODE${i}_IPC=$PORT"
+  done
+}
+
+cluster_configure() { # NAME
+  local name=$1 folder=$ROOT/$1 nodes=${HDFS_DATANODES:-1} extra own=() url
   read -ra extra <<<"${HDFS_EXTRA:-}"
+  [[ $name != hdfs_ha ]] || nodes=${HDFS_DATANODES:-3}
   # the jars lack the web pages that the daemons look for on the classpath; empty folders are enough
   mkdir -p "$folder/conf/webapps/hdfs" "$folder/conf/webapps/datanode" "$folder/log" "$folder/data"
-  pick_port "${HDFS_PORT:-}"; rpc=$PORT
-  pick_port; http=$PORT
+  cluster_ports "$name" "$nodes" >"$folder/env"
+  url=hdfs://127.0.0.1:$(setting "$name" NAMENODE_PORT)
+  [[ $name != hdfs_ha ]] || url=hdfs://weir
   {
-    echo "HDFS_URL=hdfs://127.0.0.1:$rpc"
-    echo "HDFS_HTTP=http://127.0.0.1:$http"
+    echo "HDFS_URL=$url"
     echo "HADOOP_CONF_DIR=$folder/conf"
     echo "HDFS_NODES=$nodes"
-    for ((i = 1; i <= nodes; i++)); do
-      pick_port; echo "DATANODE${i}_PORT=$PORT"
-      pick_port; echo "DATANODE${i}_HTTP=$PORT"
-      pick_port; echo "DATANODE${i}_IPC=$PORT"
-    done
-  } >"$folder/env"
+  } >>"$folder/env"
+  case $name in
+    hdfs_kerberos) kerberos_configure; mapfile -t own < <(kerberos_settings) ;;
+    hdfs_ha) mapfile -t own < <(ha_settings) ;;
+    *) mapfile -t own < <(single_settings "$name") ;;
+  esac
   # a datanode counts as dead after about 20 s (Hadoop's default is 10.5 min); both files get all settings, because
   # hdfs-default.xml (in the jar) is read after core-site.xml and would override dfs.* in it
-  hdfs_site "$folder/conf/hdfs-site.xml" "fs.defaultFS=hdfs://127.0.0.1:$rpc" "hadoop.tmp.dir=$folder/data/tmp" \
-    "dfs.namenode.rpc-address=127.0.0.1:$rpc" "dfs.namenode.http-address=127.0.0.1:$http" \
-    "dfs.namenode.name.dir=file://$folder/data/name" "dfs.replication=$((nodes < 3 ? nodes : 3))" \
+  hdfs_site "$folder/conf/hdfs-site.xml" "fs.defaultFS=$url" "hadoop.tmp.dir=$folder/data/tmp" \
+    "dfs.replication=$((nodes < 3 ? nodes : 3))" \
     dfs.namenode.safemode.extension=0 dfs.heartbeat.interval=1 dfs.namenode.heartbeat.recheck-interval=5000 \
-    dfs.namenode.stale.datanode.interval=10000 "${extra[@]}"
+    dfs.namenode.stale.datanode.interval=10000 "${own[@]}" "${extra[@]}"
   cp "$folder/conf/hdfs-site.xml" "$folder/conf/core-site.xml"
   cp "$HERE/hdfs/log4j.properties" "$folder/conf/"
-  CLASSPATH=$folder/conf:$CP "$JAVA" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC \
-    org.apache.hadoop.hdfs.server.namenode.NameNode -format -nonInteractive -force >"$folder/log/format.log" 2>&1 ||
+  cluster_format "$name"
+}
+
+cluster_format() { # NAME
+  local folder=$ROOT/$1 own=()
+  [[ $1 != hdfs_ha ]] || own=(-Ddfs.ha.namenode.id=namenode1)
+  [[ $1 != hdfs_kerberos ]] || cluster_start_role "$1" kdc
+  CLASSPATH=$folder/conf:$CP "$JAVA" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC $(kerberos_flag "$1") \
+    org.apache.hadoop.hdfs.server.namenode.NameNode "${own[@]}" -format -nonInteractive -force \
+    >"$folder/log/format.log" 2>&1 ||
     { tail -n 25 "$folder/log/format.log" >&2; die "formatting the namenode failed (log: $folder/log/format.log)"; }
+  [[ $1 != hdfs_ha ]] || cp -r "$folder/data/namenode1" "$folder/data/namenode2"
 }
 
-hdfs_launch_namenode() {
-  local folder=$ROOT/hdfs url http
-  [[ -z $(pid_of hdfs namenode) ]] || return 0
-  url=$(setting hdfs HDFS_URL)
-  http=$(setting hdfs HDFS_HTTP)
-  need_port hdfs namenode "${url##*:}"
-  need_port hdfs namenode "${http##*:}"
-  launch hdfs namenode "$folder/conf:$CP" "-Xmx${HDFS_HEAP:-256m} -XX:+UseSerialGC -XX:TieredStopAtLevel=1" \
-    org.apache.hadoop.hdfs.server.namenode.NameNode
+single_settings() { # NAME
+  local name=$1
+  echo "dfs.namenode.rpc-address=127.0.0.1:$(setting "$name" NAMENODE_PORT)"
+  echo "dfs.namenode.http-address=127.0.0.1:$(setting "$name" NAMENODE_HTTP)"
+  echo "dfs.namenode.name.dir=file://$ROOT/$name/data/name"
 }
 
-hdfs_launch_datanode() { # NUMBER
-  local folder=$ROOT/hdfs data http ipc
-  [[ -z $(pid_of hdfs "datanode$1") ]] || return 0
-  data=$(setting hdfs "DATANODE${1}_PORT")
-  http=$(setting hdfs "DATANODE${1}_HTTP")
-  ipc=$(setting hdfs "DATANODE${1}_IPC")
-  need_port hdfs "datanode$1" "$data"
-  need_port hdfs "datanode$1" "$http"
-  need_port hdfs "datanode$1" "$ipc"
-  launch hdfs "datanode$1" "$folder/conf:$CP" "-Xmx${HDFS_HEAP:-256m} -XX:+UseG1GC" \
-    org.apache.hadoop.hdfs.server.datanode.DataNode "-Ddfs.datanode.data.dir=file://$folder/data/datanode$1" \
+# ---- two namenodes ----
+
+ha_settings() {
+  local role
+  printf '%s\n' dfs.nameservices=weir dfs.ha.namenodes.weir=namenode1,namenode2 \
+    "dfs.namenode.shared.edits.dir=file://$ROOT/hdfs_ha/data/shared" "dfs.ha.fencing.methods=shell(/bin/true)" \
+    dfs.client.failover.proxy.provider.weir=org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider \
+    dfs.ha.tail-edits.period=1
+  for role in $(namenodes hdfs_ha); do
+    echo "dfs.namenode.rpc-address.weir.$role=127.0.0.1:$(setting hdfs_ha "${role^^}_PORT")"
+    echo "dfs.namenode.http-address.weir.$role=127.0.0.1:$(setting hdfs_ha "${role^^}_HTTP")"
+    echo "dfs.namenode.name.dir.weir.$role=file://$ROOT/hdfs_ha/data/$role"
+  done
+}
+
+haadmin() { # ARGUMENTS...
+  [[ -f $ROOT/hdfs_ha/env ]] || die "hdfs_ha is not up in $ROOT"
+  classpath hdfs
+  "$JAVA" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dweir.log.level=WARN -cp "$ROOT/hdfs_ha/conf:$CP" \
+    org.apache.hadoop.hdfs.tools.DFSHAAdmin "$@"
+}
+
+ha_is_active() { # ROLE
+  curl -fsS "http://127.0.0.1:$(setting hdfs_ha "${1^^}_HTTP")/jmx?qry=Hadoop:service=NameNode,name=NameNodeStatus" |
+    grep -q '"State" : "active"'
+}
+
+ha_activate() { # makes the first namenode active, unless one is
+  local role
+  for role in $(namenodes hdfs_ha); do ! ha_is_active "$role" || return 0; done
+  haadmin -transitionToActive namenode1 >&2
+}
+
+# ---- Kerberos ----
+
+kerberos_configure() { # writes the settings of the Kerberos server and its clients
+  local folder=$ROOT/hdfs_kerberos
+  pick_port
+  {
+    echo "KDC_PORT=$PORT"
+    echo "KRB5_CONFIG=$folder/krb5.conf"
+    echo "KDC_TICKET_SECONDS=${KDC_TICKET_SECONDS:-86400}"
+    echo "HDFS_PRINCIPAL=weir@$REALM"
+    echo "HDFS_KEYTABS=$folder/keytabs"
+  } >>"$folder/env"
+  cat >"$folder/krb5.conf" <<CONF
+[libdefaults]
+  default_realm = $REALM
+  dns_lookup_realm = false
+  dns_lookup_kdc = false
+  dns_canonicalize_hostname = false
+  rdns = false
+  udp_preference_limit = 1
+[realms]
+  $REALM = {
+    kdc = 127.0.0.1:$PORT
+  }
+CONF
+}
+
+kerberos_flag() { # NAME -> the flag of a JVM that tells it where the Kerberos server is
+  [[ $1 != hdfs_kerberos ]] || echo "-Djava.security.krb5.conf=$ROOT/hdfs_kerberos/krb5.conf"
+}
+
+kerberos_settings() {
+  local keytabs=$ROOT/hdfs_kerberos/keytabs daemon
+  single_settings hdfs_kerberos
+  # the ports are free ones, and the web pages have no certificates
+  printf '%s\n' hadoop.security.authentication=kerberos hadoop.rpc.protection=privacy \
+    dfs.block.access.token.enable=true dfs.data.transfer.protection=privacy \
+    dfs.encrypt.data.transfer.cipher.suites=AES/CTR/NoPadding ignore.secure.ports.for.testing=true
+  for daemon in namenode datanode; do
+    echo "dfs.$daemon.kerberos.principal=hdfs/localhost@$REALM"
+    echo "dfs.$daemon.keytab.file=$keytabs/hdfs.keytab"
+  done
+}
+
+launch_kdc() {
+  local folder=$ROOT/hdfs_kerberos port
+  port=$(setting hdfs_kerberos KDC_PORT)
+  need_port hdfs_kerberos kdc "$port"
+  compiled hdfs Kdc
+  launch hdfs_kerberos kdc "$folder/conf:$CLASSES:$CP" "-Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1" \
+    Kdc "$folder" "$port" "$REALM" "$(setting hdfs_kerberos KDC_TICKET_SECONDS)"
+}
+
+# ---- processes ----
+
+launch_namenode() { # NAME ROLE
+  local name=$1 role=$2 port http id=()
+  port=$(setting "$name" "${role^^}_PORT")
+  http=$(setting "$name" "${role^^}_HTTP")
+  need_port "$name" "$role" "$port"
+  need_port "$name" "$role" "$http"
+  [[ $name != hdfs_ha ]] || id=("-Ddfs.ha.namenode.id=$role")
+  launch "$name" "$role" "$ROOT/$name/conf:$CP" \
+    "-Xmx${HDFS_HEAP:-256m} -XX:+UseSerialGC -XX:TieredStopAtLevel=1 $(kerberos_flag "$name")" \
+    org.apache.hadoop.hdfs.server.namenode.NameNode "${id[@]}"
+}
+
+launch_datanode() { # NAME NUMBER
+  local folder=$ROOT/$1 name=$1 role=datanode$2 data http ipc
+  data=$(setting "$name" "DATANODE${2}_PORT")
+  http=$(setting "$name" "DATANODE${2}_HTTP")
+  ipc=$(setting "$name" "DATANODE${2}_IPC")
+  need_port "$name" "$role" "$data"
+  need_port "$name" "$role" "$http"
+  need_port "$name" "$role" "$ipc"
+  launch "$name" "$role" "$folder/conf:$CP" "-Xmx${HDFS_HEAP:-256m} -XX:+UseG1GC $(kerberos_flag "$name")" \
+    org.apache.hadoop.hdfs.server.datanode.DataNode "-Ddfs.datanode.data.dir=file://$folder/data/$role" \
     "-Ddfs.datanode.address=127.0.0.1:$data" "-Ddfs.datanode.http.address=127.0.0.1:$http" \
     "-Ddfs.datanode.ipc.address=127.0.0.1:$ipc"
 }
 
-hdfs_out_of_safemode() {
-  curl -fsS "$(setting hdfs HDFS_HTTP)/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState" |
+cluster_launch() { # NAME ROLE
+  [[ -z $(pid_of "$1" "$2") ]] || return 0
+  case $2 in
+    kdc) launch_kdc ;;
+    namenode*) launch_namenode "$1" "$2" ;;
+    *) launch_datanode "$1" "${2#datanode}" ;;
+  esac
+}
+
+out_of_safemode() { # NAME ROLE
+  curl -fsS "http://127.0.0.1:$(setting "$1" "${2^^}_HTTP")/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState" |
     grep -q '"FSState" : "Operational"'
 }
 
-hdfs_await() { # ROLE
-  case $1 in
-    namenode) await hdfs namenode "RPC up" grep -q "NameNode RPC up at" "$ROOT/hdfs/log/namenode.log" ;;
-    # this process has reported its storage to the namenode
-    *) await hdfs "$1" "block report" grep -q "Successfully sent block report" "$ROOT/hdfs/log/$1.log" ;;
+cluster_await() { # NAME ROLE
+  case $2 in
+    kdc) await "$1" kdc "tickets" grep -q "^ready" "$ROOT/$1/log/kdc.log" ;;
+    namenode*) await "$1" "$2" "RPC up" grep -q "NameNode RPC up at" "$ROOT/$1/log/$2.log" ;;
+    # this process has reported its storage to a namenode
+    *) await "$1" "$2" "block report" grep -q "Successfully sent block report" "$ROOT/$1/log/$2.log" ;;
   esac
 }
 
-hdfs_start() {
+cluster_start() { # NAME
   local role
   need curl curl
-  for role in $(hdfs_roles); do hdfs_launch "$role"; done
-  for role in $(hdfs_roles); do hdfs_await "$role"; done
-  await hdfs namenode "out of safe mode" hdfs_out_of_safemode
+  [[ $1 != hdfs_kerberos ]] || cluster_start_role "$1" kdc # the daemons ask for tickets when they start
+  for role in $(cluster_roles "$1"); do cluster_launch "$1" "$role"; done
+  for role in $(cluster_roles "$1"); do cluster_await "$1" "$role"; done
+  [[ $1 != hdfs_ha ]] || ha_activate
+  for role in $(namenodes "$1"); do await "$1" "$role" "out of safe mode" out_of_safemode "$1" "$role"; done
 }
 
-hdfs_launch() { # ROLE
-  case $1 in
-    namenode) hdfs_launch_namenode ;;
-    *) hdfs_launch_datanode "${1#datanode}" ;;
-  esac
-}
-
-hdfs_start_role() { # ROLE
-  hdfs_launch "$1"
-  hdfs_await "$1"
+cluster_start_role() { # NAME ROLE
+  cluster_launch "$1" "$2"
+  cluster_await "$1" "$2"
 }
 
 # ---- Hadoop's own client, compiled once ----
 
-dfs() { # VERB PATH...
-  [[ -f $ROOT/hdfs/env ]] || die "hdfs is not up in $ROOT"
+dfs() { # [--of NAME] VERB PATH...
+  local name=hdfs
+  if [[ $1 == --of ]]; then
+    name=$2
+    shift 2
+  fi
+  [[ -f $ROOT/$name/env ]] || die "$name is not up in $ROOT"
   classpath hdfs
   compiled hdfs Dfs
-  exec "$JAVA" -Xmx1g -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dweir.log.level=WARN \
-    -cp "$ROOT/hdfs/conf:$CLASSES:$CP" Dfs "$@"
+  exec "$JAVA" -Xmx1g -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dweir.log.level=WARN $(kerberos_flag "$name") \
+    -cp "$ROOT/$name/conf:$CLASSES:$CP" Dfs "$@"
 }

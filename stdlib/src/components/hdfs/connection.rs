@@ -13,13 +13,15 @@ use std::time::Duration;
 
 use hdfs_native::client::FileStatus;
 use hdfs_native::{Client, ClientBuilder, HdfsError as ClientError, WriteOptions};
-use serde::Deserialize;
 use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::{info, warn};
-use weir_runtime::{Cause, Meter};
+use weir_runtime::{Cause, Failure, Meter};
+
+use super::security::{MayBlock, NoTicket, Security, SecurityError, lacks_library};
 
 /// The timeout of calls that only the NameNode answers.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(120);
@@ -35,6 +37,16 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often the cause of a call's delay is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
+
+/// The beginning of a connection to a NameNode by version 9 of Hadoop's protocol, of a client without tickets.
+const PLAIN_GREETING: &[u8] = b"hrpc\x09\x00\x00";
+
+/// The timeout of the check of credentials before the start.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The NameNode's errors for a client that it does not let in, or for what it does not permit.
+const REFUSALS: [&str; 4] =
+    ["AccessControlException", "AuthorizationException", "SaslException", "GSSException"];
 
 /// The timeout of `weir check --connect`.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,6 +85,15 @@ pub(super) enum HdfsError {
     /// All DataNodes that hold the file's last block have failed.
     #[error("all DataNodes that it is written to have failed: {0}")]
     DataNodes(#[source] ClientError),
+    /// The client has no Kerberos ticket.
+    #[error(transparent)]
+    NoTicket(NoTicket),
+    /// The settings of `security` are wrong.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
+    /// The settings don't say where the servers are.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     /// The call was not answered in time.
     #[error("no answer within {} s", .0.as_secs())]
     Timeout(Duration),
@@ -87,14 +108,6 @@ pub(super) enum HdfsError {
     Runtime(#[from] std::io::Error),
 }
 
-/// The only security that this version implements.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Security {
-    /// No protection.
-    Plaintext,
-}
-
 /// Why HDFS can't be found by these settings.
 #[derive(Debug, Error)]
 pub(super) enum EndpointError {
@@ -104,6 +117,12 @@ pub(super) enum EndpointError {
     /// The URL has a directory, which belongs into another setting.
     #[error("`url` is {0}: the directory belongs into `{1}`")]
     UrlWithPath(String, &'static str),
+    /// The configuration has no NameNodes of the name service.
+    #[error(
+        "`url` names the name service {0}, and hdfs-site.xml in `config` or HADOOP_CONF_DIR has no NameNodes of it \
+         (dfs.ha.namenodes.{0}); a single NameNode has a port: hdfs://{0}:8020"
+    )]
+    NameService(String),
     /// The folder of the configuration has none.
     #[error("`config` is {0}, where there is neither core-site.xml nor hdfs-site.xml")]
     Config(String),
@@ -144,6 +163,8 @@ pub(super) struct Connection {
     pub(super) component: Arc<str>,
     /// The URL of the name node or name service, without a path.
     pub(super) url: String,
+    /// How the connection is protected.
+    pub(super) security: Security,
     /// The user; `None` is `HADOOP_USER_NAME` or the agent's own user.
     pub(super) user: Option<String>,
     /// The folder of `core-site.xml` and `hdfs-site.xml`; `None` is `HADOOP_CONF_DIR`.
@@ -165,10 +186,12 @@ pub(super) struct Hdfs {
 
 impl Connection {
     fn client(&self, runtime: &Handle) -> Result<Client, HdfsError> {
-        let mut builder = ClientBuilder::new()
+        let config = [BEST_EFFORT].into_iter().chain(self.security.config().iter().copied());
+        let builder = ClientBuilder::new()
             .with_url(&self.url)
-            .with_config([BEST_EFFORT])
-            .with_io_runtime(runtime.clone());
+            .with_config(config)
+            .with_io_runtime(self.security.background(runtime)?);
+        let mut builder = self.security.apply(builder);
         if let Some(user) = &self.user {
             builder = builder.with_user(user);
         }
@@ -176,6 +199,49 @@ impl Connection {
             builder = builder.with_config_dir(config);
         }
         Ok(builder.build()?)
+    }
+
+    /// Finds out why a NameNode does not answer. A name service, which has no port, can't be asked.
+    pub(super) async fn probe(&self) -> (Cause, String) {
+        let silent = || (Cause::TimedOut, "does not answer".to_owned());
+        let address = self.url.split_once("://").map(|(_, address)| address);
+        let Some(address) = address.filter(|address| address.contains(':')) else {
+            return silent();
+        };
+        let addresses = match lookup_host(address).await {
+            Ok(addresses) => addresses.collect::<Vec<_>>(),
+            Err(error) => return (Cause::NoSuchHost, format!("can't be found: {error}")),
+        };
+        match timeout(PROBE_TIMEOUT, TcpStream::connect(&*addresses)).await {
+            Ok(Err(error)) => {
+                let cause = Cause::of_system_error(&error).unwrap_or(Cause::Unreachable);
+                (cause, format!("can't be reached: {error}"))
+            }
+            Ok(Ok(stream)) => match !self.security.blocks() && wants_tickets(stream).await {
+                true => {
+                    (Cause::NotAuthorised, "wants Kerberos tickets: `security: kerberos { … }`".to_owned())
+                }
+                false => (Cause::TimedOut, "accepts connections and does not answer".to_owned()),
+            },
+            Err(_elapsed) => (Cause::TimedOut, "can't be reached: no answer".to_owned()),
+        }
+    }
+
+    /// Names what is wrong with the ticket, if that is why a call has failed.
+    pub(super) fn explain(&self, error: HdfsError) -> HdfsError {
+        match error {
+            HdfsError::Client(error) if lacks_library(&error) => SecurityError::Library.into(),
+            HdfsError::Client(ClientError::RPCError(class, message)) => {
+                // The server's stack trace follows.
+                let message = message.lines().next().unwrap_or_default().to_owned();
+                HdfsError::Client(ClientError::RPCError(class, message))
+            }
+            HdfsError::Client(error) => match self.security.no_ticket(&error) {
+                Some(no_ticket) => HdfsError::NoTicket(no_ticket),
+                None => HdfsError::Client(error),
+            },
+            error => error,
+        }
     }
 }
 
@@ -189,12 +255,45 @@ impl Hdfs {
     /// # Errors
     /// When the URL or the configuration can't be used.
     pub(super) fn check(&self) -> Result<(), HdfsError> {
-        if let Ok(runtime) = Handle::try_current() {
-            return self.connection.client(&runtime).map(drop);
+        let made = match Handle::try_current() {
+            Ok(runtime) => self.connection.client(&runtime),
+            Err(_) => {
+                // A client needs a runtime. A current-thread runtime starts no threads.
+                let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+                self.connection.client(runtime.handle())
+            }
+        };
+        match (made, self.connection.url.strip_prefix("hdfs://")) {
+            (Err(HdfsError::Client(ClientError::InvalidArgument(_))), Some(service))
+                if !service.contains(':') =>
+            {
+                Err(EndpointError::NameService(service.to_owned()).into())
+            }
+            (made, _) => made.map(drop),
         }
-        // A client needs a runtime. A current-thread runtime starts no threads.
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        self.connection.client(runtime.handle()).map(drop)
+    }
+
+    /// Checks the credentials of `security`, and whether the NameNode lets the agent in. Servers that can't be reached now
+    /// are no failure.
+    pub(super) async fn log_in(&self) -> Result<(), HdfsError> {
+        self.connection.security.check_files()?;
+        if !self.connection.security.blocks() {
+            return Ok(());
+        }
+        let ask = self.client()?.get_file_info("/");
+        let call = MayBlock { call: Box::pin(ask), blocks: true };
+        let Ok(Err(error)) = timeout(LOGIN_TIMEOUT, call).await else { return Ok(()) };
+        match self.connection.explain(error.into()) {
+            error @ HdfsError::Security(_) => Err(error),
+            HdfsError::NoTicket(no_ticket) => no_ticket.refusal().map_or(Ok(()), |error| Err(error.into())),
+            error if is_not_let_in(&error) => Err(SecurityError::NotLetIn(error.to_string()).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The failure of the check of the credentials.
+    pub(super) async fn login_failure(&self) -> Option<Failure> {
+        self.log_in().await.err().map(Failure::permanent_unless_outage)
     }
 
     /// Returns the client, and makes it at the first call.
@@ -225,6 +324,7 @@ impl Hdfs {
         limit: Duration,
         call: BoxedCall<'_, T>,
     ) -> Result<T, HdfsError> {
+        let call = MayBlock { call, blocks: self.connection.security.blocks() };
         let mut call = pin!(within(limit, call));
         let mut look_after = TROUBLE_AFTER;
         let answer = loop {
@@ -234,6 +334,7 @@ impl Hdfs {
             }
             look_after = LOOK_EVERY;
         };
+        let answer = answer.map_err(|error| self.connection.explain(error));
         match &answer {
             Ok(_) => self.works(Servers::NameNode),
             Err(error) => {
@@ -279,7 +380,7 @@ impl Hdfs {
     async fn look_for_cause(&self, servers: Servers, limit: Duration) {
         let url = &self.connection.url;
         let (cause, what) = match servers {
-            Servers::NameNode => probe(url).await,
+            Servers::NameNode => self.connection.probe().await,
             Servers::DataNodes => (Cause::TimedOut, "does not complete a write".to_owned()),
         };
         self.report(servers, cause, format!("{url} {what}"), limit);
@@ -292,6 +393,10 @@ impl Hdfs {
 
     /// Creates an empty file in the nearest directory that exists, and removes it.
     pub(super) async fn try_directory(&self, directory: &str) -> Result<(), HdfsError> {
+        self.create_in(directory).await.map_err(|error| self.connection.explain(error))
+    }
+
+    async fn create_in(&self, directory: &str) -> Result<(), HdfsError> {
         let client = self.client()?;
         let mut existing = directory.trim_end_matches('/');
         while !existing.is_empty() {
@@ -332,12 +437,8 @@ pub(super) fn cause(error: &HdfsError) -> Option<Cause> {
         HdfsError::Client(ClientError::IOError(error)) => {
             Some(Cause::of_system_error(error).unwrap_or(Cause::Unreachable))
         }
-        HdfsError::Client(
-            ClientError::SASLError(_) | ClientError::GSSAPIError(..) | ClientError::NoSASLMechanism,
-        ) => Some(Cause::NotAuthorised),
-        HdfsError::Client(ClientError::RPCError(class, _)) if class.ends_with("AccessControlException") => {
-            Some(Cause::NotAuthorised)
-        }
+        HdfsError::NoTicket(_) | HdfsError::Security(_) => Some(Cause::NotAuthorised),
+        error if is_not_let_in(error) => Some(Cause::NotAuthorised),
         HdfsError::Client(ClientError::RPCError(class, _)) if class.ends_with("QuotaExceededException") => {
             Some(Cause::DiskFull)
         }
@@ -345,26 +446,28 @@ pub(super) fn cause(error: &HdfsError) -> Option<Cause> {
     }
 }
 
-/// Finds out why a NameNode does not answer. A name service, which has no port, can't be asked.
-pub(super) async fn probe(url: &str) -> (Cause, String) {
-    let silent = || (Cause::TimedOut, "does not answer".to_owned());
-    let Some(address) =
-        url.split_once("://").map(|(_, address)| address).filter(|address| address.contains(':'))
-    else {
-        return silent();
-    };
-    let addresses = match lookup_host(address).await {
-        Ok(addresses) => addresses.collect::<Vec<_>>(),
-        Err(error) => return (Cause::NoSuchHost, format!("can't be found: {error}")),
-    };
-    match timeout(PROBE_TIMEOUT, TcpStream::connect(&*addresses)).await {
-        Ok(Err(error)) => {
-            let cause = Cause::of_system_error(&error).unwrap_or(Cause::Unreachable);
-            (cause, format!("can't be reached: {error}"))
+/// Whether the NameNode refuses who the agent is, or what it wants to do.
+pub(super) fn is_not_let_in(error: &HdfsError) -> bool {
+    match error {
+        HdfsError::Client(
+            ClientError::SASLError(_) | ClientError::GSSAPIError(..) | ClientError::NoSASLMechanism,
+        ) => true,
+        HdfsError::Client(ClientError::RPCError(class, _) | ClientError::FatalRPCError(class, _)) => {
+            REFUSALS.iter().any(|refusal| class.ends_with(refusal))
         }
-        Ok(Ok(_)) => (Cause::TimedOut, "accepts connections and does not answer".to_owned()),
-        Err(_elapsed) => (Cause::TimedOut, "can't be reached: no answer".to_owned()),
+        _ => false,
     }
+}
+
+/// Whether a NameNode refuses clients without tickets. The client does not tell: it takes the refusal for a lost connection.
+async fn wants_tickets(mut stream: TcpStream) -> bool {
+    let mut answer = [0; 512];
+    let asked = timeout(PROBE_TIMEOUT, async {
+        stream.write_all(PLAIN_GREETING).await?;
+        stream.read(&mut answer).await
+    });
+    let Ok(Ok(length)) = asked.await else { return false };
+    memchr::memmem::find(&answer[..length], b"AccessControlException").is_some()
 }
 
 /// Waits for a call until a limit.

@@ -15,8 +15,8 @@ use weir_runtime::{Cause, ConnectFailure, Failure};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::connection::{
-    CALL_TIMEOUT, CONNECT_TIMEOUT, Hdfs, HdfsError, NOT_FOUND, Servers, WRITE_TIMEOUT, cause, probe,
-    unless_missing, within, write_error,
+    CALL_TIMEOUT, CONNECT_TIMEOUT, Hdfs, HdfsError, NOT_FOUND, Servers, WRITE_TIMEOUT, cause, unless_missing,
+    within, write_error,
 };
 use crate::tools::file_writer::{Entry, FileSystem};
 
@@ -75,17 +75,29 @@ impl FileSystem for HdfsFiles {
         false
     }
 
+    /// Checks the credentials alone: a running agent waits for the servers.
+    async fn probe(&self, _directory: &str) -> Option<Failure> {
+        self.0.login_failure().await
+    }
+
     /// Creates an empty file in the nearest directory that exists, and removes it.
     async fn connect(&self, directory: &str) -> Vec<ConnectFailure> {
         let at = |setting, failure| vec![ConnectFailure { setting: Some(setting), failure }];
+        if let Some(failure) = self.0.login_failure().await {
+            return at("security", failure);
+        }
         match timeout(CONNECT_TIMEOUT, self.0.try_directory(directory)).await {
             Ok(Ok(())) => Vec::new(),
+            Ok(Err(error @ (HdfsError::NoTicket(_) | HdfsError::Security(_)))) => {
+                at("security", Failure::from(error))
+            }
             Ok(Err(error)) if cause(&error) == Some(Cause::NotAuthorised) => at("path", Failure::from(error)),
             Ok(Err(error)) => at("url", Failure::from(error)),
             Err(_elapsed) => {
                 let url = &self.0.connection.url;
-                let (cause, what) = probe(url).await;
-                at("url", Failure::transient(format!("{url} {what}")).caused_by(cause))
+                let (cause, what) = self.0.connection.probe().await;
+                let setting = if cause == Cause::NotAuthorised { "security" } else { "url" };
+                at(setting, Failure::transient(format!("{url} {what}")).caused_by(cause))
             }
         }
     }

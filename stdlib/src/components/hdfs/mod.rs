@@ -2,5 +2,6 @@
 
 mod connection;
 mod file_system;
+mod security;
 pub(crate) mod sink;
 pub(crate) mod source;

@@ -7,8 +7,9 @@ use weir_plan::{Settings, TemplatePart};
 use weir_runtime::sink::Sink;
 use weir_runtime::{Context, Failure, Purpose};
 
-use super::connection::{Connection, EndpointError, Hdfs, HdfsError, Security, check_endpoint};
+use super::connection::{Connection, EndpointError, Hdfs, HdfsError, check_endpoint};
 use super::file_system::HdfsFiles;
+use super::security::Security;
 use crate::tools::file_writer::{FileSettings, FileSink};
 use crate::tools::template::{Renderer, TemplateError};
 
@@ -50,10 +51,19 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink
     let settings: HdfsSettings = own.read().map_err(Failure::permanent)?;
     check(&settings, &files).map_err(Failure::permanent)?;
     let url = settings.url.trim_end_matches('/').to_string();
-    let HdfsSettings { user, config, replication, security: Security::Plaintext, .. } = settings;
+    let HdfsSettings { user, config, replication, security, .. } = settings;
     let (component, meter) = (context.component.clone(), context.meter.clone());
     let safe = "events stay in the channel";
-    let hdfs = Hdfs::new(Connection { component, url: url.clone(), user, config, replication, meter, safe });
+    let hdfs = Hdfs::new(Connection {
+        component,
+        url: url.clone(),
+        security,
+        user,
+        config,
+        replication,
+        meter,
+        safe,
+    });
     hdfs.check().map_err(|source| Failure::permanent(HdfsSinkError::Client { url: url.clone(), source }))?;
     Ok(Box::new(FileSink::new(files, HdfsFiles(hdfs), &url, context)?))
 }

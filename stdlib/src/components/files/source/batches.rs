@@ -11,6 +11,7 @@ use weir_runtime::batch::{Batch, Column, Identities, Origins, Partition};
 use weir_runtime::{Clock, Context};
 
 use super::FilesError;
+use super::splitting::record_number;
 use super::text_reader::Chunk;
 use crate::tools::buffers::Buffers;
 use crate::tools::lines::Span;
@@ -23,26 +24,33 @@ pub(super) struct Batches {
     buffers: Buffers,
     /// Whether events carry their identities: the position at which each ends in its file.
     pub(super) identities: bool,
+    /// Whether texts are made of frames, which know the numbers of their records.
+    has_records: bool,
 }
 
 impl Batches {
-    pub(super) fn new(context: &Context, buffers: Buffers) -> Batches {
+    pub(super) fn new(context: &Context, buffers: Buffers, has_records: bool) -> Batches {
         Batches {
             schema: context.schema.clone(),
             clock: context.clock.clone(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             buffers,
             identities: false,
+            has_records,
         }
     }
 
     /// Makes a batch of a chunk's events. Their bodies are views into the chunk's buffer.
     pub(super) fn of(&self, chunk: Chunk, path: &Path, partition: &Partition) -> Result<Batch, FilesError> {
         let Chunk { buffer, spans, after, next, .. } = chunk;
-        let offsets = spans.iter().map(|span| (after + u64::from(span.begin)) as i64);
+        let offsets = spans.iter().map(|span| match self.has_records {
+            true => record_number(&buffer, span.begin),
+            false => (after + u64::from(span.begin)) as i64,
+        });
+        let offsets = Int64Array::from_iter_values(offsets);
         let named = vec![
             ("@file", Column::constant_text(&path.to_string_lossy())),
-            ("@offset", Int64Array::from_iter_values(offsets).into()),
+            ("@offset", offsets.into()),
             ("@host", Column::constant_text(&self.host)),
             ("@timestamp", Column::constant_time(self.clock.now())),
             (weir_plan::BODY, bodies(self.buffers.share(buffer), &spans)?.into()),

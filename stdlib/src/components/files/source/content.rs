@@ -1,4 +1,4 @@
-//! The text of a file, plain or decompressed.
+//! The text of a file: plain, decompressed, or made of its records.
 
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
@@ -6,24 +6,40 @@ use std::path::Path;
 use super::file_system::{FileSystem, OpenFile};
 use super::identity::{HEAD_BYTES, State};
 use crate::formats::codec::{Codec, Decoder};
+use crate::formats::reading::{ReadAt, RecordRules, frames};
 
 /// How many bytes of a compressed file are read at once.
 const COMPRESSED_READ_BYTES: usize = 64 << 10;
 /// How many bytes are decompressed at once while a compressed text is skipped up to a position.
 const SKIP_BYTES: usize = 256 << 10;
 
+/// How a text is encoded in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// It is compressed.
+    Compressed(Codec),
+    /// It is made of the file's records, a frame for each.
+    Records(RecordRules),
+}
+
+impl From<Codec> for Encoding {
+    fn from(codec: Codec) -> Encoding {
+        Encoding::Compressed(codec)
+    }
+}
+
 /// An open file and its text.
 pub(super) enum Content {
     /// The text is the file's content.
     Plain(Box<dyn OpenFile>),
-    /// The text has to be decompressed, from the beginning of the file.
+    /// The text has to be decoded, from the beginning of the file.
     Compressed(Box<Compressed>),
 }
 
 /// A compressed file with its decoder. Reading backwards decompresses again from the beginning.
 pub(super) struct Compressed {
     file: Box<dyn OpenFile>,
-    compression: Codec,
+    encoding: Encoding,
     decoder: Decoder<'static>,
     /// The position in the text up to which it is decompressed.
     at: u64,
@@ -47,17 +63,30 @@ impl Content {
                 file.read(0, 16, &mut first)?;
                 Ok(Codec::of_file(&first))
             }
-            Content::Compressed(compressed) => Ok(Some(compressed.compression)),
+            Content::Compressed(compressed) => match compressed.encoding {
+                Encoding::Compressed(codec) => Ok(Some(codec)),
+                Encoding::Records(_) => Ok(None),
+            },
         }
     }
 
-    /// Returns the same file as a compressed text.
-    pub(super) fn decompressed(self, compression: Codec) -> io::Result<Content> {
+    /// Returns how the text is encoded in the file, whose records are read if there are rules for that; `None` for a plain
+    /// text, and for an empty file.
+    pub(super) fn encoding(&self, records: Option<RecordRules>) -> io::Result<Option<Encoding>> {
+        match records {
+            None => Ok(self.compression()?.map(Encoding::Compressed)),
+            Some(rules) => Ok((self.state()?.stamp.length > 0).then_some(Encoding::Records(rules))),
+        }
+    }
+
+    /// Returns the same file as an encoded text.
+    pub(super) fn decompressed(self, encoding: impl Into<Encoding>) -> io::Result<Content> {
         let Content::Plain(file) = self else { return Ok(self) };
-        let decoder = decoder(&*file, compression)?;
+        let encoding = encoding.into();
+        let decoder = decoder(&*file, encoding)?;
         Ok(Content::Compressed(Box::new(Compressed {
             file,
-            compression,
+            encoding,
             decoder,
             at: 0,
             kept: Vec::new(),
@@ -121,16 +150,36 @@ impl Read for SequentialReader {
     }
 }
 
-fn decoder(file: &dyn OpenFile, compression: Codec) -> io::Result<Decoder<'static>> {
-    let reader = SequentialReader { file: file.again()?, position: 0 };
-    compression.decoder(Box::new(BufReader::with_capacity(COMPRESSED_READ_BYTES, reader)))
+fn decoder(file: &dyn OpenFile, encoding: Encoding) -> io::Result<Decoder<'static>> {
+    let file = file.again()?;
+    match encoding {
+        Encoding::Compressed(codec) => {
+            let reader = SequentialReader { file, position: 0 };
+            codec.decoder(Box::new(BufReader::with_capacity(COMPRESSED_READ_BYTES, reader)))
+        }
+        Encoding::Records(rules) => frames(Box::new(RecordFile(file)), rules),
+    }
+}
+
+/// A file whose records are read.
+#[derive(Debug)]
+struct RecordFile(Box<dyn OpenFile>);
+
+impl ReadAt for RecordFile {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.0.state()?.stamp.length)
+    }
+
+    fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read_into(position, buffer)
+    }
 }
 
 impl Compressed {
     fn read_into(&mut self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
         buffer.clear();
         if self.incomplete || position < self.at - self.kept.len() as u64 {
-            self.decoder = decoder(&*self.file, self.compression)?;
+            self.decoder = decoder(&*self.file, self.encoding)?;
             (self.at, self.kept, self.incomplete) = (0, Vec::new(), false);
         }
         while self.at < position {

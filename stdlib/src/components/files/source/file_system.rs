@@ -12,9 +12,10 @@ use std::sync::Arc;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use rustix::io::retry_on_intr;
-use weir_runtime::BlockingExecutor;
 use weir_runtime::storage::{Directory, list_directory, read_at, uninterrupted};
+use weir_runtime::{BlockingExecutor, ConnectFailure, Failure};
 
+use super::After;
 use super::discovery::Scan;
 use super::identity::{Key, State};
 use super::patterns::Patterns;
@@ -45,6 +46,17 @@ pub(in crate::components) trait FileSystem: Debug + Send + Sync {
     /// Returns what stands before paths in the log.
     fn place(&self) -> &str {
         ""
+    }
+
+    /// Checks whether the system lets the agent in, without reading anything. Returns the failure.
+    fn probe(&self) -> Option<Failure> {
+        None
+    }
+
+    /// Asks the servers whether files that match can be read, and put away as `after` says. Returns the failures; none for a
+    /// file system without servers.
+    fn connect(&self, _patterns: &Patterns, _after: &After) -> Vec<ConnectFailure> {
+        Vec::new()
     }
 
     /// Scans for regular files that match the patterns, and for the directories in which such files may appear.

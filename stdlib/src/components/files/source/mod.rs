@@ -8,7 +8,7 @@
 //! | `tracked` | the state of every known file, with its undelivered and delivered positions |
 //! | `text`, `content`, `text_hash` | opens, decompresses, recognises and verifies one file |
 //! | `copies` | finds the original of a compressed copy |
-//! | `text_reader` | splits a text into events |
+//! | `text_reader`, `splitting` | splits a text into events |
 //! | `partial_lines` | keeps last lines without a line end for when their file is gone |
 //! | `batches` | makes batches of events |
 //! | `after` | keeps, renames or deletes a complete file once it is delivered |
@@ -28,6 +28,7 @@ mod partial_lines;
 mod patterns;
 mod positions;
 mod run;
+mod splitting;
 mod text;
 mod text_hash;
 mod text_reader;
@@ -49,8 +50,9 @@ use weir_plan::Settings;
 use weir_runtime::batch::BatchError;
 use weir_runtime::source::{DownstreamChannels, PutError, Source, SourcePort};
 use weir_runtime::storage::probe;
-use weir_runtime::{Context, Descriptors, Failure, LogLimit, Meter, Purpose};
+use weir_runtime::{ConnectFailure, Context, Descriptors, Failure, LogLimit, Meter, Purpose};
 
+use crate::formats::reading::RecordRules;
 use crate::tools::buffers::Buffers;
 use crate::tools::lines::{Grouping, LineRules, LongLine};
 use batches::Batches;
@@ -59,11 +61,13 @@ use file_system::{FileSystem, LocalFileSystem};
 use partial_lines::PartialLines;
 use patterns::Patterns;
 use positions::{Memory, PositionsError, PositionsStore};
+use splitting::Splitting;
 use text::TextRules;
 
 /// The types that another component needs in order to supply a file system.
 #[cfg(feature = "hdfs")]
 pub(in crate::components) mod seam {
+    pub(in crate::components) use super::After;
     pub(in crate::components) use super::after::key_of_hidden;
     pub(in crate::components) use super::discovery::{Directory, FoundFile, Scan};
     pub(in crate::components) use super::file_system::{
@@ -120,6 +124,9 @@ struct FilesSettings {
     poll: Duration,
     batch: usize,
     linger: Option<Duration>,
+    /// How files of records are read; without, files hold text.
+    #[serde(skip)]
+    records: Option<RecordRules>,
 }
 
 /// The settings of a source of complete files on another file system.
@@ -129,6 +136,7 @@ pub(in crate::components) struct CompleteFiles {
     pub(in crate::components) after: After,
     pub(in crate::components) max_line: usize,
     pub(in crate::components) long_lines: LongLine,
+    pub(in crate::components) records: Option<RecordRules>,
     pub(in crate::components) positions: Option<PathBuf>,
     pub(in crate::components) poll: Duration,
     pub(in crate::components) batch: usize,
@@ -230,7 +238,7 @@ pub(in crate::components) fn make_of_complete_files(
     context: Context,
 ) -> Result<Box<dyn Source>, Failure> {
     context.descriptors.expect(Purpose::SourceFile);
-    let CompleteFiles { paths, after, max_line, long_lines, positions, poll, batch } = files;
+    let CompleteFiles { paths, after, max_line, long_lines, records, positions, poll, batch } = files;
     let settings = FilesSettings {
         paths,
         mode: FileMode::Complete { after },
@@ -242,6 +250,7 @@ pub(in crate::components) fn make_of_complete_files(
         poll,
         batch,
         linger: None,
+        records,
     };
     Ok(Box::new(FilesSource::new(file_system, settings, context).map_err(Failure::permanent)?))
 }
@@ -275,10 +284,15 @@ impl FilesSource {
         };
         let lines =
             LineRules { line_bytes_max: settings.max_line, long_lines: settings.long_lines, grouping };
+        let splitting = match settings.records {
+            None => Splitting::Lines(lines),
+            Some(RecordRules { record_bytes_max, .. }) => Splitting::Frames { record_bytes_max },
+        };
         let buffers = Buffers::default();
         let rules = TextRules {
             buffers: buffers.clone(),
-            lines,
+            splitting,
+            records: settings.records,
             events_max: settings.batch,
             follow: !complete || file_system.complete_files_grow(),
             complete,
@@ -292,7 +306,7 @@ impl FilesSource {
             paths,
             meter: context.meter.clone(),
             descriptors: context.descriptors.clone(),
-            batches: Batches::new(&context, buffers),
+            batches: Batches::new(&context, buffers, settings.records.is_some()),
             discovery,
             mode: settings.mode,
             rules: Arc::new(rules),
@@ -336,7 +350,22 @@ impl Source for FilesSource {
         buffers.during(run::run(self, port)).await.map_err(FilesError::into_failure)
     }
 
+    async fn connect(&mut self) -> Vec<ConnectFailure> {
+        let FileMode::Complete { after } = &self.mode else { return Vec::new() };
+        let (file_system, patterns) = (self.rules.file_system.clone(), self.discovery.patterns());
+        let after = after.clone();
+        let asked =
+            self.rules.file_system.executor().run(move || file_system.connect(&patterns, &after)).await;
+        asked.unwrap_or_else(|ended| vec![ConnectFailure { setting: None, failure: Failure::from(ended) }])
+    }
+
     async fn probe(&mut self) -> Vec<Failure> {
+        let file_system = self.rules.file_system.clone();
+        match self.rules.file_system.executor().run(move || file_system.probe()).await {
+            Ok(None) => {}
+            Ok(Some(failure)) => return vec![failure],
+            Err(ended) => return vec![Failure::from(ended)],
+        }
         let Some(positions) = &self.positions_path else { return Vec::new() };
         let directory = positions.parent().unwrap_or(Path::new("."));
         if let Err(error) = probe(directory).await {

@@ -9,16 +9,17 @@ use std::sync::Arc;
 use weir_runtime::batch::Partition;
 use weir_runtime::source::DeliveredThrough;
 
-use super::content::Content;
+use super::content::{Content, Encoding};
 use super::file_system::FileSystem;
 use super::identity::{HEAD_BYTES, Head, Key, PartitionName, Stamp, State};
 use super::partial_lines::{PartialLine, PartialLines};
 use super::positions::RememberedFile;
+use super::splitting::Splitting;
 use super::text_hash::{RunningHash, TextHash};
 use super::text_reader::{Chunk, TextReader};
-use crate::formats::codec::Codec;
+use crate::formats::reading::RecordRules;
 use crate::tools::buffers::Buffers;
-use crate::tools::lines::{Ending, LineRules, Split};
+use crate::tools::lines::{Ending, Split};
 pub(super) use identification::{Identified, Knowledge, identify, open_at_end};
 
 /// How many bytes before the position are verified before an idle file is read on.
@@ -28,7 +29,9 @@ const TAIL_BYTES: usize = 32;
 #[derive(Clone)]
 pub(super) struct TextRules {
     pub(super) buffers: Buffers,
-    pub(super) lines: LineRules,
+    pub(super) splitting: Splitting,
+    /// How records are read; without, files hold text.
+    pub(super) records: Option<RecordRules>,
     pub(super) events_max: usize,
     /// Whether files may grow.
     pub(super) follow: bool,
@@ -53,7 +56,7 @@ pub(super) struct Text {
     pub(super) partition: Option<Partition>,
     /// The hash of its beginning, as much of it as was read.
     pub(super) head: Head,
-    compression: Option<Codec>,
+    encoding: Option<Encoding>,
     pub(super) reader: TextReader,
     /// The last bytes before the position.
     tail: Vec<u8>,
@@ -97,7 +100,7 @@ impl Text {
         key: Key,
         generation: u32,
         head: Head,
-        compression: Option<Codec>,
+        encoding: Option<Encoding>,
         stamp: Stamp,
         hash: RunningHash,
     ) -> Text {
@@ -107,7 +110,7 @@ impl Text {
             generation,
             partition: None,
             head,
-            compression,
+            encoding,
             reader,
             tail: Vec::new(),
             stamp,
@@ -117,7 +120,7 @@ impl Text {
     }
 
     pub(super) fn is_compressed(&self) -> bool {
-        self.compression.is_some()
+        self.encoding.is_some()
     }
 
     /// Returns whether it continues a partition that another file has begun.
@@ -173,12 +176,12 @@ impl Text {
         let verifies = rules.follow && (closed || self.reader.position == 0);
         if verifies
             && (rules.decompress || self.is_compressed())
-            && content.compression()? != self.compression
+            && content.encoding(rules.records)? != self.encoding
         {
             return Ok((content, Outcome::Rewritten("it is compressed in another way than it was")));
         }
-        if let Some(compression) = self.compression {
-            content = content.decompressed(compression)?;
+        if let Some(encoding) = self.encoding {
+            content = content.decompressed(encoding)?;
         }
         if let Some(outcome) = self.changed(&mut content, stamp, closed, rules)? {
             return Ok((content, outcome));
@@ -193,8 +196,13 @@ impl Text {
         }
         self.stamp = stamp;
         self.partial_line = None;
-        let mut chunk =
-            self.reader.read_chunk(&mut content, &rules.buffers, &rules.lines, rules.events_max, ending)?;
+        let mut chunk = self.reader.read_chunk(
+            &mut content,
+            &rules.buffers,
+            &rules.splitting,
+            rules.events_max,
+            ending,
+        )?;
         self.at_rest = chunk.at_end;
         self.partial_line = rules.partial_lines.keep(std::mem::take(&mut chunk.partial_line));
         if rules.complete && chunk.at_end {
@@ -284,7 +292,7 @@ impl Text {
     pub(super) fn finish_partial_line(&mut self, rules: &TextRules) -> Option<Chunk> {
         let partial_line = self.partial_line.take()?;
         let (buffer, after) = (partial_line.text().to_vec(), self.reader.position);
-        let Split { spans, too_long, .. } = rules.lines.split(&buffer, after, Ending::End, usize::MAX);
+        let Split { spans, too_long, .. } = rules.splitting.split(&buffer, after, Ending::End, usize::MAX);
         let next = after + buffer.len() as u64;
         self.reader.hash.add(&buffer);
         (self.reader.position, self.reader.scanned) = (next, next);
@@ -305,7 +313,11 @@ impl Text {
     /// be identified.
     pub(super) fn restart(&self, content: Content) -> io::Result<Option<(Text, Content)>> {
         let mut content = content.plain();
-        if content.compression()?.is_some() {
+        let records = match self.encoding {
+            Some(Encoding::Records(rules)) => Some(rules),
+            _ => None,
+        };
+        if content.encoding(records)?.is_some() {
             return Ok(None);
         }
         let head = Head::of(&content.head()?);

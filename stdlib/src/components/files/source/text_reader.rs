@@ -5,9 +5,10 @@ use std::io;
 use memchr::memchr;
 
 use super::content::Content;
+use super::splitting::Splitting;
 use super::text_hash::RunningHash;
 use crate::tools::buffers::Buffers;
-use crate::tools::lines::{Ending, LineRules, Span, Split};
+use crate::tools::lines::{Ending, Span, Split};
 
 /// The most bytes that are read at once. Views keep their complete buffer alive, so this bounds the memory they hold.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
@@ -69,7 +70,7 @@ impl TextReader {
         &mut self,
         content: &mut Content,
         buffers: &Buffers,
-        rules: &LineRules,
+        rules: &Splitting,
         events_max: usize,
         ending: Ending,
     ) -> io::Result<Chunk> {
@@ -113,7 +114,7 @@ impl TextReader {
     fn long_line(
         &mut self,
         content: &mut Content,
-        rules: &LineRules,
+        rules: &Splitting,
         ending: Ending,
         mut buffer: Vec<u8>,
         enough: usize,
@@ -139,7 +140,7 @@ impl TextReader {
         }
         let Split { mut spans, too_long, .. } = rules.split(&buffer, after, Ending::End, 1);
         spans.iter_mut().for_each(|span| span.behind = next);
-        buffer.truncate(rules.line_bytes_max);
+        buffer.truncate(rules.body_bytes_max());
         if !self.hash.read_through(content, next)? {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it has become shorter"));
         }
@@ -154,7 +155,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::tools::lines::LongLine;
+    use crate::tools::lines::{LineRules, LongLine};
 
     const RULES: LineRules =
         LineRules { line_bytes_max: 2 << 20, long_lines: LongLine::Truncate, grouping: None };
@@ -170,10 +171,11 @@ mod tests {
         let mut content = Content::Plain(Box::new(file(text)));
         let mut reading = TextReader::new(0, RunningHash::new(0));
         let (mut lines, mut too_long) = (Vec::new(), 0);
+        let splitting = Splitting::Lines(rules.clone());
         while reading.position < text.len() as u64 {
             let before = reading.position;
             let chunk = reading
-                .read_chunk(&mut content, &Buffers::default(), rules, events_max, Ending::End)
+                .read_chunk(&mut content, &Buffers::default(), &splitting, events_max, Ending::End)
                 .unwrap();
             assert!(chunk.next > before && chunk.next == reading.position, "each chunk makes progress");
             assert!(chunk.spans.len() <= events_max);
@@ -225,7 +227,7 @@ mod tests {
 
     #[test]
     fn an_overlong_line_that_grows_is_neither_kept_nor_searched_twice() {
-        let rules = LineRules { line_bytes_max: 10, ..RULES };
+        let rules = Splitting::Lines(LineRules { line_bytes_max: 10, ..RULES });
         let mut file = file(&vec![b'x'; 3 * CHUNK_BYTES]);
         let mut content = Content::Plain(Box::new(file.try_clone().unwrap()));
         let mut reading = TextReader::new(0, RunningHash::new(0));

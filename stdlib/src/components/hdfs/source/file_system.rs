@@ -17,12 +17,13 @@ use hdfs_native::HdfsError as ClientError;
 use hdfs_native::client::FileStatus;
 use hdfs_native::file::FileReader;
 use tokio::runtime::Handle;
-use weir_runtime::BlockingExecutor;
+use weir_runtime::{BlockingExecutor, ConnectFailure, Failure};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::connecting::connect;
 use super::settling::{Settling, Sighting};
 use crate::components::files::source::seam::{
-    Directory, FileSystem, FoundFile, Key, LocalFileSystem, OpenFile, OpenPositions, PartialMatches,
+    After, Directory, FileSystem, FoundFile, Key, LocalFileSystem, OpenFile, OpenPositions, PartialMatches,
     Patterns, PositionsError, Scan, Stamp, State, Watcher, key_of_hidden,
 };
 use crate::components::hdfs::connection::{
@@ -200,6 +201,14 @@ impl FileSystem for HdfsFileSystem {
 
     fn place(&self) -> &str {
         &self.url
+    }
+
+    fn probe(&self) -> Option<Failure> {
+        block_on(self.hdfs.login_failure())
+    }
+
+    fn connect(&self, patterns: &Patterns, after: &After) -> Vec<ConnectFailure> {
+        block_on(connect(&self.hdfs, patterns, after))
     }
 
     fn walk(&self, patterns: &Patterns, seen: &mut Scan) {

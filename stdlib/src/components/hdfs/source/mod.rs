@@ -1,6 +1,7 @@
 //! Makes the source `hdfs` and checks its settings. The source is that of complete files
 //! ([`files::source`](crate::components::files::source)) with the file system [`HdfsFileSystem`].
 
+mod connecting;
 mod file_system;
 mod settling;
 
@@ -14,8 +15,10 @@ use weir_plan::Settings;
 use weir_runtime::source::Source;
 use weir_runtime::{Context, Failure};
 
-use super::connection::{Connection, EndpointError, Hdfs, HdfsError, Security, check_endpoint};
+use super::connection::{Connection, EndpointError, Hdfs, HdfsError, check_endpoint};
+use super::security::Security;
 use crate::components::files::source::{After, CompleteFiles, make_of_complete_files};
+use crate::formats::reading::{RecordFormat, RecordRules};
 use crate::tools::lines::LongLine;
 use file_system::HdfsFileSystem;
 
@@ -24,6 +27,25 @@ use file_system::HdfsFileSystem;
 #[serde(rename_all = "snake_case")]
 enum StoredFormat {
     Lines { max_line: usize, long_lines: LongLine },
+    SequenceFile { max_record: usize },
+    Avro { max_record: usize },
+    Parquet { max_record: usize },
+}
+
+impl StoredFormat {
+    /// Returns the rules for lines, and those for records; the format has one of them.
+    fn rules(self) -> (usize, LongLine, Option<RecordRules>) {
+        let records = |format, record_bytes_max| {
+            let rules = RecordRules { format, record_bytes_max };
+            (record_bytes_max, LongLine::Truncate, Some(rules))
+        };
+        match self {
+            StoredFormat::Lines { max_line, long_lines } => (max_line, long_lines, None),
+            StoredFormat::SequenceFile { max_record } => records(RecordFormat::SequenceFile, max_record),
+            StoredFormat::Avro { max_record } => records(RecordFormat::Avro, max_record),
+            StoredFormat::Parquet { max_record } => records(RecordFormat::Parquet, max_record),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,14 +79,23 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
     let settings: HdfsSettings = settings.read().map_err(Failure::permanent)?;
     check(&settings).map_err(Failure::permanent)?;
     let HdfsSettings { paths, format, after, settle, positions, poll, batch, user, config, .. } = settings;
-    let (StoredFormat::Lines { max_line, long_lines }, Security::Plaintext) = (format, settings.security);
+    let ((max_line, long_lines, records), security) = (format.rules(), settings.security);
     let url = settings.url.trim_end_matches('/').to_string();
     let (component, meter) = (context.component.clone(), context.meter.clone());
     let (replication, safe) = (None, "files stay where they are");
-    let hdfs = Hdfs::new(Connection { component, url: url.clone(), user, config, replication, meter, safe });
+    let hdfs = Hdfs::new(Connection {
+        component,
+        url: url.clone(),
+        security,
+        user,
+        config,
+        replication,
+        meter,
+        safe,
+    });
     hdfs.check().map_err(|source| Failure::permanent(HdfsSourceError::Client { url, source }))?;
     let file_system = Arc::new(HdfsFileSystem::new(hdfs, settle));
-    let files = CompleteFiles { paths, after, max_line, long_lines, positions, poll, batch };
+    let files = CompleteFiles { paths, after, max_line, long_lines, records, positions, poll, batch };
     make_of_complete_files(file_system, files, context)
 }
 

@@ -54,7 +54,7 @@ const SCAN_PAUSE_FACTOR_WATCHED: u32 = 100;
 /// The longest pause between two scans, however long a scan takes.
 const SCAN_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The error message for a compressed file that ends too early.
-const ENDS_WITHIN: &str = "ends within its compressed data";
+const ENDS_WITHIN: &str = "ends too early, within its compressed data or a block";
 /// The partition whose position says that the source has run before.
 const BEGAN: &str = "began";
 

@@ -370,7 +370,7 @@ impl Run<'_> {
         let path = file.path.clone();
         if chunk.too_long > 0 {
             self.source.meter.count("long_lines", chunk.too_long);
-            let (count, bound) = (chunk.too_long, self.source.rules.lines.line_bytes_max);
+            let (count, bound) = (chunk.too_long, self.source.rules.splitting.body_bytes_max());
             if let Some(more) = self.source.long_lines.occurred() {
                 let component = &self.source.component;
                 warn!(component = %component, "{count} lines of {} are longer than {bound} bytes{more}", path.display());

@@ -6,14 +6,13 @@ use std::path::Path;
 
 use weir_runtime::batch::Partition;
 
-use super::super::content::Content;
+use super::super::content::{Content, Encoding};
 use super::super::copies::{CopyCandidates, CopyOrigin, find_origin, may_match};
 use super::super::identity::{HEAD_BYTES, Head, Key, PartitionName, Stamp, State};
 use super::super::positions::RememberedFile;
 use super::super::text_hash::RunningHash;
 use super::super::tracked::FileId;
 use super::{Progress, Text, TextRules};
-use crate::formats::codec::Codec;
 
 /// How many bytes are read at once to find the beginning of the last line.
 const BACKWARDS_BYTES: u64 = 64 << 10;
@@ -66,13 +65,13 @@ pub(in super::super) fn identify(
     if key != knowledge.key {
         return Ok(Identified::Moved);
     }
-    let Some(compression) = content.compression()? else {
+    let Some(encoding) = content.encoding(rules.records)? else {
         return match content.head()?.is_empty() {
             true => Ok(Identified::Empty(stamp)),
             false => recognise(content, None, stamp, knowledge, rules),
         };
     };
-    let mut content = content.decompressed(compression)?;
+    let mut content = content.decompressed(encoding)?;
     let head = content.head()?;
     if head.len() < HEAD_BYTES && content.is_incomplete() {
         return Ok(Identified::Incomplete);
@@ -93,19 +92,19 @@ pub(in super::super) fn identify(
             CopyOrigin::Undecided => return Ok(Identified::Undecided),
             CopyOrigin::Replaced(id) => return Ok(Identified::Replaced(id)),
             CopyOrigin::Continues(hash, partition, progress) => {
-                let mut text = Text::new(key, 0, Head::of(&head), Some(compression), stamp, hash);
+                let mut text = Text::new(key, 0, Head::of(&head), Some(encoding), stamp, hash);
                 text.partition = Some(partition);
                 return Ok(Identified::Text(Box::new(text), content, progress));
             }
         }
     }
-    recognise(content, Some(compression), stamp, knowledge, rules)
+    recognise(content, Some(encoding), stamp, knowledge, rules)
 }
 
 /// Continues the text if it is remembered; begins it otherwise.
 fn recognise(
     mut content: Content,
-    compression: Option<Codec>,
+    encoding: Option<Encoding>,
     stamp: Stamp,
     knowledge: &Knowledge,
     rules: &TextRules,
@@ -118,7 +117,7 @@ fn recognise(
     let next_generation = generations.first().map_or(0, |(name, _)| name.generation + 1);
     let next_generation = next_generation.max(knowledge.generation_min);
     let text = |generation, hash| {
-        Box::new(Text::new(knowledge.key, generation, Head::of(&head), compression, stamp, hash))
+        Box::new(Text::new(knowledge.key, generation, Head::of(&head), encoding, stamp, hash))
     };
     let same = |(name, known): &&(PartitionName, &RememberedFile)| {
         name.head.begins(&head) && known.head.begins(&head)
@@ -130,7 +129,7 @@ fn recognise(
             false => Identified::Text(text, content, Progress::default()),
         });
     };
-    match resumed(&mut content, known, compression.is_none(), stamp)? {
+    match resumed(&mut content, known, encoding.is_none(), stamp)? {
         Resumed::RunningHash(hash) => {
             let mut text = text(name.generation, hash);
             text.partition = Some(Partition::new(known.partition.clone()));
@@ -180,16 +179,16 @@ pub(in super::super) fn open_at_end(
 ) -> io::Result<Option<Box<Text>>> {
     let mut content = Content::open(&*rules.file_system, path)?;
     let state = content.state()?;
-    let mut compression = content.compression()?;
-    match compression {
+    let mut encoding = content.encoding(rules.records)?;
+    match encoding {
         Some(compressed) if rules.decompress => content = content.decompressed(compressed)?,
-        _ => compression = None,
+        _ => encoding = None,
     }
     let head = content.head()?;
     if state.key != key || head.is_empty() {
         return Ok(None);
     }
-    let hash = match compression {
+    let hash = match encoding {
         None => {
             let position = last_line(&mut content, state.stamp.length)?;
             // A compressed copy is recognised by the hash of the text before the position.
@@ -203,7 +202,7 @@ pub(in super::super) fn open_at_end(
             hash
         }
     };
-    Ok(Some(Box::new(Text::new(key, 0, Head::of(&head), compression, state.stamp, hash))))
+    Ok(Some(Box::new(Text::new(key, 0, Head::of(&head), encoding, state.stamp, hash))))
 }
 
 /// Returns the position behind the last line end before `end`.

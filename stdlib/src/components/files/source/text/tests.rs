@@ -4,7 +4,7 @@ use weir_runtime::storage::{Machine, SimulatedDisk};
 
 use super::*;
 use crate::components::files::source::file_system::simulated::SimulatedFileSystem;
-use crate::tools::lines::LongLine;
+use crate::tools::lines::{LineRules, LongLine};
 
 const PATH: &str = "/logs/a.log";
 
@@ -12,7 +12,8 @@ fn rules(file_system: SimulatedFileSystem) -> TextRules {
     let lines = LineRules { line_bytes_max: 1 << 10, long_lines: LongLine::Truncate, grouping: None };
     TextRules {
         buffers: Buffers::default(),
-        lines,
+        splitting: Splitting::Lines(lines),
+        records: None,
         events_max: 10,
         follow: true,
         complete: false,
