@@ -1,10 +1,10 @@
-//! `weir ledger`: checks that the ledger of a sink `files` has an entry for every complete file, and repairs the ledger.
+//! `weir ledger`: checks that the ledger of a sink `files` or `hdfs` has an entry for every complete file, and repairs the ledger.
 
 use std::process::ExitCode;
 
 use thiserror::Error;
 use weir_runtime::Failure;
-use weir_stdlib::{LedgerRepairError, repair_ledger};
+use weir_stdlib::{LedgerRepair, LedgerRepairError, repair_ledger};
 
 use crate::MISUSE;
 use crate::program::{print, print_error_line};
@@ -21,13 +21,32 @@ enum Command {
     /// Repair a ledger that can't be read or lacks entries for complete files: the files stay, and the sink may write the
     /// events of the missing entries a second time
     Repair {
-        /// The ledger's directory: `.weir/PROGRAM.SINK` in the sink's directory
+        /// The ledger's directory: `.weir/PROGRAM.SINK` in the sink's directory; on HDFS with the sink's `url` before it
         #[arg(value_name = "DIRECTORY")]
         path: String,
+        #[command(flatten)]
+        access: Access,
         /// Repair the ledger; without this option, only show which entries are missing
         #[arg(long)]
         accept_repeats: bool,
     },
+}
+
+/// How HDFS is accessed: the settings of the sink.
+#[derive(Debug, clap::Args)]
+struct Access {
+    /// A folder with core-site.xml and hdfs-site.xml, as the sink's `config`
+    #[arg(long, value_name = "FOLDER")]
+    config: Option<String>,
+    /// The user of HDFS, as the sink's `user`
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// The Kerberos principal, as in the sink's `security`
+    #[arg(long, value_name = "NAME", requires = "keytab")]
+    principal: Option<String>,
+    /// The file with the keys of the principal
+    #[arg(long, value_name = "FILE", requires = "principal")]
+    keytab: Option<String>,
 }
 
 /// Why a repair failed.
@@ -42,8 +61,8 @@ enum LedgerError {
 /// Repairs a ledger. Exit status: 0 the ledger is complete or was repaired; 1 it is incomplete, or could not be read or
 /// written; 2 there is no ledger.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
-    let Command::Repair { path, accept_repeats } = &arguments.command;
-    match repair(path, *accept_repeats) {
+    let Command::Repair { path, access, accept_repeats } = &arguments.command;
+    match repair(path, access, *accept_repeats) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
             print_error_line(format_args!(
@@ -61,9 +80,30 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 /// Repairs the ledger and prints the result. Returns whether the ledger is complete or was repaired.
-fn repair(path: &str, accept_repeats: bool) -> Result<bool, LedgerError> {
+fn repair(path: &str, access: &Access, accept_repeats: bool) -> Result<bool, LedgerError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let repair = runtime.block_on(repair_ledger(path, accept_repeats))?;
+    let repair = match path.contains("://") {
+        true => runtime.block_on(on_hdfs(path, access, accept_repeats))?,
+        false => runtime.block_on(repair_ledger(path, accept_repeats))?,
+    };
     print(&repair.to_string());
     Ok(repair.made || repair.is_whole())
+}
+
+#[cfg(feature = "hdfs")]
+async fn on_hdfs(
+    path: &str,
+    access: &Access,
+    accept_repeats: bool,
+) -> Result<LedgerRepair, LedgerRepairError> {
+    let Access { config, user, principal, keytab } = access;
+    let kerberos = principal.clone().zip(keytab.clone());
+    let access = weir_stdlib::HdfsAccess { config: config.clone(), user: user.clone(), kerberos };
+    weir_stdlib::repair_hdfs_ledger(path, access, accept_repeats).await
+}
+
+/// A binary without the sink `hdfs` has no ledgers there.
+#[cfg(not(feature = "hdfs"))]
+async fn on_hdfs(path: &str, _access: &Access, _accept: bool) -> Result<LedgerRepair, LedgerRepairError> {
+    Err(LedgerRepairError::NoLedger(path.to_owned()))
 }

@@ -51,7 +51,7 @@ enum Command {
     Fmt(fmt::Arguments),
     /// Draw the graph of a program as text, Mermaid or DOT
     Graph(graph::Arguments),
-    /// Check or repair the ledger of a sink `files`
+    /// Check or repair the ledger of a sink `files` or `hdfs`
     Ledger(ledger::Arguments),
     /// Serve an editor: diagnostics, completion and more by the Language Server Protocol
     Lsp(lsp::Arguments),

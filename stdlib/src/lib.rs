@@ -19,6 +19,8 @@ mod tests;
 mod tools;
 
 pub use components::files::sink::repair_ledger;
+#[cfg(feature = "hdfs")]
+pub use components::hdfs::repair::{HdfsAccess, repair_hdfs_ledger};
 #[cfg(feature = "kafka")]
 pub use components::kafka;
 pub use library::library_sources;

@@ -102,6 +102,11 @@ impl Hdfs {
         self.client(&["mkdir", path, owner, permissions]);
     }
 
+    /// Removes a directory with all that is in it.
+    pub fn remove(&self, path: &str) {
+        self.client(&["delete", path]);
+    }
+
     /// Limits the number of names in a directory, its own included.
     pub fn limit_names(&self, path: &str, names: usize) {
         self.client(&["quota", path, &names.to_string()]);

@@ -5,7 +5,7 @@ mod file_channel;
 pub(crate) mod files;
 mod generate;
 #[cfg(feature = "hdfs")]
-mod hdfs;
+pub(crate) mod hdfs;
 mod http;
 #[cfg(feature = "kafka")]
 pub mod kafka;

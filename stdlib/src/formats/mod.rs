@@ -16,7 +16,6 @@ mod fitting;
 pub(crate) mod json;
 pub(crate) mod messages;
 mod parquet;
-#[cfg(feature = "hdfs")]
 pub(crate) mod reading;
 mod sequence_file;
 mod stream;

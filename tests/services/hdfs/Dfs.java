@@ -77,6 +77,9 @@ public class Dfs {
       case "quota":
         fs.setQuota(path, Long.parseLong(args[2]), HdfsConstants.QUOTA_DONT_SET);
         break;
+      case "delete":
+        fs.delete(path, true);
+        break;
       case "recover":
         System.out.println("recovered " + fs.recoverLease(path));
         break;

@@ -94,10 +94,11 @@ cluster_configure() { # NAME
 }
 
 cluster_format() { # NAME
-  local folder=$ROOT/$1 own=()
+  local folder=$ROOT/$1 own=() flags
+  mapfile -t flags < <(kerberos_flag "$1")
   [[ $1 != hdfs_ha ]] || own=(-Ddfs.ha.namenode.id=namenode1)
   [[ $1 != hdfs_kerberos ]] || cluster_start_role "$1" kdc
-  CLASSPATH=$folder/conf:$CP "$JAVA" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC $(kerberos_flag "$1") \
+  CLASSPATH=$folder/conf:$CP "$JAVA" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "${flags[@]}" \
     org.apache.hadoop.hdfs.server.namenode.NameNode "${own[@]}" -format -nonInteractive -force \
     >"$folder/log/format.log" 2>&1 ||
     { tail -n 25 "$folder/log/format.log" >&2; die "formatting the namenode failed (log: $folder/log/format.log)"; }
@@ -266,7 +267,7 @@ cluster_start_role() { # NAME ROLE
 # ---- Hadoop's own client, compiled once ----
 
 dfs() { # [--of NAME] VERB PATH...
-  local name=hdfs
+  local name=hdfs flags
   if [[ $1 == --of ]]; then
     name=$2
     shift 2
@@ -274,6 +275,7 @@ dfs() { # [--of NAME] VERB PATH...
   [[ -f $ROOT/$name/env ]] || die "$name is not up in $ROOT"
   classpath hdfs
   compiled hdfs Dfs
-  exec "$JAVA" -Xmx1g -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dweir.log.level=WARN $(kerberos_flag "$name") \
+  mapfile -t flags < <(kerberos_flag "$name")
+  exec "$JAVA" -Xmx1g -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dweir.log.level=WARN "${flags[@]}" \
     -cp "$ROOT/$name/conf:$CLASSES:$CP" Dfs "$@"
 }

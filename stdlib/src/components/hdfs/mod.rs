@@ -2,6 +2,7 @@
 
 mod connection;
 mod file_system;
+pub(crate) mod repair;
 mod security;
 pub(crate) mod sink;
 pub(crate) mod source;

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use hdfs_native::{ClientBuilder, HdfsError as ClientError};
@@ -115,22 +115,22 @@ impl Security {
         matches!(self, Security::Kerberos { .. })
     }
 
-    /// The runtime for background tasks of the client.
+    /// The runtime for background tasks of the client: with Kerberos one that all clients share, and that never ends.
     ///
     /// # Errors
     /// When its threads can't be started.
     pub(super) fn background(&self, current: &Handle) -> io::Result<Handle> {
-        static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-        match (self, RUNTIME.get()) {
-            (Security::Plaintext, _) => Ok(current.clone()),
-            (Security::Kerberos { .. }, Some(runtime)) => Ok(runtime.handle().clone()),
-            (Security::Kerberos { .. }, None) => {
-                let mut builder = Builder::new_multi_thread();
-                let builder = builder.worker_threads(KERBEROS_THREADS).thread_name("kerberos").enable_all();
-                let runtime = builder.build()?;
-                Ok(RUNTIME.get_or_init(|| runtime).handle().clone())
-            }
+        static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
+        if !self.blocks() {
+            return Ok(current.clone());
         }
+        let mut shared = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = &*shared {
+            return Ok(runtime.handle().clone());
+        }
+        let mut builder = Builder::new_multi_thread();
+        let builder = builder.worker_threads(KERBEROS_THREADS).thread_name("kerberos").enable_all();
+        Ok(shared.insert(builder.build()?).handle().clone())
     }
 
     /// Checks that the keytab can be read.

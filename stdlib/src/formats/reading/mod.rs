@@ -34,11 +34,15 @@ pub(crate) const FRAME_HEAD_BYTES: usize = 12;
 /// The most bytes of a block of a SequenceFile or an Avro file, compressed or not.
 const BLOCK_BYTES_MAX: usize = 64 << 20;
 
+/// The most bytes of the frames of one block.
+const FRAMES_BYTES_MAX: usize = 4 * BLOCK_BYTES_MAX;
+
 /// About how many bytes of frames are made at once.
 const BATCH_BYTES: usize = 1 << 20;
 
 /// A format whose files are made of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(any(test, feature = "hdfs")), expect(dead_code, reason = "only the source `hdfs` reads them"))]
 pub(crate) enum RecordFormat {
     /// Hadoop's SequenceFile.
     SequenceFile,
@@ -90,6 +94,9 @@ impl Frames {
         self.bytes.extend(self.number.to_be_bytes());
         self.bytes.extend([0; 4]);
         write(&mut self.bytes)?;
+        if self.bytes.len() > FRAMES_BYTES_MAX {
+            return Err(damaged("a block with much more records than bytes"));
+        }
         let length = self.bytes.len() - begin - FRAME_HEAD_BYTES;
         if length > self.record_bytes_max {
             let most = self.record_bytes_max;

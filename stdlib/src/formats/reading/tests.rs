@@ -143,7 +143,7 @@ fn rows_of_other_writers_become_json() {
     let text: Vec<String> = found.into_iter().map(|row| String::from_utf8(row).unwrap()).collect();
     assert_same_json(
         &text[0],
-        r#"{"number":7,"text":"a\"b","bytes":"/wA=","day":"1970-01-01","price":123.45,"id":"01010101010101010101010101010101","list":[1,null]}"#,
+        r#"{"number":7,"text":"a\"b","bytes":"base64:/wA=","day":"1970-01-01","price":123.45,"id":"01010101010101010101010101010101","list":[1,null]}"#,
     );
     assert_same_json(
         &text[1],

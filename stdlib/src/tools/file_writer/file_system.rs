@@ -27,7 +27,7 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
     /// Whether [`FileSystem::sync`] and [`FileSystem::cut`] work, so that a file can be committed while it stays open.
     fn commits_open_files(&self) -> bool;
 
-    /// Whether servers keep the files. A running agent waits for them, so the check before the start asks them nothing.
+    /// Whether servers keep the files. A running agent waits for them, so the check before the start does not read the ledger.
     fn has_servers(&self) -> bool {
         false
     }
@@ -35,8 +35,8 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
     /// Whether the error says that no more files can be open at once.
     fn is_out_of_descriptors(error: &Self::Error) -> bool;
 
-    /// Tries to create a file in a directory, and removes it. Returns the failure; none if the attempt succeeded or the
-    /// file system does not try.
+    /// Checks before the start whether files can be written. A file system of this machine tries to create a file in a
+    /// directory, and removes it; servers are asked only whether they accept the agent's credentials. Returns the failure.
     fn probe(&self, _directory: &str) -> impl Future<Output = Option<Failure>> + Send {
         std::future::ready(None)
     }

@@ -37,7 +37,7 @@ pub struct LedgerRepair {
 pub enum LedgerRepairError {
     /// The path is not the directory of a ledger.
     #[error(
-        "{0} is no directory of a ledger: that is `.weir/PROGRAM.SINK` in the directory that the sink `files` writes into"
+        "{0} is no directory of a ledger: that is `.weir/PROGRAM.SINK` in the directory that the sink writes into; on HDFS with the sink's `url` before it"
     )]
     NoLedger(String),
     /// Reading or writing failed.

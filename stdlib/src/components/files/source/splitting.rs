@@ -1,9 +1,7 @@
 //! How a text is split into events: at its line ends, or into frames of records.
 
+use crate::formats::reading::FRAME_HEAD_BYTES;
 use crate::tools::lines::{Ending, LineRules, Span, Split};
-
-/// The length of a frame before its body: the number of the record in 8 bytes, and the length of the body in 4.
-pub(super) const FRAME_HEAD_BYTES: usize = 12;
 
 /// The rule by which a text is split.
 #[derive(Debug, Clone)]
