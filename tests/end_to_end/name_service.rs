@@ -61,7 +61,7 @@ impl Pipeline<'_> {
     }
 }
 
-fn use_up_and_raise_the_quota(pipeline: &Pipeline, hdfs: &Hdfs) {
+fn use_up_and_raise_the_quota(pipeline: &Pipeline<'_>, hdfs: &Hdfs) {
     hdfs.limit_names(DIRECTORY, 1);
     pipeline.await_trouble("(disk full)");
     hdfs.limit_names(DIRECTORY, 1_000_000);

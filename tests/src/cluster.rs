@@ -45,6 +45,14 @@ impl Cluster {
         outage
     }
 
+    /// Stops one of the servers and starts it again, with these settings from the environment.
+    pub fn restart(&self, role: &str, settings: &[(&str, &str)]) {
+        self.tool(&["stop", self.name, role]);
+        let mut start = tool(&self.folder);
+        start.args(["start", self.name, role]).envs(settings.iter().copied());
+        run(&mut start).unwrap_or_else(|why| panic!("{} {role} did not start:\n{why}", self.name));
+    }
+
     /// Runs a command of `services`.
     pub fn tool(&self, words: &[&str]) -> String {
         run(tool(&self.folder).args(words))

@@ -153,7 +153,6 @@ kerberos_configure() { # writes the settings of the Kerberos server and its clie
   {
     echo "KDC_PORT=$PORT"
     echo "KRB5_CONFIG=$folder/krb5.conf"
-    echo "KDC_TICKET_SECONDS=${KDC_TICKET_SECONDS:-86400}"
     echo "HDFS_PRINCIPAL=weir@$REALM"
     echo "HDFS_KEYTABS=$folder/keytabs"
   } >>"$folder/env"
@@ -195,7 +194,7 @@ launch_kdc() {
   need_port hdfs_kerberos kdc "$port"
   compiled hdfs Kdc
   launch hdfs_kerberos kdc "$folder/conf:$CLASSES:$CP" "-Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1" \
-    Kdc "$folder" "$port" "$REALM" "$(setting hdfs_kerberos KDC_TICKET_SECONDS)"
+    Kdc "$folder" "$port" "$REALM" "${KDC_TICKET_SECONDS:-86400}"
 }
 
 # ---- processes ----
