@@ -89,7 +89,10 @@ impl SequenceRecords {
             self.file.bytes(key.into())?;
             let value = self.codec.decompress(self.file.bytes(value.into())?)?;
             let body = self.value.body(&value)?;
-            frames.add(|out| Ok(out.extend_from_slice(body)))?;
+            frames.add(|out| {
+                out.extend_from_slice(body);
+                Ok(())
+            })?;
         }
         Ok(!frames.bytes.is_empty())
     }
@@ -118,7 +121,10 @@ impl SequenceRecords {
             let (value, rest) = split.ok_or_else(|| damaged("a value goes beyond its block"))?;
             values = rest;
             let body = self.value.body(value)?;
-            frames.add(|out| Ok(out.extend_from_slice(body)))?;
+            frames.add(|out| {
+                out.extend_from_slice(body);
+                Ok(())
+            })?;
         }
         Ok(true)
     }

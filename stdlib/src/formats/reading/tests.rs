@@ -64,7 +64,7 @@ fn encoded(format: Format, codec: Codec, bodies: &[Vec<u8>]) -> Vec<u8> {
     let column = BinaryViewArray::from_iter_values(bodies);
     let batch = Batch::new(Arc::new(schema), vec![column.into()], bodies.len(), Origins::default()).unwrap();
     let formatting = Formatting::new(format, codec, batch.schema()).unwrap();
-    let gathered = formatting.gather(&batch, &[0..bodies.len() as u32]).unwrap();
+    let gathered = formatting.gather(&batch, std::slice::from_ref(&(0..bodies.len() as u32))).unwrap();
     let mut encoder = formatting.encoder().unwrap();
     let (mut next, rows) = (0, gathered.batch.num_rows());
     while next < rows {
