@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use weir_tests::{
-    Account, Kafka, Scene, Servers, Session, Weir, access_log, lines_of, print_line, visible_files,
+    Account, Kafka, Scene, Server, Servers, Session, Weir, access_log, lines_of, print_line, visible_files,
 };
 
 const LINES: usize = 60_000;
@@ -179,7 +179,7 @@ fn every_record_is_on_hdfs_once_although_the_broker_is_killed() {
     chain.send(LINES / 2);
     let mut weir = chain.run();
     chain.await_file(&mut weir, &session, 0);
-    session.kill_broker().end();
+    session.kill(Server::Broker).end();
     chain.send(LINES / 2);
     chain.finish(weir, &session);
 }
