@@ -1,7 +1,14 @@
 //! Splits a text into events: lines, or groups of lines.
 
+use std::ops::Range;
+
 use memchr::{memchr, memchr_iter};
 use regex::bytes::Regex;
+
+/// The byte order mark of UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// The fewest zero bytes before a line that are taken for a hole, unless they begin the file.
+const HOLE_BYTES_MIN: usize = 64;
 
 /// How a line is treated that is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -21,6 +28,9 @@ pub(crate) struct LineRules {
     pub(crate) long_lines: LongLine,
     /// How lines are grouped into events; without, each line is an event.
     pub(crate) grouping: Option<Grouping>,
+    /// Whether the text is a file. A byte order mark at its beginning and a hole of zero bytes before a line are no part of
+    /// a line.
+    pub(crate) of_file: bool,
 }
 
 /// Which lines belong to one event.
@@ -62,12 +72,14 @@ pub(crate) struct Split {
     pub(crate) consumed: usize,
     /// The number of lines that were too long.
     pub(crate) too_long: u64,
+    /// The number of zero bytes in holes before lines.
+    pub(crate) hole_bytes: u64,
 }
 
 impl LineRules {
-    /// Returns the most bytes of a buffer that one event can take up: the longest line with its end.
+    /// Returns the most bytes of a buffer that one event can take up: the longest line with its end and a byte order mark.
     pub(crate) fn event_bytes_max(&self) -> usize {
-        self.line_bytes_max.saturating_add(2)
+        self.line_bytes_max.saturating_add(2 + BYTE_ORDER_MARK.len())
     }
 
     /// Splits a buffer into at most `events_max` events. The buffer begins with a line, at `position` of the text.
@@ -90,13 +102,17 @@ impl LineRules {
         events_max: usize,
     ) {
         for newline in memchr_iter(b'\n', buffer) {
-            self.add(split, buffer, newline, newline + 1, position);
+            let begin = split.consumed;
+            let begin = begin + self.bytes_before(&buffer[begin..newline], position, begin);
+            self.add(split, buffer, begin..newline, newline + 1, position);
             if split.spans.len() == events_max {
                 return;
             }
         }
         if ending == Ending::End && split.consumed < buffer.len() {
-            self.add(split, buffer, buffer.len(), buffer.len(), position);
+            let begin = split.consumed;
+            let begin = begin + self.bytes_before(&buffer[begin..], position, begin);
+            self.add(split, buffer, begin..buffer.len(), buffer.len(), position);
         }
     }
 
@@ -109,44 +125,69 @@ impl LineRules {
         ending: Ending,
         events_max: usize,
     ) {
-        // Of the current event: the number of its lines, the end of the last line, and the begin of the next line.
-        let (mut lines, mut end, mut behind) = (0, 0, 0);
+        // Of the current event: its begin, the number of its lines, the end of the last line, and the begin of the next line.
+        let (mut begin, mut lines, mut end, mut behind) = (0, 0, 0, 0);
         while behind < buffer.len() && split.spans.len() < events_max {
             let (line_end, next) = match memchr(b'\n', &buffer[behind..]) {
                 Some(length) => (behind + length, behind + length + 1),
                 None if ending == Ending::End => (buffer.len(), buffer.len()),
                 None => {
                     // However this line goes on, it would make the event too long.
-                    let too_long = buffer.len() - split.consumed >= self.event_bytes_max();
+                    let too_long = buffer.len() - begin >= self.event_bytes_max();
                     if lines > 0 && (too_long || ending == Ending::Pause) {
-                        self.add(split, buffer, end, behind, position);
+                        self.add(split, buffer, begin..end, behind, position);
                     }
                     return;
                 }
             };
-            let line = &buffer[behind..line_end];
+            let before = self.bytes_before(&buffer[behind..line_end], position, behind);
+            let line = &buffer[behind + before..line_end];
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             let begins = grouping.pattern.is_match(line) == grouping.match_begins
                 || lines == grouping.lines_max
-                || line_end - split.consumed > self.line_bytes_max;
+                || before > 0
+                || line_end - begin > self.line_bytes_max;
             if lines > 0 && begins {
-                self.add(split, buffer, end, behind, position);
+                self.add(split, buffer, begin..end, behind, position);
                 lines = 0;
                 if split.spans.len() == events_max {
                     return;
                 }
             }
+            if lines == 0 {
+                begin = behind + before;
+            }
             (lines, end, behind) = (lines + 1, line_end, next);
         }
         if ending != Ending::Open && lines > 0 && split.spans.len() < events_max {
-            self.add(split, buffer, end, behind, position);
+            self.add(split, buffer, begin..end, behind, position);
         }
     }
 
-    /// Adds the event that ends at `end`. The next one begins at `behind`.
-    fn add(&self, split: &mut Split, buffer: &[u8], end: usize, behind: usize, position: u64) {
-        let begin = std::mem::replace(&mut split.consumed, behind);
+    /// Returns the number of bytes before the text of a line, which begins at `at` of a buffer at `position`: a byte order
+    /// mark at the beginning of a file, or a hole.
+    fn bytes_before(&self, line: &[u8], position: u64, at: usize) -> usize {
+        match line.first() {
+            Some(0) if self.of_file => hole_bytes(line, position + at as u64),
+            Some(0xef) if self.of_file && position + at as u64 == 0 && line.starts_with(BYTE_ORDER_MARK) => {
+                BYTE_ORDER_MARK.len()
+            }
+            _ => 0,
+        }
+    }
+
+    /// Adds the event with this text. The next one begins at `behind`.
+    fn add(&self, split: &mut Split, buffer: &[u8], text: Range<usize>, behind: usize, position: u64) {
+        let Range { start: begin, end } = text;
+        let from = std::mem::replace(&mut split.consumed, behind);
+        if begin > from && buffer[from] == 0 {
+            split.hole_bytes += (begin - from) as u64;
+        }
         let mut length = end - begin;
+        if length == 0 && begin > from && end == behind {
+            // The text ends without a line behind the mark or the hole.
+            return;
+        }
         if length > 0 && buffer[end - 1] == b'\r' {
             length -= 1;
         }
@@ -163,11 +204,19 @@ impl LineRules {
     }
 }
 
+/// Returns the number of zero bytes with which a text at `position` of a file begins, if they are a hole: a writer without
+/// `O_APPEND` leaves one where its file was truncated, and a crash of the machine may leave one.
+pub(crate) fn hole_bytes(text: &[u8], position: u64) -> usize {
+    let zeros = text.iter().position(|byte| *byte != 0).unwrap_or(text.len());
+    if position == 0 || zeros >= HOLE_BYTES_MIN { zeros } else { 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PLAIN: LineRules = LineRules { line_bytes_max: 20, long_lines: LongLine::Truncate, grouping: None };
+    const PLAIN: LineRules =
+        LineRules { line_bytes_max: 20, long_lines: LongLine::Truncate, grouping: None, of_file: true };
 
     fn grouped(pattern: &str, match_begins: bool) -> LineRules {
         let pattern = Regex::new(pattern).unwrap();
@@ -254,5 +303,44 @@ mod tests {
         let split = rules.split(b"a\n b\n c", 0, Ending::Pause, 10);
         assert_eq!((split.spans.len(), split.consumed), (1, 5));
         assert_eq!(PLAIN.split(b"a\nb", 0, Ending::Pause, 10).consumed, 2);
+    }
+
+    #[test]
+    fn a_byte_order_mark_at_the_beginning_of_a_file_belongs_to_no_line() {
+        let grouped = grouped("^BEGIN$", true);
+        for rules in [&PLAIN, &grouped] {
+            let split = |text: &str, position| {
+                let split = rules.split(text.as_bytes(), position, Ending::End, 10);
+                split.spans.iter().map(|span| (span.begin, span.length)).collect::<Vec<_>>()
+            };
+            assert_eq!(split("\u{feff}BEGIN\r\n\u{feff}BEGIN\n", 0)[0].0, 3);
+            assert_eq!(split("\u{feff}\n", 0), [(3, 0)]);
+            assert_eq!(split("\u{feff}", 0), []);
+            assert_eq!(split("\u{feff}BEGIN", 1_000), [(0, 8)]);
+            // It does not make a line too long.
+            let long = format!("\u{feff}{}\n", "x".repeat(20));
+            assert_eq!(split(&long, 0), [(3, 20)]);
+            assert_eq!(rules.split(long.as_bytes(), 0, Ending::End, 9).too_long, 0);
+        }
+        let split = grouped.split("\u{feff}BEGIN\n1\nBEGIN\n2\n".as_bytes(), 0, Ending::End, 10);
+        assert_eq!((split.spans[0].begin, split.spans[0].length, split.spans.len()), (3, 7, 2));
+    }
+
+    #[test]
+    fn a_hole_before_a_line_belongs_to_no_line() {
+        for rules in [&PLAIN, &grouped(r"^\s", false)] {
+            let hole = "\0".repeat(HOLE_BYTES_MIN);
+            let text = format!("{hole}one\n{hole}two\n\0three\n");
+            let split = rules.split(text.as_bytes(), 7, Ending::End, 10);
+            let places = split.spans.iter().map(|span| (span.begin, span.length, span.behind));
+            assert_eq!(places.collect::<Vec<_>>(), [(64, 3, 75), (132, 3, 143), (136, 6, 150)]);
+            assert_eq!((split.hole_bytes, split.too_long), (128, 0));
+            let split = rules.split(b"\0\0one\n\0", 0, Ending::Pause, 10);
+            assert_eq!((split.spans[0].begin, split.spans[0].length, split.consumed), (2, 3, 6));
+            // The zeros may be a place for text that is still to come.
+            assert_eq!(rules.split(hole.as_bytes(), 0, Ending::Pause, 10).consumed, 0);
+            let end = rules.split(hole.as_bytes(), 1, Ending::End, 10);
+            assert_eq!((end.spans.len(), end.consumed, end.hole_bytes), (0, 64, 64));
+        }
     }
 }

@@ -133,8 +133,12 @@ impl Format {
                 (body, spans, None)
             }
             Format::Lines => {
-                let rules =
-                    LineRules { line_bytes_max: usize::MAX, long_lines: LongLine::Truncate, grouping: None };
+                let rules = LineRules {
+                    line_bytes_max: usize::MAX,
+                    long_lines: LongLine::Truncate,
+                    grouping: None,
+                    of_file: false,
+                };
                 let spans = rules.split(&body, 0, Ending::End, events_max.saturating_add(1)).spans;
                 (body, spans, None)
             }

@@ -67,7 +67,7 @@ impl TcpLinesSource {
             meter: self.context.meter.clone(),
             clock: self.context.clock.clone(),
             buffers: self.buffers.clone(),
-            rules: LineRules { line_bytes_max, long_lines: *long_lines, grouping: None },
+            rules: LineRules { line_bytes_max, long_lines: *long_lines, grouping: None, of_file: false },
             events_max: *batch,
             answers: *ack,
             idle: *idle,

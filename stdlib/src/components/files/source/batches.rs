@@ -38,8 +38,8 @@ impl Batches {
 
     /// Makes a batch of a chunk's events. Their bodies are views into the chunk's buffer.
     pub(super) fn of(&self, chunk: Chunk, path: &Path, partition: &Partition) -> Result<Batch, FilesError> {
-        let Chunk { buffer, spans, after, next, .. } = chunk;
-        let offsets = spans.iter().map(|span| (after + u64::from(span.begin)) as i64);
+        let Chunk { buffer, spans, after, begin, next, .. } = chunk;
+        let offsets = spans.iter().map(|span| (begin + u64::from(span.begin)) as i64);
         let named = vec![
             ("@file", Column::constant_text(&path.to_string_lossy())),
             ("@offset", Int64Array::from_iter_values(offsets).into()),
@@ -58,7 +58,7 @@ impl Batches {
 
     /// Makes a batch that has no events, only a position.
     pub(super) fn mark(&self, partition: Partition, after: u64, through: u64) -> Result<Batch, FilesError> {
-        let chunk = Chunk { after, next: through, ..Chunk::default() };
+        let chunk = Chunk { after, begin: after, next: through, ..Chunk::default() };
         self.of(chunk, Path::new(""), &partition)
     }
 }

@@ -2,10 +2,13 @@
 
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::file_system::{FileSystem, OpenFile};
 use super::identity::{HEAD_BYTES, State};
-use crate::formats::codec::{Codec, Decoder};
+use super::members::Members;
+use crate::formats::codec::{Codec, unreadable_packing};
 
 /// How many bytes of a compressed file are read at once.
 const COMPRESSED_READ_BYTES: usize = 64 << 10;
@@ -24,13 +27,24 @@ pub(super) enum Content {
 pub(super) struct Compressed {
     file: Box<dyn OpenFile>,
     compression: Codec,
-    decoder: Decoder<'static>,
+    decoder: Members,
     /// The position in the text up to which it is decompressed.
     at: u64,
     /// The last decompressed bytes, up to `at`: the next read begins at a line's beginning, which lies before `at`.
     kept: Vec<u8>,
     /// Whether the file ends within the compressed data: it is still being written, or damaged.
     incomplete: bool,
+    /// Whether something else follows the compressed data.
+    has_rubbish: Arc<AtomicBool>,
+}
+
+/// How a file is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packing {
+    /// In a format that can be decompressed.
+    Compressed(Codec),
+    /// In the format with this name, which is not decompressed.
+    Unreadable(&'static str),
 }
 
 impl Content {
@@ -39,23 +53,34 @@ impl Content {
         file_system.open(path).map(Content::Plain)
     }
 
-    /// Returns the format that the file is compressed with; `None` if it is not compressed.
-    pub(super) fn compression(&self) -> io::Result<Option<Codec>> {
+    /// Returns how the file is packed, by its first bytes; `None` if it is not packed.
+    pub(super) fn packing(&self) -> io::Result<Option<Packing>> {
         match self {
             Content::Plain(file) => {
                 let mut first = Vec::new();
                 file.read(0, 16, &mut first)?;
-                Ok(Codec::of_file(&first))
+                let compressed = Codec::of_file(&first).map(Packing::Compressed);
+                Ok(compressed.or_else(|| unreadable_packing(&first).map(Packing::Unreadable)))
             }
-            Content::Compressed(compressed) => Ok(Some(compressed.compression)),
+            Content::Compressed(compressed) => Ok(Some(Packing::Compressed(compressed.compression))),
+        }
+    }
+
+    /// Returns the format that the file is compressed with; `None` if it can't be decompressed.
+    pub(super) fn compression(&self) -> io::Result<Option<Codec>> {
+        match self.packing()? {
+            Some(Packing::Compressed(codec)) => Ok(Some(codec)),
+            Some(Packing::Unreadable(_)) | None => Ok(None),
         }
     }
 
     /// Returns the same file as a compressed text.
     pub(super) fn decompressed(self, compression: Codec) -> io::Result<Content> {
         let Content::Plain(file) = self else { return Ok(self) };
-        let decoder = decoder(&*file, compression)?;
+        let has_rubbish = Arc::new(AtomicBool::new(false));
+        let decoder = decoder(&*file, compression, &has_rubbish)?;
         Ok(Content::Compressed(Box::new(Compressed {
+            has_rubbish,
             file,
             compression,
             decoder,
@@ -84,6 +109,11 @@ impl Content {
     /// Whether the last read found that the compressed file ends too early.
     pub(super) fn is_incomplete(&self) -> bool {
         matches!(self, Content::Compressed(compressed) if compressed.incomplete)
+    }
+
+    /// Whether reading has found that something else follows the compressed data.
+    pub(super) fn has_rubbish(&self) -> bool {
+        matches!(self, Content::Compressed(compressed) if compressed.has_rubbish.load(Ordering::Relaxed))
     }
 
     /// Reads the first [`HEAD_BYTES`] bytes of the text, or all if there are fewer.
@@ -121,16 +151,17 @@ impl Read for SequentialReader {
     }
 }
 
-fn decoder(file: &dyn OpenFile, compression: Codec) -> io::Result<Decoder<'static>> {
+fn decoder(file: &dyn OpenFile, compression: Codec, has_rubbish: &Arc<AtomicBool>) -> io::Result<Members> {
     let reader = SequentialReader { file: file.again()?, position: 0 };
-    compression.decoder(Box::new(BufReader::with_capacity(COMPRESSED_READ_BYTES, reader)))
+    let input = BufReader::with_capacity(COMPRESSED_READ_BYTES, reader);
+    Members::new(compression, Box::new(input), has_rubbish.clone())
 }
 
 impl Compressed {
     fn read_into(&mut self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
         buffer.clear();
         if self.incomplete || position < self.at - self.kept.len() as u64 {
-            self.decoder = decoder(&*self.file, self.compression)?;
+            self.decoder = decoder(&*self.file, self.compression, &self.has_rubbish)?;
             (self.at, self.kept, self.incomplete) = (0, Vec::new(), false);
         }
         while self.at < position {

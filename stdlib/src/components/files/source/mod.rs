@@ -6,7 +6,7 @@
 //! | `watching` | receives changes from the kernel (inotify) |
 //! | `identity` | identifies a file independently of its name, and names its partition |
 //! | `tracked` | the state of every known file, with its undelivered and delivered positions |
-//! | `text`, `content`, `text_hash` | opens, decompresses, recognises and verifies one file |
+//! | `text`, `content`, `members`, `text_hash` | opens, decompresses, recognises and verifies one file |
 //! | `copies` | finds the original of a compressed copy |
 //! | `text_reader` | splits a text into events |
 //! | `partial_lines` | keeps last lines without a line end for when their file is gone |
@@ -24,6 +24,7 @@ mod copies;
 mod discovery;
 pub(super) mod file_system;
 mod identity;
+mod members;
 mod partial_lines;
 mod patterns;
 mod positions;
@@ -160,6 +161,10 @@ struct FilesSource {
     gone_unread: LogLimit,
     /// Limits the warnings about copies whose original is quarantined.
     waiting_copies: LogLimit,
+    /// Limits the warnings about packed files that are left out, or that go on behind their packed data.
+    packed_files: LogLimit,
+    /// Limits the warnings about holes of zero bytes.
+    holes: LogLimit,
     /// The paths of files that are set aside, as the meter's troubles name them.
     set_aside: BTreeSet<String>,
     /// Whether the source has never run before: files found now existed before its first start.
@@ -273,8 +278,12 @@ impl FilesSource {
                 (Some(grouping), Some(wait))
             }
         };
-        let lines =
-            LineRules { line_bytes_max: settings.max_line, long_lines: settings.long_lines, grouping };
+        let lines = LineRules {
+            line_bytes_max: settings.max_line,
+            long_lines: settings.long_lines,
+            grouping,
+            of_file: true,
+        };
         let buffers = Buffers::default();
         let rules = TextRules {
             buffers: buffers.clone(),
@@ -305,6 +314,8 @@ impl FilesSource {
             long_lines: LogLimit::default(),
             gone_unread: LogLimit::default(),
             waiting_copies: LogLimit::default(),
+            packed_files: LogLimit::default(),
+            holes: LogLimit::default(),
             set_aside: BTreeSet::new(),
             first_run: true,
         })

@@ -144,6 +144,10 @@ impl Run<'_> {
                 self.quarantine_changed(id, "after it was read");
                 return Ok(());
             }
+            Ok(Identified::Packed(packing)) => {
+                self.leave_out(id, packing);
+                return Ok(());
+            }
             Err(error) => {
                 self.note_failure(id, &error);
                 return Ok(());
@@ -256,6 +260,13 @@ impl Run<'_> {
                 }
                 return Ok(None);
             }
+            Ok((_, Outcome::Repacked)) => {
+                if let Some(file) = self.files.get(id) {
+                    file.phase = Phase::New;
+                }
+                self.enqueue(id);
+                return Ok(None);
+            }
             Ok((content, outcome)) => {
                 self.note_recovery();
                 // A compressed file that was read to the end is closed, to free its decoder.
@@ -294,6 +305,7 @@ impl Run<'_> {
                 FileMode::Follow { .. } => self.quarantine(id, "was changed in place"),
             },
             Outcome::Incomplete => self.quarantine(id, ENDS_WITHIN),
+            Outcome::Repacked => {}
         }
         Ok(None)
     }
@@ -368,26 +380,19 @@ impl Run<'_> {
         let (at_end, next, seen) = (chunk.at_end, chunk.next, chunk.seen);
         let Some(file) = self.files.get(id) else { return Ok(false) };
         let path = file.path.clone();
-        if chunk.too_long > 0 {
-            self.source.meter.count("long_lines", chunk.too_long);
-            let (count, bound) = (chunk.too_long, self.source.rules.lines.line_bytes_max);
-            if let Some(more) = self.source.long_lines.occurred() {
-                let component = &self.source.component;
-                warn!(component = %component, "{count} lines of {} are longer than {bound} bytes{more}", path.display());
-            }
-        }
+        self.report_oddities(&chunk, &path);
         self.schedule(id, at_end, next, seen);
         let mut is_put = true;
         if let Some(partition) = partition
             && chunk.next > chunk.after
         {
             self.files.name(id, &partition);
-            let (most, after) = (outlet.event_bytes_max(), chunk.after);
+            let (most, begin) = (outlet.event_bytes_max(), chunk.begin);
             let large = large(&chunk.spans, most);
             let batch = self.source.batches.of(chunk, &path, &partition)?;
             let batch = match large.is_empty() {
                 true => batch,
-                false => self.drop_too_large(batch, &large, most, &path, after)?,
+                false => self.drop_too_large(batch, &large, most, &path, begin)?,
             };
             is_put = self.put_batch(batch, outlet, deliveries).await?;
         }

@@ -20,15 +20,15 @@ pub(super) fn large(spans: &[Span], event_bytes_max: u64) -> Vec<(usize, Span)> 
 }
 
 impl Run<'_> {
-    /// Returns the batch without the events that are larger than `event_bytes_max`, and logs them. `after` is the
-    /// position at which the chunk begins in the file.
+    /// Returns the batch without the events that are larger than `event_bytes_max`, and logs them. `begin` is the
+    /// position of the chunk's buffer in the file.
     pub(super) fn drop_too_large(
         &self,
         batch: Batch,
         large: &[(usize, Span)],
         event_bytes_max: u64,
         path: &Path,
-        after: u64,
+        begin: u64,
     ) -> Result<Batch, FilesError> {
         let too_large: Vec<&(usize, Span)> =
             large.iter().filter(|(row, _)| batch.slice(*row, 1).charged_bytes() > event_bytes_max).collect();
@@ -42,7 +42,7 @@ impl Run<'_> {
                 "{}: the event at byte {} of {} bytes is larger than a channel behind takes ({event_bytes_max} \
                  bytes); it is left out, the source goes on",
                 path.display(),
-                after + u64::from(span.begin),
+                begin + u64::from(span.begin),
                 span.length
             );
         }

@@ -10,6 +10,7 @@ mod follow;
 mod gone;
 mod growing;
 mod in_memory;
+mod odd_bytes;
 mod replaced;
 mod restart;
 
@@ -31,6 +32,7 @@ use weir_runtime::sink::{Delivery, SinkPort};
 use weir_runtime::{Clock, SystemClock};
 
 use super::*;
+pub(super) use compressed::gzip;
 
 /// The timeout for every wait.
 const PATIENCE: Duration = Duration::from_secs(60);

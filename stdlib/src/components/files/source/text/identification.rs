@@ -1,18 +1,18 @@
 //! Identifies the text of a file: recognises a remembered text, finds the original of a compressed copy, or begins a new
 //! text. All functions block.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use weir_runtime::batch::Partition;
 
-use super::super::content::Content;
+use super::super::content::{Content, Packing};
 use super::super::copies::{CopyCandidates, CopyOrigin, find_origin, may_match};
 use super::super::identity::{HEAD_BYTES, Head, Key, PartitionName, Stamp, State};
 use super::super::positions::RememberedFile;
 use super::super::text_hash::RunningHash;
 use super::super::tracked::FileId;
-use super::{Progress, Text, TextRules};
+use super::{Progress, Text, TextRules, is_hole};
 use crate::formats::codec::Codec;
 
 /// How many bytes are read at once to find the beginning of the last line.
@@ -42,6 +42,8 @@ pub(in super::super) enum Identified {
     Replaced(FileId),
     /// The part of the text that was read has changed since.
     Changed,
+    /// The file is packed in this format, and is not decompressed.
+    Packed(Packing),
 }
 
 /// What is known of a file before it is identified.
@@ -66,14 +68,19 @@ pub(in super::super) fn identify(
     if key != knowledge.key {
         return Ok(Identified::Moved);
     }
-    let Some(compression) = content.compression()? else {
-        return match content.head()?.is_empty() {
-            true => Ok(Identified::Empty(stamp)),
-            false => recognise(content, None, stamp, knowledge, rules),
-        };
+    let compression = match content.packing()? {
+        Some(Packing::Compressed(compression)) => compression,
+        Some(packing @ Packing::Unreadable(_)) => return Ok(Identified::Packed(packing)),
+        None if content.head()?.is_empty() => return Ok(Identified::Empty(stamp)),
+        None => return recognise(content, None, stamp, knowledge, rules),
     };
-    let mut content = content.decompressed(compression)?;
-    let head = content.head()?;
+    let packed = Ok(Identified::Packed(Packing::Compressed(compression)));
+    let head = content.decompressed(compression).and_then(|mut content| Ok((content.head()?, content)));
+    let (head, mut content) = match head {
+        // Nobody needs its text.
+        Err(error) if !rules.decompress && is_damage(&error) => return packed,
+        head => head?,
+    };
     if head.len() < HEAD_BYTES && content.is_incomplete() {
         return Ok(Identified::Incomplete);
     }
@@ -83,9 +90,7 @@ pub(in super::super) fn identify(
     if rules.copies && !knowledge.remembered.iter().any(|known| may_match(known.head, &head)) {
         let Some(candidates) = &knowledge.candidates else { return Ok(Identified::Compressed(head)) };
         match find_origin(&mut content, candidates, rules.file_system.as_ref())? {
-            CopyOrigin::Unknown if !rules.decompress => {
-                return recognise(Content::open(&*rules.file_system, path)?, None, stamp, knowledge, rules);
-            }
+            CopyOrigin::Unknown if !rules.decompress => return packed,
             CopyOrigin::Unknown => {}
             CopyOrigin::File(id) => return Ok(Identified::Copies(id)),
             CopyOrigin::Finished(partition) => return Ok(Identified::Done(partition)),
@@ -100,6 +105,11 @@ pub(in super::super) fn identify(
         }
     }
     recognise(content, Some(compression), stamp, knowledge, rules)
+}
+
+/// Returns whether an error of reading says that compressed data are damaged.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::Other)
 }
 
 /// Continues the text if it is remembered; begins it otherwise.
@@ -141,6 +151,11 @@ fn recognise(
             let text = text(next_generation, RunningHash::new(0));
             Ok(Identified::Restarted(text, content, "it is shorter than what was read of it"))
         }
+        // Two texts behind holes begin alike.
+        Resumed::Changed if rules.follow && is_hole(&name.head) => {
+            let text = text(next_generation, RunningHash::new(0));
+            Ok(Identified::Restarted(text, content, "it holds another text than it did"))
+        }
         Resumed::Shorter | Resumed::Changed => Ok(Identified::Changed),
     }
 }
@@ -172,7 +187,8 @@ fn resumed(content: &mut Content, known: &RememberedFile, plain: bool, stamp: St
     }
 }
 
-/// Opens a text at its end, before a last line without a line end. Returns `None` if the file is empty or was replaced.
+/// Opens a text at its end, before a last line without a line end. Returns `None` if the file is empty, is packed and is not
+/// decompressed, or was replaced.
 pub(in super::super) fn open_at_end(
     path: &Path,
     key: Key,
@@ -180,11 +196,16 @@ pub(in super::super) fn open_at_end(
 ) -> io::Result<Option<Box<Text>>> {
     let mut content = Content::open(&*rules.file_system, path)?;
     let state = content.state()?;
-    let mut compression = content.compression()?;
-    match compression {
-        Some(compressed) if rules.decompress => content = content.decompressed(compressed)?,
-        _ => compression = None,
-    }
+    let packing = content.packing()?;
+    let compression = match packing {
+        Some(Packing::Compressed(codec)) if rules.decompress => {
+            content = content.decompressed(codec)?;
+            Some(codec)
+        }
+        // It is left out.
+        Some(_) => return Ok(None),
+        None => None,
+    };
     let head = content.head()?;
     if state.key != key || head.is_empty() {
         return Ok(None);

@@ -9,7 +9,8 @@ use crate::tools::lines::LongLine;
 const PATH: &str = "/logs/a.log";
 
 fn rules(file_system: SimulatedFileSystem) -> TextRules {
-    let lines = LineRules { line_bytes_max: 1 << 10, long_lines: LongLine::Truncate, grouping: None };
+    let lines =
+        LineRules { line_bytes_max: 1 << 10, long_lines: LongLine::Truncate, grouping: None, of_file: true };
     TextRules {
         buffers: Buffers::default(),
         lines,
