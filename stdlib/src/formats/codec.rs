@@ -268,7 +268,7 @@ pub(crate) struct UnsupportedCodec {
 
 /// A `content-encoding` that the source `http` does not decompress.
 #[derive(Debug, Error)]
-#[error("the content encodings are deflate, {}", listed(content_encodings(), "and"))]
+#[error("the content encodings are br, deflate, {}", listed(content_encodings(), "and"))]
 pub(crate) struct UnknownEncoding;
 
 fn content_encodings() -> impl Iterator<Item = Codec> {

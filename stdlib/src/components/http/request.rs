@@ -407,6 +407,7 @@ impl Service {
         let short = body.len() <= SHORT_BODY_BYTES && encoding.is_none();
         let parse = move || {
             let body = self.decompress(body, encoding.as_ref(), &mut reservation)?;
+            let body = self.decode(body, &mut reservation)?;
             let events = self.format.events(body, self.events_max).map_err(|error| match error {
                 BodyError::Json(_) => Refusal::new(StatusCode::BAD_REQUEST, error.to_string()),
                 BodyError::TooMany(_) => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
@@ -451,6 +452,20 @@ impl Service {
                 return Ok(decompressed);
             }
         }
+    }
+
+    /// Decodes a body, within the bound of a body's length.
+    fn decode(&self, body: Vec<u8>, reservation: &mut BodyReservation) -> Result<Vec<u8>, Refusal> {
+        let before = body.len();
+        let (text, is_right) = self.format.decode(body);
+        if !is_right {
+            self.meter.count("malformed_bodies", 1);
+        }
+        if text.len() > self.body_bytes_max {
+            return Err(Refusal::too_long(self.body_bytes_max));
+        }
+        reservation.grow(text.len().saturating_sub(before))?;
+        Ok(text)
     }
 
     /// Makes a chunk of a request's events, and the receiver of its outcome.

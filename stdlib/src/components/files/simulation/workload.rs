@@ -13,7 +13,7 @@ use weir_runtime::SeededRandom;
 
 use super::arrivals::{Arrivals, Generation};
 use crate::components::files::source::file_system::simulated::{Handle, SimulatedFileSystem};
-use crate::tools::lines::BYTE_ORDER_MARK;
+use crate::tools::encoding::BYTE_ORDER_MARK;
 
 /// The directory of the logs.
 pub(super) const FOLDER: &str = "/logs";

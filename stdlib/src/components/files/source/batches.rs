@@ -38,11 +38,11 @@ impl Batches {
 
     /// Makes a batch of a chunk's events. Their bodies are views into the chunk's buffer.
     pub(super) fn of(&self, chunk: Chunk, path: &Path, partition: &Partition) -> Result<Batch, FilesError> {
-        let Chunk { buffer, spans, after, begin, next, .. } = chunk;
-        let offsets = spans.iter().map(|span| (begin + u64::from(span.begin)) as i64);
+        let offsets: Vec<i64> = (0..chunk.spans.len()).map(|row| chunk.position_of(row) as i64).collect();
+        let Chunk { buffer, spans, after, next, .. } = chunk;
         let named = vec![
             ("@file", Column::constant_text(&path.to_string_lossy())),
-            ("@offset", Int64Array::from_iter_values(offsets).into()),
+            ("@offset", Int64Array::from(offsets).into()),
             ("@host", Column::constant_text(&self.host)),
             ("@timestamp", Column::constant_time(self.clock.now())),
             (weir_plan::BODY, bodies(self.buffers.share(buffer), &spans)?.into()),

@@ -53,6 +53,7 @@ use weir_runtime::storage::probe;
 use weir_runtime::{Context, Descriptors, Failure, LogLimit, Meter, Purpose};
 
 use crate::tools::buffers::Buffers;
+use crate::tools::encoding::TextEncoding;
 use crate::tools::lines::{Grouping, LineRules, LongLine};
 use batches::Batches;
 use discovery::Discovery;
@@ -116,6 +117,7 @@ struct FilesSettings {
     max_line: usize,
     long_lines: LongLine,
     multiline: Option<Multiline>,
+    encoding: TextEncoding,
     decompress: bool,
     positions: Option<PathBuf>,
     poll: Duration,
@@ -130,6 +132,7 @@ pub(in crate::components) struct CompleteFiles {
     pub(in crate::components) after: After,
     pub(in crate::components) max_line: usize,
     pub(in crate::components) long_lines: LongLine,
+    pub(in crate::components) encoding: TextEncoding,
     pub(in crate::components) positions: Option<PathBuf>,
     pub(in crate::components) poll: Duration,
     pub(in crate::components) batch: usize,
@@ -165,6 +168,8 @@ struct FilesSource {
     packed_files: LogLimit,
     /// Limits the warnings about holes of zero bytes.
     holes: LogLimit,
+    /// Limits the warnings about text that is not right in its encoding.
+    malformed: LogLimit,
     /// The paths of files that are set aside, as the meter's troubles name them.
     set_aside: BTreeSet<String>,
     /// Whether the source has never run before: files found now existed before its first start.
@@ -235,13 +240,14 @@ pub(in crate::components) fn make_of_complete_files(
     context: Context,
 ) -> Result<Box<dyn Source>, Failure> {
     context.descriptors.expect(Purpose::SourceFile);
-    let CompleteFiles { paths, after, max_line, long_lines, positions, poll, batch } = files;
+    let CompleteFiles { paths, after, max_line, long_lines, encoding, positions, poll, batch } = files;
     let settings = FilesSettings {
         paths,
         mode: FileMode::Complete { after },
         max_line,
         long_lines,
         multiline: None,
+        encoding,
         decompress: true,
         positions,
         poll,
@@ -283,6 +289,7 @@ impl FilesSource {
             long_lines: settings.long_lines,
             grouping,
             of_file: true,
+            encoding: settings.encoding,
         };
         let buffers = Buffers::default();
         let rules = TextRules {
@@ -316,6 +323,7 @@ impl FilesSource {
             waiting_copies: LogLimit::default(),
             packed_files: LogLimit::default(),
             holes: LogLimit::default(),
+            malformed: LogLimit::default(),
             set_aside: BTreeSet::new(),
             first_run: true,
         })

@@ -213,16 +213,20 @@ impl Text {
             }
         }
         if chunk.next > chunk.after {
-            self.note(&mut content, &chunk)?;
+            self.note(&mut content, &mut chunk, rules)?;
         }
-        Ok((content, Outcome::Read(chunk)))
+        Ok((content, Outcome::Read(chunk.decode(&rules.lines))))
     }
 
     /// Updates the hashes by which the text is recognised.
-    fn note(&mut self, content: &mut Content, chunk: &Chunk) -> io::Result<()> {
+    fn note(&mut self, content: &mut Content, chunk: &mut Chunk, rules: &TextRules) -> io::Result<()> {
         let whole = chunk.begin + chunk.buffer.len() as u64 == chunk.next;
         let tail = if whole { chunk.buffer.len().min(TAIL_BYTES) } else { 0 };
         self.tail = chunk.buffer[chunk.buffer.len() - tail..].to_vec();
+        if chunk.after == 0 {
+            chunk.contradiction =
+                rules.lines.encoding.contradiction(&chunk.buffer[..chunk.buffer.len().min(HEAD_BYTES)]);
+        }
         if self.head.length < HEAD_BYTES && !self.is_compressed() {
             self.head = Head::of(&content.head()?);
         }
@@ -298,7 +302,7 @@ impl Text {
         self.reader.hash.add(&buffer);
         (self.reader.position, self.reader.scanned) = (next, next);
         self.name();
-        Some(Chunk {
+        let chunk = Chunk {
             buffer,
             spans,
             after,
@@ -309,7 +313,8 @@ impl Text {
             at_end: true,
             seen: next,
             ..Chunk::default()
-        })
+        };
+        Some(chunk.decode(&rules.lines))
     }
 
     /// Returns the same file at the beginning of its next generation; `None` if it is compressed now, so that it has to

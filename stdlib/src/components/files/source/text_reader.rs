@@ -3,12 +3,10 @@
 use std::io;
 use std::ops::Range;
 
-use memchr::memchr;
-
 use super::content::Content;
 use super::text_hash::RunningHash;
 use crate::tools::buffers::Buffers;
-use crate::tools::lines::{Ending, LineRules, Span, Split, hole_bytes};
+use crate::tools::lines::{Decoded, Ending, LineRules, Span, Split};
 
 /// The most bytes that are read at once. Views keep their complete buffer alive, so this bounds the memory they hold.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
@@ -24,6 +22,8 @@ pub(super) struct Chunk {
     pub(super) buffer: Vec<u8>,
     /// The events in the buffer.
     pub(super) spans: Vec<Span>,
+    /// If the events were decoded: the offset of each behind `begin`.
+    pub(super) offsets: Option<Vec<u32>>,
     /// The position in the text at which the chunk begins.
     pub(super) after: u64,
     /// The position of the buffer in the text. If it lies behind `after`, a large hole is between them.
@@ -34,6 +34,10 @@ pub(super) struct Chunk {
     pub(super) too_long: u64,
     /// The number of zero bytes in holes before lines.
     pub(super) hole_bytes: u64,
+    /// The number of events in which something is not right in the text's encoding.
+    pub(super) malformed: u64,
+    /// How the text looks like one in another encoding, if this was found.
+    pub(super) contradiction: Option<String>,
     /// Whether something that is no text was found behind a compressed text.
     pub(super) finds_rubbish: bool,
     /// Whether there is no more to be read for now.
@@ -42,6 +46,24 @@ pub(super) struct Chunk {
     pub(super) seen: u64,
     /// The partial line behind `next`; empty if there is none, or if it is too long to be kept.
     pub(super) partial_line: Vec<u8>,
+}
+
+impl Chunk {
+    /// Returns the position in the text at which the event in this row begins.
+    pub(super) fn position_of(&self, row: usize) -> u64 {
+        let offset = self.offsets.as_ref().map_or(self.spans[row].begin, |offsets| offsets[row]);
+        self.begin + u64::from(offset)
+    }
+
+    /// Decodes the events.
+    pub(super) fn decode(self, rules: &LineRules) -> Chunk {
+        if !rules.encoding.decodes() {
+            return self;
+        }
+        let Decoded { buffer, spans, offsets, too_long, malformed } = rules.decode(&self.buffer, &self.spans);
+        let too_long = self.too_long + too_long;
+        Chunk { buffer, spans, offsets: Some(offsets), too_long, malformed, ..self }
+    }
 }
 
 /// Reads a text chunk by chunk, and holds only one chunk in memory.
@@ -102,9 +124,9 @@ impl TextReader {
                 return Ok(chunk);
             }
             if bytes == enough {
-                match rules.of_file.then(|| hole_bytes(&buffer, begin)) {
-                    Some(hole @ 1..) => begin = end_of_zeros(content, begin + hole as u64, u64::MAX)?,
-                    _ => return self.long_line(content, rules, ending, begin, buffer),
+                match rules.hole_bytes(&buffer, begin) {
+                    1.. => begin = end_of_zeros(content, rules, begin, u64::MAX)?,
+                    0 => return self.long_line(content, rules, ending, begin, buffer),
                 }
             }
             bytes = enough;
@@ -139,20 +161,8 @@ impl TextReader {
             self.hash.add(&buffer);
         }
         (self.position, self.scanned) = (next, next);
-        let finds_rubbish = false;
-        Ok(Chunk {
-            buffer,
-            spans,
-            after,
-            begin,
-            next,
-            too_long,
-            hole_bytes,
-            finds_rubbish,
-            at_end,
-            seen,
-            partial_line,
-        })
+        let chunk = Chunk { buffer, spans, after, begin, next, too_long, hole_bytes, ..Chunk::default() };
+        Ok(Chunk { at_end, seen, partial_line, ..chunk })
     }
 
     fn add_to_hash(&mut self, content: &mut Content, through: u64) -> io::Result<()> {
@@ -174,17 +184,19 @@ impl TextReader {
     ) -> io::Result<Chunk> {
         let enough = rules.event_bytes_max();
         let after = self.position;
-        let mut seen = self.scanned.max(begin + buffer.len() as u64);
+        let units = rules.encoding.units();
+        let mut seen = self.scanned.max(begin + units.whole(buffer.len()) as u64);
         let next = loop {
             let text = content.read(seen, CHUNK_BYTES)?;
-            if let Some(newline) = memchr(b'\n', &text) {
-                break seen + newline as u64 + 1;
+            if let Some(end) = units.line_end(&text) {
+                break seen + end.end as u64;
             }
-            seen += text.len() as u64;
-            if text.len() < CHUNK_BYTES {
-                if ending == Ending::End && !content.is_incomplete() {
-                    break seen;
-                }
+            let is_end = text.len() < CHUNK_BYTES;
+            if is_end && ending == Ending::End && !content.is_incomplete() {
+                break seen + text.len() as u64;
+            }
+            seen += units.whole(text.len()) as u64;
+            if is_end {
                 self.scanned = seen;
                 return Ok(Chunk {
                     after,
@@ -198,8 +210,8 @@ impl TextReader {
         };
         if buffer.is_empty() {
             buffer = content.read(begin, enough)?;
-            if rules.of_file && hole_bytes(&buffer, begin) > 0 {
-                begin = end_of_zeros(content, begin, next)?;
+            if rules.hole_bytes(&buffer, begin) > 0 {
+                begin = end_of_zeros(content, rules, begin, next)?;
                 buffer = content.read(begin, enough)?;
             }
         }
@@ -214,17 +226,21 @@ impl TextReader {
     }
 }
 
-/// Returns the end of the zero bytes of a text from `position` on, at most `through`.
-fn end_of_zeros(content: &mut Content, mut position: u64, through: u64) -> io::Result<u64> {
+/// Returns the end of the hole at `begin`, at most `through`.
+fn end_of_zeros(content: &mut Content, rules: &LineRules, begin: u64, through: u64) -> io::Result<u64> {
+    let mut position = begin;
     while position < through {
         let text = content.read(position, CHUNK_BYTES)?;
         match text.iter().position(|byte| *byte != 0) {
-            Some(zeros) => return Ok((position + zeros as u64).min(through)),
+            Some(zeros) => {
+                position += zeros as u64;
+                break;
+            }
             None if text.is_empty() => break,
             None => position += text.len() as u64,
         }
     }
-    Ok(position.min(through))
+    Ok(begin + rules.encoding.units().whole(position.min(through) - begin))
 }
 
 #[cfg(test)]
@@ -233,10 +249,16 @@ mod tests {
     use std::io::{Seek, SeekFrom, Write};
 
     use super::*;
-    use crate::tools::lines::{BYTE_ORDER_MARK, LongLine};
+    use crate::tools::encoding::{BYTE_ORDER_MARK, TextEncoding};
+    use crate::tools::lines::LongLine;
 
-    const RULES: LineRules =
-        LineRules { line_bytes_max: 2 << 20, long_lines: LongLine::Truncate, grouping: None, of_file: true };
+    const RULES: LineRules = LineRules {
+        line_bytes_max: 2 << 20,
+        long_lines: LongLine::Truncate,
+        grouping: None,
+        of_file: true,
+        encoding: TextEncoding::Utf8,
+    };
 
     fn file(text: &[u8]) -> File {
         let mut file = tempfile::tempfile().unwrap();
@@ -369,6 +391,27 @@ mod tests {
             let text = [BYTE_ORDER_MARK, &vec![b'x'; length], b"\nnext\n"].concat();
             let (found, too_long) = lines(&text, &RULES, 100);
             assert_eq!((found[0].1.len(), found[1].1.as_slice(), too_long), (length, &b"next"[..], 0));
+        }
+    }
+
+    #[test]
+    fn wide_lines_of_any_length_are_cut_at_whole_characters() {
+        let rules = LineRules { encoding: TextEncoding::Utf16Le, line_bytes_max: 3 << 20, ..RULES };
+        for length in [0, 1, 20_000, CHUNK_BYTES, 2 * CHUNK_BYTES] {
+            let line = "ਊ".repeat(length);
+            let text = format!("\u{feff}{line}\r\nnext\n{line}\nlast");
+            let text: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            for hole in [0, 2 * CHUNK_BYTES + 2] {
+                let text = [&vec![0; hole], &text[2 * usize::from(hole > 0)..]].concat();
+                let (found, _) = lines(&text, &rules, 100);
+                let found: Vec<(usize, usize)> =
+                    found.iter().map(|(offset, line)| (*offset as usize, line.len())).collect();
+                let (begin, bytes) = (hole.max(2), (2 * length).min(rules.line_bytes_max));
+                let next = begin + 2 * length + 4;
+                let behind = next + 10;
+                let last = behind + 2 * length + 2;
+                assert_eq!(found, [(begin, bytes), (next, 8), (behind, bytes), (last, 8)], "{length} {hole}");
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use weir_runtime::{Context, Failure};
 
 use super::connection::{Connection, EndpointError, Hdfs, HdfsError, Security, check_endpoint};
 use crate::components::files::source::{After, CompleteFiles, make_of_complete_files};
+use crate::tools::encoding::TextEncoding;
 use crate::tools::lines::LongLine;
 use file_system::HdfsFileSystem;
 
@@ -23,7 +24,7 @@ use file_system::HdfsFileSystem;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum StoredFormat {
-    Lines { max_line: usize, long_lines: LongLine },
+    Lines { max_line: usize, long_lines: LongLine, encoding: TextEncoding },
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,14 +58,15 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
     let settings: HdfsSettings = settings.read().map_err(Failure::permanent)?;
     check(&settings).map_err(Failure::permanent)?;
     let HdfsSettings { paths, format, after, settle, positions, poll, batch, user, config, .. } = settings;
-    let (StoredFormat::Lines { max_line, long_lines }, Security::Plaintext) = (format, settings.security);
+    let (StoredFormat::Lines { max_line, long_lines, encoding }, Security::Plaintext) =
+        (format, settings.security);
     let url = settings.url.trim_end_matches('/').to_string();
     let (component, meter) = (context.component.clone(), context.meter.clone());
     let (replication, safe) = (None, "files stay where they are");
     let hdfs = Hdfs::new(Connection { component, url: url.clone(), user, config, replication, meter, safe });
     hdfs.check().map_err(|source| Failure::permanent(HdfsSourceError::Client { url, source }))?;
     let file_system = Arc::new(HdfsFileSystem::new(hdfs, settle));
-    let files = CompleteFiles { paths, after, max_line, long_lines, positions, poll, batch };
+    let files = CompleteFiles { paths, after, max_line, long_lines, encoding, positions, poll, batch };
     make_of_complete_files(file_system, files, context)
 }
 

@@ -32,6 +32,24 @@ impl Run<'_> {
                 );
             }
         }
+        if let Some(contradiction) = &chunk.contradiction {
+            meter.count("files_in_another_encoding", 1);
+            if let Some(more) = self.source.malformed.occurred() {
+                let encoding = self.source.rules.lines.encoding.name();
+                warn!(component = %component, "{path} is read as {encoding}, but {contradiction}{more}");
+            }
+        }
+        if chunk.malformed > 0 {
+            meter.count("malformed_lines", chunk.malformed);
+            if let Some(more) = self.source.malformed.occurred() {
+                let (count, encoding) = (chunk.malformed, self.source.rules.lines.encoding.name());
+                warn!(
+                    component = %component,
+                    "{count} lines of {path} behind byte {} are not right in {encoding}: what is wrong becomes U+FFFD{more}",
+                    chunk.after
+                );
+            }
+        }
         if chunk.finds_rubbish {
             meter.count("packed_files_with_rubbish", 1);
             if let Some(more) = self.source.packed_files.occurred() {

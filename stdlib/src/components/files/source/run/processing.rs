@@ -387,12 +387,12 @@ impl Run<'_> {
             && chunk.next > chunk.after
         {
             self.files.name(id, &partition);
-            let (most, begin) = (outlet.event_bytes_max(), chunk.begin);
-            let large = large(&chunk.spans, most);
+            let most = outlet.event_bytes_max();
+            let large = large(&chunk, most);
             let batch = self.source.batches.of(chunk, &path, &partition)?;
             let batch = match large.is_empty() {
                 true => batch,
-                false => self.drop_too_large(batch, &large, most, &path, begin)?,
+                false => self.drop_too_large(batch, &large, most, &path)?,
             };
             is_put = self.put_batch(batch, outlet, deliveries).await?;
         }

@@ -5,6 +5,7 @@ mod closed;
 mod complete;
 mod compressed;
 mod copies;
+mod encodings;
 mod ends;
 mod follow;
 mod gone;
@@ -96,6 +97,7 @@ impl Environment {
             ("mode", mode),
             ("max_line", Value::Size(1 << 20)),
             ("long_lines", variant("truncate", &[])),
+            ("encoding", variant("utf8", &[])),
             ("decompress", Value::Bool(true)),
             ("poll", Value::Duration(Duration::from_millis(10))),
             ("batch", Value::Int(100)),

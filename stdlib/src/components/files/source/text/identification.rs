@@ -14,6 +14,7 @@ use super::super::text_hash::RunningHash;
 use super::super::tracked::FileId;
 use super::{Progress, Text, TextRules, is_hole};
 use crate::formats::codec::Codec;
+use crate::tools::encoding::CodeUnits;
 
 /// How many bytes are read at once to find the beginning of the last line.
 const BACKWARDS_BYTES: u64 = 64 << 10;
@@ -89,7 +90,8 @@ pub(in super::super) fn identify(
     }
     if rules.copies && !knowledge.remembered.iter().any(|known| may_match(known.head, &head)) {
         let Some(candidates) = &knowledge.candidates else { return Ok(Identified::Compressed(head)) };
-        match find_origin(&mut content, candidates, rules.file_system.as_ref())? {
+        match find_origin(&mut content, candidates, rules.file_system.as_ref(), rules.lines.encoding.units())?
+        {
             CopyOrigin::Unknown if !rules.decompress => return packed,
             CopyOrigin::Unknown => {}
             CopyOrigin::File(id) => return Ok(Identified::Copies(id)),
@@ -152,7 +154,7 @@ fn recognise(
             Ok(Identified::Restarted(text, content, "it is shorter than what was read of it"))
         }
         // Two texts behind holes begin alike.
-        Resumed::Changed if rules.follow && is_hole(&name.head) => {
+        Resumed::Shorter | Resumed::Changed if is_hole(&name.head) => {
             let text = text(next_generation, RunningHash::new(0));
             Ok(Identified::Restarted(text, content, "it holds another text than it did"))
         }
@@ -212,7 +214,7 @@ pub(in super::super) fn open_at_end(
     }
     let hash = match compression {
         None => {
-            let position = last_line(&mut content, state.stamp.length)?;
+            let position = last_line(&mut content, state.stamp.length, rules.lines.encoding.units())?;
             // A compressed copy is recognised by the hash of the text before the position.
             let mut hash = RunningHash::new(position.saturating_sub(BACKWARDS_BYTES));
             hash.read_through(&mut content, position)?;
@@ -228,13 +230,13 @@ pub(in super::super) fn open_at_end(
 }
 
 /// Returns the position behind the last line end before `end`.
-fn last_line(content: &mut Content, end: u64) -> io::Result<u64> {
-    let mut from = end;
+fn last_line(content: &mut Content, end: u64, units: CodeUnits) -> io::Result<u64> {
+    let mut from = units.whole(end);
     while from > 0 {
         let begin = from.saturating_sub(BACKWARDS_BYTES);
         let part = content.read(begin, (from - begin) as usize)?;
-        if let Some(newline) = memchr::memrchr(b'\n', &part) {
-            return Ok(begin + newline as u64 + 1);
+        if let Some(end) = units.last_line_end(&part) {
+            return Ok(begin + end as u64);
         }
         from = begin;
     }
