@@ -54,6 +54,8 @@ struct Log {
 /// A random sequence of actions on the logs.
 pub(super) struct Workload {
     random: SeededRandom,
+    /// Decides what is odd in files: marks, holes and rubbish.
+    odd: SeededRandom,
     file_system: SimulatedFileSystem,
     logs: Vec<Log>,
     pub(super) generations: Vec<Generation>,
@@ -79,6 +81,7 @@ impl Workload {
         let (random, file_system) = (SeededRandom::new(seed), file_system.clone());
         Workload {
             random,
+            odd: SeededRandom::new(seed ^ 0x0DD),
             file_system,
             logs,
             generations,
@@ -162,7 +165,7 @@ impl Workload {
             text.push('\n');
         }
         self.generations[generation].lines = count;
-        let zeros = if text.ends_with('\n') && self.random.one_in(6) { 100 } else { 0 };
+        let zeros = if text.ends_with('\n') && self.odd.one_in(6) { 100 } else { 0 };
         let text = [self.random_lead(), text.into_bytes(), vec![0; zeros]].concat();
         let elsewhere = path.with_extension("part");
         let handle = self.file_system.create(&elsewhere);
@@ -173,9 +176,9 @@ impl Workload {
 
     /// Returns what a file may begin with and what belongs to no line: mostly nothing.
     fn random_lead(&mut self) -> Vec<u8> {
-        match self.random.below(12) {
+        match self.odd.below(12) {
             0 => BYTE_ORDER_MARK.to_vec(),
-            1 => vec![0; 64 + self.random.below(2_000) as usize],
+            1 => vec![0; 64 + self.odd.below(2_000) as usize],
             _ => Vec::new(),
         }
     }
@@ -306,7 +309,7 @@ impl Workload {
         let path = Workload::compressed_path(log, number);
         let compressed = self.file_system.create(&path);
         self.file_system.append(&compressed, &bytes);
-        if self.random.one_in(4) {
+        if self.odd.one_in(4) {
             // Rubbish behind the compressed text.
             self.file_system.append(&compressed, &[0; 100]);
         }
@@ -329,7 +332,7 @@ impl Workload {
         }
         let handle = writer.handle.clone();
         let bytes = handle.lock().unwrap().bytes().len();
-        let lead = if self.random.one_in(2) { vec![0; bytes] } else { self.random_lead() };
+        let lead = if self.odd.one_in(2) { vec![0; bytes] } else { self.random_lead() };
         self.file_system.truncate(&handle);
         let next = self.new_generation(&Workload::path(log, 0));
         self.note(format!("truncate {generation}, {next} begins"));

@@ -112,11 +112,11 @@ impl TextReader {
             let mut buffer = buffers.take_filled(bytes);
             content.read_into(begin, bytes, &mut buffer)?;
             let at_end = buffer.len() < bytes;
-            let ending = if at_end && !content.is_incomplete() { ending } else { Ending::Open };
-            let split = rules.split(&buffer, begin, ending, events_max);
+            let here = if at_end && !content.is_incomplete() { ending } else { Ending::Open };
+            let split = rules.split(&buffer, begin, here, events_max);
             if split.consumed > 0 || at_end {
                 // Zeros at the end of a growing file may be a place for text that is still to come.
-                let is_consumed = split.consumed > 0 || ending == Ending::End;
+                let is_consumed = split.consumed > 0 || here == Ending::End;
                 let next = if is_consumed { begin + split.consumed as u64 } else { self.position };
                 let at_end = at_end && (split.consumed == buffer.len() || split.spans.len() < events_max);
                 let mut chunk = self.chunk(content, buffer, split, begin..next, at_end)?;
@@ -322,6 +322,12 @@ mod tests {
             let found: Vec<Vec<u8>> = found.into_iter().map(|(_, line)| line).collect();
             assert_eq!((found, too_long), (vec![b"short".to_vec(), b"end".to_vec()], 1));
         }
+    }
+
+    #[test]
+    fn an_overlong_last_line_needs_no_line_end_in_a_complete_text() {
+        let (found, too_long) = lines(&vec![b'x'; 5 * CHUNK_BYTES], &RULES, 100);
+        assert_eq!((found.len(), found[0].1.len(), too_long), (1, RULES.line_bytes_max, 1));
     }
 
     #[test]

@@ -103,9 +103,7 @@ impl Run<'_> {
         let (text, content, progress) = match identified {
             Ok(Identified::Text(text, content, progress)) => (text, content, progress),
             Ok(Identified::Restarted(text, content, why)) => {
-                let path = file_path(&mut self.files, id);
-                warn!(component = %component, "{} is read from its beginning: {why}", path.display());
-                self.source.meter.count("files_begun_anew", 1);
+                self.report_new_beginning(id, why);
                 (text, content, Progress::default())
             }
             Ok(Identified::Empty(stamp)) => {
@@ -261,10 +259,7 @@ impl Run<'_> {
                 return Ok(None);
             }
             Ok((_, Outcome::Repacked)) => {
-                if let Some(file) = self.files.get(id) {
-                    file.phase = Phase::New;
-                }
-                self.enqueue(id);
+                self.identify_again(id);
                 return Ok(None);
             }
             Ok((content, outcome)) => {
@@ -308,6 +303,20 @@ impl Run<'_> {
             Outcome::Repacked => {}
         }
         Ok(None)
+    }
+
+    fn report_new_beginning(&mut self, id: FileId, why: &str) {
+        let (path, component) = (file_path(&mut self.files, id), &self.source.component);
+        warn!(component = %component, "{} is read from its beginning: {why}", path.display());
+        self.source.meter.count("files_begun_anew", 1);
+    }
+
+    /// Queues a file of which nothing was put to be identified again.
+    fn identify_again(&mut self, id: FileId) {
+        if let Some(file) = self.files.get(id) {
+            file.phase = Phase::New;
+        }
+        self.enqueue(id);
     }
 
     /// Restarts a file that now holds another text.

@@ -10,7 +10,7 @@ use super::super::content::{Content, Packing};
 use super::super::copies::{CopyCandidates, CopyOrigin, find_origin, may_match};
 use super::super::identity::{HEAD_BYTES, Head, Key, PartitionName, Stamp, State};
 use super::super::positions::RememberedFile;
-use super::super::text_hash::RunningHash;
+use super::super::text_hash::{RunningHash, TextHash};
 use super::super::tracked::FileId;
 use super::{Progress, Text, TextRules, is_hole};
 use crate::formats::codec::Codec;
@@ -175,8 +175,12 @@ fn resumed(content: &mut Content, known: &RememberedFile, plain: bool, stamp: St
         return Ok(Resumed::Shorter);
     }
     let Some(consumed) = known.consumed.filter(|consumed| consumed.through <= position) else {
-        let first = known.name().and_then(|name| name.first).filter(|first| first.through <= position);
-        let same = first.map_or(Ok(true), |first| first.is_in(content))?;
+        let name = known.name();
+        let begins_with_hole = name.is_some_and(|name| is_hole(&name.head));
+        // A hole tells nothing, so the text that was put first has to be there, however much of it was delivered.
+        let is_known = |first: &TextHash| begins_with_hole || first.through <= position;
+        let first = name.and_then(|name| name.first).filter(is_known);
+        let same = first.map_or(Ok(!begins_with_hole), |first| first.is_in(content))?;
         return Ok(if same { Resumed::RunningHash(RunningHash::new(position)) } else { Resumed::Changed });
     };
     let mut hash = RunningHash::new(consumed.base);
