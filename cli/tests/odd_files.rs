@@ -139,7 +139,7 @@ fn a_program_keeps_the_name_that_it_gives_itself() {
     let program = |name: &str| {
         format!(
             "source lines = stdin {{}}\nchannel buffer = file {{ path: \"channel\" }}\n\
-             sink out = stdout {{}}\nflow main {{ lines -> buffer -> out }}\n{name}"
+             sink out = stdout {{}}\nflow main delivers best_effort {{ lines -> buffer -> out }}\n{name}"
         )
     };
     let run = |file: &str, name: &str, arguments: &[&str]| {

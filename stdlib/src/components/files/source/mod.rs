@@ -164,8 +164,12 @@ struct FilesSource {
     gone_unread: LogLimit,
     /// Limits the warnings about copies whose original is quarantined.
     waiting_copies: LogLimit,
-    /// Limits the warnings about packed files that are left out, or that go on behind their packed data.
+    /// Limits the warnings about files that `decompress` would read.
+    compressed_files: LogLimit,
+    /// Limits the warnings about files in packed formats that can't be read.
     packed_files: LogLimit,
+    /// Limits the warnings about files that go on behind their compressed data.
+    rubbish: LogLimit,
     /// Limits the warnings about holes of zero bytes.
     holes: LogLimit,
     /// Limits the warnings about text that is not right in its encoding.
@@ -321,7 +325,9 @@ impl FilesSource {
             long_lines: LogLimit::default(),
             gone_unread: LogLimit::default(),
             waiting_copies: LogLimit::default(),
+            compressed_files: LogLimit::default(),
             packed_files: LogLimit::default(),
+            rubbish: LogLimit::default(),
             holes: LogLimit::default(),
             malformed: LogLimit::default(),
             set_aside: BTreeSet::new(),

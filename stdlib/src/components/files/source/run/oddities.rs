@@ -52,7 +52,7 @@ impl Run<'_> {
         }
         if chunk.finds_rubbish {
             meter.count("packed_files_with_rubbish", 1);
-            if let Some(more) = self.source.packed_files.occurred() {
+            if let Some(more) = self.source.rubbish.occurred() {
                 warn!(component = %component, "{path} goes on behind its compressed lines, which is left out{more}");
             }
         }
@@ -67,7 +67,11 @@ impl Run<'_> {
         }
         let (path, component) = (file.path.display(), &self.source.component);
         self.source.meter.count("packed_files_left_out", 1);
-        let Some(more) = self.source.packed_files.occurred() else { return };
+        let limit = match packing {
+            Packing::Compressed(_) => &self.source.compressed_files,
+            Packing::Unreadable(_) => &self.source.packed_files,
+        };
+        let Some(more) = limit.occurred() else { return };
         match packing {
             Packing::Compressed(codec) => warn!(
                 component = %component,
