@@ -42,6 +42,9 @@ pub fn lower(analysis: &Analysis) -> Option<Plan> {
             let mut values = agent.planned()?;
             // It is the name of the plan.
             values.remove(PROGRAM_NAME);
+            if values.values().all(|value| *value == weir_plan::Value::Null) {
+                values.clear();
+            }
             PlannedSettings { values }
         }
         None => PlannedSettings::default(),

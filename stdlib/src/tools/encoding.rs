@@ -116,18 +116,16 @@ impl CodeUnits {
             CodeUnits::LittleEndian => b"\n\0",
             CodeUnits::BigEndian => b"\0\n",
         };
-        let pairs = memchr_iter(b'\n', text).map(|at| at & !1).map(|begin| begin..begin + 2);
-        pairs.into_iter().find(|place| text.get(place.clone()) == Some(pair))
+        let mut places = memchr_iter(b'\n', text).map(|at| at & !1).map(|begin| begin..begin + 2);
+        places.find(|place| text.get(place.clone()) == Some(pair))
     }
 
     /// Returns the end of the last line end in a text of whole units.
     pub(crate) fn last_line_end(self, text: &[u8]) -> Option<usize> {
-        let mut ends = memrchr_iter(b'\n', text);
-        let end = ends.find_map(|at| {
+        memrchr_iter(b'\n', text).find_map(|at| {
             let begin = self.whole(at);
             self.line_end(&text[begin..(begin + 2).min(text.len())]).map(|end| begin + end.end)
-        });
-        end
+        })
     }
 
     /// Returns the unit before a line end that belongs to it.
