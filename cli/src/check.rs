@@ -8,7 +8,7 @@ use weir_compiler::{Analysis, Diagnostic, Library, Severity, lower, render};
 
 use crate::MISUSE;
 use crate::connect;
-use crate::files::{STANDARD_INPUT, programs_in};
+use crate::files::{STANDARD_INPUT, program_path, programs_in};
 use crate::fix::fix;
 use crate::program::{
     Colours, Format, Params, analyse, library, print, print_error, print_error_line, rendered,
@@ -19,7 +19,7 @@ use crate::watch::{Snapshot, clear_screen};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Programs, folders of programs, or - for standard input
-    #[arg(required = true, value_name = "FILES|FOLDERS")]
+    #[arg(required = true, value_name = "FILES|FOLDERS", value_parser = program_path())]
     paths: Vec<String>,
     /// The format of the diagnostics
     #[arg(long, value_enum, default_value = "human")]

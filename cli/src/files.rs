@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use weir_compiler::{SourceFiles, normalized_path};
 
 /// The name of a program on standard input.
@@ -12,6 +13,16 @@ pub(crate) const STANDARD_INPUT: &str = "-";
 
 /// The largest file that is read: the language's limit for a file.
 const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Parses the path of a program on the command line. Diagnostics and plans have names as text, so it has to be UTF-8.
+pub(crate) fn program_path() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().try_map(|path| {
+        path.into_string().map_err(|_path| {
+            "the name is not UTF-8. Give the file another name, or `-` and the file as standard input, with --name for the \
+             program's name"
+        })
+    })
+}
 
 /// A program's first file, which is read once, and access to the files that it imports.
 pub(crate) struct ProgramFiles {

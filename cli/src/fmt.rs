@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::MISUSE;
-use crate::files::{ProgramFiles, STANDARD_INPUT, programs_in};
+use crate::files::{ProgramFiles, STANDARD_INPUT, program_path, programs_in};
 use crate::fix::replace;
 use crate::program::{Colours, print, print_error, print_error_line, rendered};
 
@@ -12,7 +12,7 @@ use crate::program::{Colours, print, print_error, print_error_line, rendered};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Programs, folders of programs, or - for standard input, whose formatted text is printed
-    #[arg(required = true, value_name = "FILES|FOLDERS")]
+    #[arg(required = true, value_name = "FILES|FOLDERS", value_parser = program_path())]
     paths: Vec<String>,
     /// List the files that are not in canonical form, and change nothing
     #[arg(long)]

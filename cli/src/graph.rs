@@ -6,13 +6,14 @@ use clap::ValueEnum;
 use weir_compiler::{lower, render};
 
 use crate::MISUSE;
+use crate::files::program_path;
 use crate::program::{Colours, Params, analyse, library, print, print_error, print_error_line, rendered};
 
 /// The arguments of `weir graph`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The program, or - for standard input
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = program_path())]
     path: String,
     /// The format of the drawing
     #[arg(long, value_enum, default_value = "text")]

@@ -6,13 +6,14 @@ use clap::ValueEnum;
 use weir_compiler::lower;
 
 use crate::MISUSE;
+use crate::files::program_path;
 use crate::program::{Colours, Params, analyse, library, print, print_error, print_error_line, rendered};
 
 /// The arguments of `weir plan`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The program, or - for standard input
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = program_path())]
     path: String,
     /// The format of the plan
     #[arg(long, value_enum, default_value = "text")]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use weir_grammar::tree::{self, Item, ItemKind, Role};
 use weir_grammar::{FileId, Span};
+use weir_plan::Value;
 
 use crate::analysis::Analysis;
 use crate::analysis::graph::{Component, Declared, Flow, Graph};
@@ -23,7 +24,7 @@ use crate::names::{cycles, unread};
 use crate::options::Options;
 use crate::program_tests::ProgramTests;
 use crate::proofs;
-use crate::signatures::{AGENT_RECORD, Library, Named, Signature};
+use crate::signatures::{AGENT_RECORD, Library, Named, PROGRAM_NAME, Signature};
 use crate::spelling::{nearest, role_in_words};
 use crate::steps::StepCheck;
 use crate::typing::{Typing, places};
@@ -59,7 +60,16 @@ pub fn analyse(sources: &dyn SourceFiles, entry: &str, library: &Library, option
     places::explain(&modules, &files, library, &mut diagnostics);
     let Analysis { graph, agent, params, functions, notes, .. } = checked;
     let library = library_names;
+    let program = agent.as_ref().and_then(given_name).unwrap_or(program);
     Analysis { program, files, diagnostics, modules, graph, agent, params, functions, notes, library }
+}
+
+/// Returns the name that `agent { … }` gives the program.
+fn given_name(agent: &Settings) -> Option<String> {
+    match agent.get(PROGRAM_NAME)?.value.as_ref()? {
+        Value::Text(name) => Some(name.clone()),
+        _ => None,
+    }
 }
 
 fn program_name(entry: &str) -> String {

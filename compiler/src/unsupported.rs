@@ -11,9 +11,10 @@ use weir_plan::{Action, Delivery, Value, support};
 use crate::analysis::Analysis;
 use crate::analysis::expressions::UseId;
 use crate::analysis::graph::{Component, Destination, Edge, Flow, Graph, Leg, Promised, Step};
-use crate::analysis::settings::Origin;
+use crate::analysis::settings::{Origin, Settings};
 use crate::diagnostics::{Diagnostic, NotCarriedOut};
 use crate::flows::graph::role_name;
+use crate::signatures::PROGRAM_NAME;
 
 impl Analysis {
     /// Returns a warning for each part of the program that this version does not carry out, in the order of the text.
@@ -249,7 +250,13 @@ impl Search<'_> {
     }
 
     fn agent(&mut self) {
-        if self.analysis.agent.is_none() {
+        let has_bounds = |agent: &Settings| {
+            agent.iter().any(|setting| {
+                setting.name != PROGRAM_NAME
+                    && setting.value.as_ref().is_some_and(|value| *value != Value::Null)
+            })
+        };
+        if !self.analysis.agent.as_ref().is_some_and(has_bounds) {
             return;
         }
         let items = self.analysis.modules.first().into_iter().flat_map(|module| &module.tree.items);

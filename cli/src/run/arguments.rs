@@ -10,13 +10,14 @@ use jiff::SignedDuration;
 use weir_plan::Plan;
 
 use super::log::LogFormat;
+use crate::files::program_path;
 use crate::program::{Colours, Params};
 
 /// The arguments of `weir run`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The program (.flow), a compiled plan (.json), or - for a program on standard input
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = program_path())]
     pub(super) path: String,
     /// Arguments that belong to no option, so that [`Arguments::misuse`] can say why.
     #[arg(hide = true)]

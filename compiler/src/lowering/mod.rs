@@ -16,6 +16,7 @@ use weir_plan::{
 use crate::analysis::Analysis;
 use crate::analysis::graph::{Arrival, Component, Destination, Edge, Leg, Promised, Step};
 use crate::names::scopes::ComponentIndex;
+use crate::signatures::PROGRAM_NAME;
 use crate::signatures::classes::Class;
 use crate::spelling::label;
 use crate::types::columns::Columns;
@@ -37,7 +38,15 @@ pub fn lower(analysis: &Analysis) -> Option<Plan> {
     lowering.sinks();
     let Lowering { event_types, types, .. } = lowering;
     let agent = match &analysis.agent {
-        Some(agent) => PlannedSettings { values: agent.planned()? },
+        Some(agent) => {
+            let mut values = agent.planned()?;
+            // It is the name of the plan.
+            values.remove(PROGRAM_NAME);
+            if values.values().all(|value| *value == weir_plan::Value::Null) {
+                values.clear();
+            }
+            PlannedSettings { values }
+        }
         None => PlannedSettings::default(),
     };
     let mut plan = Plan {

@@ -23,6 +23,8 @@ use crate::types::{BUILT_IN, Type};
 
 /// The name of the library's record with the settings of `agent { … }`.
 pub(crate) const AGENT_RECORD: &str = "Agent";
+/// The setting of the agent that is the name of the program.
+pub(crate) const PROGRAM_NAME: &str = "name";
 
 /// The library: all components, types, functions, parsers and interceptors that programs can use.
 #[derive(Debug, Clone, Default)]

@@ -180,6 +180,23 @@ impl Codec {
     }
 }
 
+/// Formats in which files are packed, with the first bytes of their files, that nothing here reads.
+const UNREADABLE: [(&str, &[u8]); 7] = [
+    ("xz", &[0xfd, b'7', b'z', b'X', b'Z', 0]),
+    ("lz4", &[0x04, 0x22, 0x4d, 0x18]),
+    ("snappy", b"\xff\x06\0\0sNaPpY"),
+    ("compress", &[0x1f, 0x9d]),
+    ("lzip", b"LZIP\x01"),
+    ("zip", b"PK\x03\x04"),
+    ("7z", &[b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c]),
+];
+
+/// Returns the name of the format in which a file is packed, by the file's first 16 bytes, if it is one that the source
+/// `files` can't decompress.
+pub(crate) fn unreadable_packing(first: &[u8]) -> Option<&'static str> {
+    UNREADABLE.iter().find(|(_, begin)| first.starts_with(begin)).map(|(name, _)| *name)
+}
+
 /// Zstandard's own default, as for whole files; the default of the parquet crate is 1.
 fn zstd_level() -> ZstdLevel {
     ZstdLevel::try_new(zstd::DEFAULT_COMPRESSION_LEVEL).unwrap_or_default()
@@ -251,7 +268,7 @@ pub(crate) struct UnsupportedCodec {
 
 /// A `content-encoding` that the source `http` does not decompress.
 #[derive(Debug, Error)]
-#[error("the content encodings are deflate, {}", listed(content_encodings(), "and"))]
+#[error("the content encodings are br, deflate, {}", listed(content_encodings(), "and"))]
 pub(crate) struct UnknownEncoding;
 
 fn content_encodings() -> impl Iterator<Item = Codec> {

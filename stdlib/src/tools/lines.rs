@@ -1,7 +1,14 @@
 //! Splits a text into events: lines, or groups of lines.
 
-use memchr::{memchr, memchr_iter};
+use std::ops::Range;
+
+use memchr::memchr_iter;
 use regex::bytes::Regex;
+
+use super::encoding::{CodeUnits, TextEncoding};
+
+/// The fewest zero bytes before a line that are taken for a hole, unless they begin the file.
+const HOLE_BYTES_MIN: usize = 64;
 
 /// How a line is treated that is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -21,6 +28,11 @@ pub(crate) struct LineRules {
     pub(crate) long_lines: LongLine,
     /// How lines are grouped into events; without, each line is an event.
     pub(crate) grouping: Option<Grouping>,
+    /// Whether the text is a file. A byte order mark at its beginning and a hole of zero bytes before a line are no part of
+    /// a line.
+    pub(crate) of_file: bool,
+    /// The encoding of the text. Lines are cut as the text is; [`LineRules::decode`] decodes them.
+    pub(crate) encoding: TextEncoding,
 }
 
 /// Which lines belong to one event.
@@ -62,12 +74,34 @@ pub(crate) struct Split {
     pub(crate) consumed: usize,
     /// The number of lines that were too long.
     pub(crate) too_long: u64,
+    /// The number of zero bytes in holes before lines.
+    pub(crate) hole_bytes: u64,
+}
+
+/// Decoded events.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded {
+    /// The texts of the events in UTF-8.
+    pub(crate) buffer: Vec<u8>,
+    /// The events in the buffer.
+    pub(crate) spans: Vec<Span>,
+    /// The offset of each event in the original buffer.
+    pub(crate) offsets: Vec<u32>,
+    /// The number of events that became too long.
+    pub(crate) too_long: u64,
+    /// The number of events in which something is not right, and was replaced.
+    pub(crate) malformed: u64,
 }
 
 impl LineRules {
-    /// Returns the most bytes of a buffer that one event can take up: the longest line with its end.
+    /// Returns the most bytes of a buffer that one event can take up: the longest line with its end and a byte order mark.
     pub(crate) fn event_bytes_max(&self) -> usize {
-        self.line_bytes_max.saturating_add(2)
+        self.line_bytes_max
+            .saturating_add(self.units().carriage_return().len() * 2 + self.encoding.mark().len())
+    }
+
+    fn units(&self) -> CodeUnits {
+        self.encoding.units()
     }
 
     /// Splits a buffer into at most `events_max` events. The buffer begins with a line, at `position` of the text.
@@ -89,14 +123,24 @@ impl LineRules {
         ending: Ending,
         events_max: usize,
     ) {
-        for newline in memchr_iter(b'\n', buffer) {
-            self.add(split, buffer, newline, newline + 1, position);
-            if split.spans.len() == events_max {
-                return;
+        if self.units() == CodeUnits::Bytes {
+            for newline in memchr_iter(b'\n', buffer) {
+                self.add_line(split, buffer, newline..newline + 1, position);
+                if split.spans.len() == events_max {
+                    return;
+                }
+            }
+        } else {
+            while let Some(end) = self.units().line_end(&buffer[split.consumed..]) {
+                let begin = split.consumed;
+                self.add_line(split, buffer, begin + end.start..begin + end.end, position);
+                if split.spans.len() == events_max {
+                    return;
+                }
             }
         }
         if ending == Ending::End && split.consumed < buffer.len() {
-            self.add(split, buffer, buffer.len(), buffer.len(), position);
+            self.add_line(split, buffer, buffer.len()..buffer.len(), position);
         }
     }
 
@@ -109,53 +153,136 @@ impl LineRules {
         ending: Ending,
         events_max: usize,
     ) {
-        // Of the current event: the number of its lines, the end of the last line, and the begin of the next line.
-        let (mut lines, mut end, mut behind) = (0, 0, 0);
+        // Of the current event: its begin, the number of its lines, the end of the last line, and the begin of the next line.
+        let (mut begin, mut lines, mut end, mut behind) = (0, 0, 0, 0);
         while behind < buffer.len() && split.spans.len() < events_max {
-            let (line_end, next) = match memchr(b'\n', &buffer[behind..]) {
-                Some(length) => (behind + length, behind + length + 1),
+            let (line_end, next) = match self.units().line_end(&buffer[behind..]) {
+                Some(end) => (behind + end.start, behind + end.end),
                 None if ending == Ending::End => (buffer.len(), buffer.len()),
                 None => {
                     // However this line goes on, it would make the event too long.
-                    let too_long = buffer.len() - split.consumed >= self.event_bytes_max();
+                    let too_long = buffer.len() - begin >= self.event_bytes_max();
                     if lines > 0 && (too_long || ending == Ending::Pause) {
-                        self.add(split, buffer, end, behind, position);
+                        self.add(split, buffer, begin..end, behind, position);
                     }
                     return;
                 }
             };
-            let line = &buffer[behind..line_end];
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let begins = grouping.pattern.is_match(line) == grouping.match_begins
+            let before = self.bytes_before(&buffer[behind..line_end], position, behind);
+            let begins = self.matches(grouping, &buffer[behind + before..line_end]) == grouping.match_begins
                 || lines == grouping.lines_max
-                || line_end - split.consumed > self.line_bytes_max;
+                || before > 0
+                || line_end - begin > self.line_bytes_max;
             if lines > 0 && begins {
-                self.add(split, buffer, end, behind, position);
+                self.add(split, buffer, begin..end, behind, position);
                 lines = 0;
                 if split.spans.len() == events_max {
                     return;
                 }
             }
+            if lines == 0 {
+                begin = behind + before;
+            }
             (lines, end, behind) = (lines + 1, line_end, next);
         }
         if ending != Ending::Open && lines > 0 && split.spans.len() < events_max {
-            self.add(split, buffer, end, behind, position);
+            self.add(split, buffer, begin..end, behind, position);
         }
     }
 
-    /// Adds the event that ends at `end`. The next one begins at `behind`.
-    fn add(&self, split: &mut Split, buffer: &[u8], end: usize, behind: usize, position: u64) {
-        let begin = std::mem::replace(&mut split.consumed, behind);
+    /// Returns whether the pattern matches a line, which it sees decoded and without a carriage return.
+    fn matches(&self, grouping: &Grouping, line: &[u8]) -> bool {
+        let line = line.strip_suffix(self.units().carriage_return()).unwrap_or(line);
+        if !self.encoding.decodes() {
+            return grouping.pattern.is_match(line);
+        }
+        let mut decoded = Vec::new();
+        self.encoding.decode_onto(line, &mut decoded);
+        grouping.pattern.is_match(&decoded)
+    }
+
+    /// Decodes the events of a buffer as UTF-8.
+    pub(crate) fn decode(&self, buffer: &[u8], spans: &[Span]) -> Decoded {
+        let mut decoded = Decoded::default();
+        for span in spans {
+            let begin = decoded.buffer.len();
+            let text = &buffer[span.begin as usize..][..span.length as usize];
+            decoded.malformed += u64::from(!self.encoding.decode_onto(text, &mut decoded.buffer));
+            let mut length = decoded.buffer.len() - begin;
+            if length > self.line_bytes_max {
+                decoded.too_long += 1;
+                length = match self.long_lines {
+                    LongLine::Truncate => whole_characters(&decoded.buffer[begin..], self.line_bytes_max),
+                    LongLine::Skip => 0,
+                };
+                decoded.buffer.truncate(begin + length);
+                if self.long_lines == LongLine::Skip {
+                    continue;
+                }
+            }
+            // A buffer of at most 64 MiB becomes three times as long at most.
+            decoded.spans.push(Span { begin: begin as u32, length: length as u32, behind: span.behind });
+            decoded.offsets.push(span.begin);
+        }
+        decoded
+    }
+
+    /// Adds the line up to this line end.
+    fn add_line(&self, split: &mut Split, buffer: &[u8], end: Range<usize>, position: u64) {
+        let begin = split.consumed;
+        let begin = begin + self.bytes_before(&buffer[begin..end.start], position, begin);
+        self.add(split, buffer, begin..end.start, end.end, position);
+    }
+
+    /// Returns the number of bytes before the text of a line, which begins at `at` of a buffer at `position`: a byte order
+    /// mark at the beginning of a file, or a hole.
+    fn bytes_before(&self, line: &[u8], position: u64, at: usize) -> usize {
+        if !self.of_file {
+            return 0;
+        }
+        let (position, mark) = (position + at as u64, self.encoding.mark());
+        match line.first() {
+            Some(0) => self.hole_bytes(line, position),
+            Some(first) if position == 0 && mark.first() == Some(first) && line.starts_with(mark) => {
+                mark.len()
+            }
+            _ => 0,
+        }
+    }
+
+    /// Returns the number of zero bytes with which a text at `position` of a file begins, if they are a hole: a writer
+    /// without `O_APPEND` leaves one where its file was truncated, and a crash of the machine may leave one.
+    pub(crate) fn hole_bytes(&self, text: &[u8], position: u64) -> usize {
+        if !self.of_file {
+            return 0;
+        }
+        let zeros = text.iter().position(|byte| *byte != 0).unwrap_or(text.len());
+        let zeros = self.units().whole(zeros);
+        if position == 0 || zeros >= HOLE_BYTES_MIN { zeros } else { 0 }
+    }
+
+    /// Adds the event with this text. The next one begins at `behind`.
+    fn add(&self, split: &mut Split, buffer: &[u8], text: Range<usize>, behind: usize, position: u64) {
+        let Range { start: begin, end } = text;
+        let from = std::mem::replace(&mut split.consumed, behind);
+        if begin > from && buffer[from] == 0 {
+            split.hole_bytes += (begin - from) as u64;
+        }
         let mut length = end - begin;
-        if length > 0 && buffer[end - 1] == b'\r' {
-            length -= 1;
+        if length == 0 && begin > from && end == behind {
+            // The text ends without a line behind the mark or the hole.
+            return;
+        }
+        let carriage_return = self.units().carriage_return();
+        if buffer[begin..end].ends_with(carriage_return) {
+            length -= carriage_return.len();
         }
         if length > self.line_bytes_max {
             split.too_long += 1;
             if self.long_lines == LongLine::Skip {
                 return;
             }
-            length = self.line_bytes_max;
+            length = self.units().whole(self.line_bytes_max);
         }
         // A buffer is never longer than the longest line, which is at most 64 MiB, and its end.
         let behind = position + behind as u64;
@@ -163,11 +290,23 @@ impl LineRules {
     }
 }
 
+/// Returns the length of the whole characters within the first `bytes_max` bytes of a text.
+fn whole_characters(text: &[u8], bytes_max: usize) -> usize {
+    let is_character = |at: &usize| text.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
+    (0..=bytes_max.min(text.len())).rev().find(is_character).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PLAIN: LineRules = LineRules { line_bytes_max: 20, long_lines: LongLine::Truncate, grouping: None };
+    const PLAIN: LineRules = LineRules {
+        line_bytes_max: 20,
+        long_lines: LongLine::Truncate,
+        grouping: None,
+        of_file: true,
+        encoding: TextEncoding::Utf8,
+    };
 
     fn grouped(pattern: &str, match_begins: bool) -> LineRules {
         let pattern = Regex::new(pattern).unwrap();
@@ -254,5 +393,92 @@ mod tests {
         let split = rules.split(b"a\n b\n c", 0, Ending::Pause, 10);
         assert_eq!((split.spans.len(), split.consumed), (1, 5));
         assert_eq!(PLAIN.split(b"a\nb", 0, Ending::Pause, 10).consumed, 2);
+    }
+
+    #[test]
+    fn a_byte_order_mark_at_the_beginning_of_a_file_belongs_to_no_line() {
+        let grouped = grouped("^BEGIN$", true);
+        for rules in [&PLAIN, &grouped] {
+            let split = |text: &str, position| {
+                let split = rules.split(text.as_bytes(), position, Ending::End, 10);
+                split.spans.iter().map(|span| (span.begin, span.length)).collect::<Vec<_>>()
+            };
+            assert_eq!(split("\u{feff}BEGIN\r\n\u{feff}BEGIN\n", 0)[0].0, 3);
+            assert_eq!(split("\u{feff}\n", 0), [(3, 0)]);
+            assert_eq!(split("\u{feff}", 0), []);
+            assert_eq!(split("\u{feff}BEGIN", 1_000), [(0, 8)]);
+            // It does not make a line too long.
+            let long = format!("\u{feff}{}\n", "x".repeat(20));
+            assert_eq!(split(&long, 0), [(3, 20)]);
+            assert_eq!(rules.split(long.as_bytes(), 0, Ending::End, 9).too_long, 0);
+        }
+        let split = grouped.split("\u{feff}BEGIN\n1\nBEGIN\n2\n".as_bytes(), 0, Ending::End, 10);
+        assert_eq!((split.spans[0].begin, split.spans[0].length, split.spans.len()), (3, 7, 2));
+    }
+
+    #[test]
+    fn a_hole_before_a_line_belongs_to_no_line() {
+        for rules in [&PLAIN, &grouped(r"^\s", false)] {
+            let hole = "\0".repeat(HOLE_BYTES_MIN);
+            let text = format!("{hole}one\n{hole}two\n\0three\n");
+            let split = rules.split(text.as_bytes(), 7, Ending::End, 10);
+            let places = split.spans.iter().map(|span| (span.begin, span.length, span.behind));
+            assert_eq!(places.collect::<Vec<_>>(), [(64, 3, 75), (132, 3, 143), (136, 6, 150)]);
+            assert_eq!((split.hole_bytes, split.too_long), (128, 0));
+            let split = rules.split(b"\0\0one\n\0", 0, Ending::Pause, 10);
+            assert_eq!((split.spans[0].begin, split.spans[0].length, split.consumed), (2, 3, 6));
+            // The zeros may be a place for text that is still to come.
+            assert_eq!(rules.split(hole.as_bytes(), 0, Ending::Pause, 10).consumed, 0);
+            let end = rules.split(hole.as_bytes(), 1, Ending::End, 10);
+            assert_eq!((end.spans.len(), end.consumed, end.hole_bytes), (0, 64, 64));
+        }
+    }
+
+    #[test]
+    fn lines_of_wide_characters_are_cut_at_whole_ones_and_decoded() {
+        let text = "\u{feff}one\r\n\u{a0a} two\n\r\nlong äöü äöü äöü äöü\nlast";
+        for encoding in [TextEncoding::Utf16Le, TextEncoding::Utf16Be] {
+            let bytes = |unit: u16| match encoding {
+                TextEncoding::Utf16Le => unit.to_le_bytes(),
+                _ => unit.to_be_bytes(),
+            };
+            let raw: Vec<u8> = text.encode_utf16().flat_map(bytes).collect();
+            let rules = LineRules { encoding, ..PLAIN };
+            let split = rules.split(&raw, 0, Ending::End, 10);
+            assert_eq!((split.consumed, split.too_long), (raw.len(), 1));
+            let decoded = rules.decode(&raw, &split.spans);
+            let texts = decoded.spans.iter().map(|span| {
+                let text = &decoded.buffer[span.begin as usize..][..span.length as usize];
+                str::from_utf8(text).unwrap()
+            });
+            assert_eq!(texts.collect::<Vec<_>>(), ["one", "\u{a0a} two", "", "long äöü ä", "last"]);
+            assert_eq!(decoded.offsets, [2, 12, 24, 28, 70]);
+            let open = rules.split(&raw[..raw.len() - 1], 0, Ending::Open, 10);
+            assert_eq!(open.consumed, 70);
+            assert_eq!(rules.split(&raw[..11], 0, Ending::Open, 10).consumed, 0);
+            // A hole has whole characters, too.
+            let holed = [&[0; 100], &raw[2..]].concat();
+            let split = rules.split(&holed, 0, Ending::End, 10);
+            assert_eq!((split.spans[0].begin, split.hole_bytes), (100, 100));
+        }
+    }
+
+    #[test]
+    fn a_line_that_becomes_too_long_when_it_is_decoded_is_cut_at_a_whole_character() {
+        let rules = LineRules { encoding: TextEncoding::Latin1, ..PLAIN };
+        let text = [b"x".to_vec(), vec![0xe4; 15], b"\nnext".to_vec()].concat();
+        let split = rules.split(&text, 0, Ending::End, 10);
+        let decoded = rules.decode(&text, &split.spans);
+        assert_eq!((decoded.spans[0].length, decoded.too_long, decoded.spans.len()), (19, 1, 2));
+        let skipping = LineRules { long_lines: LongLine::Skip, ..rules };
+        let decoded = skipping.decode(&text, &split.spans);
+        assert_eq!((&decoded.buffer[..], decoded.offsets), (&b"next"[..], vec![17]));
+    }
+
+    #[test]
+    fn patterns_see_decoded_lines() {
+        let rules = LineRules { encoding: TextEncoding::Utf16Le, ..grouped("^ä$", true) };
+        let raw: Vec<u8> = "ä\r\n1\nä\n2\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(rules.split(&raw, 0, Ending::End, 10).spans.len(), 2);
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod arrived;
 pub(crate) mod buffers;
 pub(crate) mod deadline;
 pub(crate) mod departure;
+pub(crate) mod encoding;
 pub(crate) mod file_writer;
 pub(crate) mod lines;
 pub(crate) mod listener;

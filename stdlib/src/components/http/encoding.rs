@@ -6,11 +6,16 @@ use flate2::bufread::{DeflateDecoder, ZlibDecoder};
 
 use crate::formats::codec::{Codec, Decoder, UnknownEncoding};
 
+/// How many bytes of a Brotli stream are read at once.
+const BROTLI_BUFFER_BYTES: usize = 4 << 10;
+
 /// The encoding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
     /// A codec, or none.
     Codec(Codec),
+    /// `br`: Brotli (RFC 7932).
+    Brotli,
     /// `deflate`: the format of zlib (RFC 1950), or its data alone (RFC 1951), which some peers send.
     Deflate,
 }
@@ -23,6 +28,7 @@ impl Encoding {
     pub(super) fn named(name: &[u8]) -> Result<Encoding, UnknownEncoding> {
         match name.trim_ascii() {
             name if name.eq_ignore_ascii_case(b"deflate") => Ok(Encoding::Deflate),
+            name if name.eq_ignore_ascii_case(b"br") => Ok(Encoding::Brotli),
             name => Codec::of_content_encoding(name).map(Encoding::Codec),
         }
     }
@@ -35,6 +41,9 @@ impl Encoding {
         match self {
             Encoding::Codec(codec) => codec.decoder(input),
             Encoding::Deflate => inflating(input),
+            Encoding::Brotli => {
+                Ok(Box::new(brotli_decompressor::Decompressor::new(input, BROTLI_BUFFER_BYTES)))
+            }
         }
     }
 }

@@ -11,13 +11,14 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::tools::encoding::{BYTE_ORDER_MARK, StreamDecoder, TextEncoding};
 use crate::tools::lines::{Ending, LineRules, LongLine, Span};
 
 /// The enum `HttpFormat` of the signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Format {
-    Lines,
+    Lines { encoding: TextEncoding },
     Json,
     Blob,
     FlumeJson,
@@ -54,8 +55,6 @@ struct FlumeEvent<'a> {
 #[derive(Default)]
 struct Headers(BTreeMap<String, String>);
 
-/// The byte order mark of UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The most headers of an event.
 const HEADERS_MAX: usize = 100;
 /// The most bytes of all names and values of an event's headers.
@@ -115,6 +114,17 @@ impl<'de> Deserialize<'de> for HeaderText {
 }
 
 impl Format {
+    /// Decodes a body, if this format has an encoding. Returns the text, and whether all of it is right.
+    pub(super) fn decode(self, body: Vec<u8>) -> (Vec<u8>, bool) {
+        match self {
+            Format::Lines { encoding } if encoding.decodes() => {
+                let (text, is_right) = StreamDecoder::new(encoding).decode(&body, true);
+                (text.into_owned(), is_right)
+            }
+            _ => (body, true),
+        }
+    }
+
     /// Splits a body into at most `events_max` events.
     ///
     /// # Errors
@@ -132,9 +142,14 @@ impl Format {
                 let spans = vec![span(0, body.len())];
                 (body, spans, None)
             }
-            Format::Lines => {
-                let rules =
-                    LineRules { line_bytes_max: usize::MAX, long_lines: LongLine::Truncate, grouping: None };
+            Format::Lines { .. } => {
+                let rules = LineRules {
+                    line_bytes_max: usize::MAX,
+                    long_lines: LongLine::Truncate,
+                    grouping: None,
+                    of_file: false,
+                    encoding: TextEncoding::Utf8,
+                };
                 let spans = rules.split(&body, 0, Ending::End, events_max.saturating_add(1)).spans;
                 (body, spans, None)
             }
@@ -233,6 +248,8 @@ fn span(begin: usize, length: usize) -> Span {
 mod tests {
     use super::*;
 
+    const LINES: Format = Format::Lines { encoding: TextEncoding::Utf8 };
+
     fn events(format: Format, body: &str) -> Result<Vec<String>, String> {
         let events = format.events(body.as_bytes().to_vec(), 3).map_err(|error| error.to_string())?;
         let text = |span: &Span| {
@@ -244,9 +261,9 @@ mod tests {
 
     #[test]
     fn the_last_line_needs_no_line_end() {
-        assert_eq!(events(Format::Lines, "one\r\ntwo\nthree").unwrap(), ["one", "two", "three"]);
-        assert!(events(Format::Lines, "").unwrap().is_empty());
-        assert_eq!(events(Format::Lines, "1\n2\n3\n4").unwrap_err(), "the request has more than 3 events");
+        assert_eq!(events(LINES, "one\r\ntwo\nthree").unwrap(), ["one", "two", "three"]);
+        assert!(events(LINES, "").unwrap().is_empty());
+        assert_eq!(events(LINES, "1\n2\n3\n4").unwrap_err(), "the request has more than 3 events");
     }
 
     #[test]
@@ -316,9 +333,7 @@ mod tests {
 
     #[test]
     fn a_byte_order_mark_is_left_out_of_text() {
-        for (format, body) in
-            [(Format::Lines, "1"), (Format::Json, "1"), (Format::FlumeJson, r#"[{"body": "1"}]"#)]
-        {
+        for (format, body) in [(LINES, "1"), (Format::Json, "1"), (Format::FlumeJson, r#"[{"body": "1"}]"#)] {
             assert_eq!(events(format, &format!("\u{feff}{body}")).unwrap(), ["1"], "{format:?}");
         }
         assert_eq!(events(Format::Blob, "\u{feff}1").unwrap(), ["\u{feff}1"]);

@@ -6,6 +6,7 @@ mod connection;
 mod encoding;
 mod events;
 mod health;
+mod refused_body;
 mod request;
 
 use std::sync::Arc;

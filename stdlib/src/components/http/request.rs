@@ -17,7 +17,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use weir_runtime::batch::{Awaited, BatchError, Column};
 use weir_runtime::source::PendingAnswers;
@@ -28,6 +28,7 @@ use super::body_memory::{BodyMemory, BodyReservation, Exhausted};
 use super::encoding::Encoding;
 use super::events::{BodyError, Events, Format};
 use super::health;
+use super::refused_body::discard;
 use crate::formats::codec::Codec;
 use crate::tools::listener::{Attachment, Chunk, PutLimit, RETRY_PAUSE, STOP_GRACE, Slot, TextMaps};
 
@@ -35,10 +36,6 @@ use crate::tools::listener::{Attachment, Chunk, PutLimit, RETRY_PAUSE, STOP_GRAC
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 /// A body of at most this many bytes is parsed in the connection's task, a longer one on a thread for blocking work.
 const SHORT_BODY_BYTES: usize = 64 << 10;
-/// The most bytes of a refused body that are read and discarded.
-const DISCARD_BYTES_MAX: usize = 64 << 20;
-/// The longest time for which a refused body is read and discarded.
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time for which a request waits for the permits or the memory of clients that become quiet.
 const EVICTION_WAIT: Duration = Duration::from_secs(2);
 /// How many bytes of a compressed body are decompressed at a time.
@@ -407,6 +404,7 @@ impl Service {
         let short = body.len() <= SHORT_BODY_BYTES && encoding.is_none();
         let parse = move || {
             let body = self.decompress(body, encoding.as_ref(), &mut reservation)?;
+            let body = self.decode(body, &mut reservation)?;
             let events = self.format.events(body, self.events_max).map_err(|error| match error {
                 BodyError::Json(_) => Refusal::new(StatusCode::BAD_REQUEST, error.to_string()),
                 BodyError::TooMany(_) => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
@@ -453,6 +451,20 @@ impl Service {
         }
     }
 
+    /// Decodes a body, within the bound of a body's length.
+    fn decode(&self, body: Vec<u8>, reservation: &mut BodyReservation) -> Result<Vec<u8>, Refusal> {
+        let before = body.len();
+        let (text, is_right) = self.format.decode(body);
+        if !is_right {
+            self.meter.count("malformed_bodies", 1);
+        }
+        if text.len() > self.body_bytes_max {
+            return Err(Refusal::too_long(self.body_bytes_max));
+        }
+        reservation.grow(text.len().saturating_sub(before))?;
+        Ok(text)
+    }
+
     /// Makes a chunk of a request's events, and the receiver of its outcome.
     fn chunk(
         &self,
@@ -470,23 +482,6 @@ impl Service {
         let time = self.clock.now();
         (Chunk { buffer: events.buffer, spans: events.spans, client, time, attachment }, outcome)
     }
-}
-
-/// Reads the rest of a refused body and discards it, within bounds. Many clients read the answer only after they have
-/// sent the complete body, and would find the connection broken. Meanwhile the connection keeps its slot, and may be
-/// evicted.
-fn discard(mut body: Incoming) {
-    if body.is_end_stream() {
-        return;
-    }
-    tokio::spawn(timeout(DISCARD_TIMEOUT, async move {
-        let mut bytes = 0;
-        while let Some(Ok(frame)) = body.frame().await
-            && bytes <= DISCARD_BYTES_MAX
-        {
-            bytes += frame.data_ref().map_or(0, Bytes::len);
-        }
-    }));
 }
 
 /// Returns a request's headers for its events, without credentials. Of several headers of one name it keeps the last.

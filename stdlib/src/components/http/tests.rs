@@ -67,7 +67,7 @@ impl RunningSource {
             ("bind", Value::Text("127.0.0.1:0".into())),
             ("path", Value::Text("/events".into())),
             ("health", Value::Null),
-            ("format", variant("lines", &[])),
+            ("format", variant("lines", &[("encoding", variant("utf8", &[]))])),
             ("max_body", Value::Size(10_000)),
             ("batch", Value::Int(100)),
             ("linger", Value::Duration(Duration::from_millis(1))),
@@ -204,6 +204,7 @@ async fn compressed_bodies_are_decompressed_within_the_bound() {
         ("GZIP", gzip(b"packed\n")),
         ("X-Gzip", gzip(b"packed\n")),
         ("zstd", zstd::encode_all(&b"packed\n"[..], 1).unwrap()),
+        ("br", b"\x0b\x03\x80packed\n\x03".to_vec()),
         ("Deflate", deflate(true)),
         ("deflate", deflate(false)),
         ("Identity", b"packed\n".to_vec()),
@@ -215,6 +216,19 @@ async fn compressed_bodies_are_decompressed_within_the_bound() {
     }
     assert_eq!(source.refused(head, &gzip(&[b'x'; 1_000_000])).await.0, 413);
     assert_eq!(source.refused(head, b"not packed").await.0, 400);
+    let head = "POST /events HTTP/1.1\r\ncontent-encoding: br";
+    assert_eq!(source.refused(head, b"\x0b\x03\x80pack").await.0, 400);
+    source.end().await;
+}
+
+#[tokio::test]
+async fn bodies_in_other_encodings_are_decoded() {
+    let utf16 = variant("lines", &[("encoding", variant("utf16le", &[]))]);
+    let mut source = RunningSource::start(&[("format", utf16)]).await;
+    let body: Vec<u8> = "\u{feff}one\r\nzwölf\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let stream = source.send("POST /events HTTP/1.1", &body).await;
+    assert_eq!(source.bodies().await, ["one", "zwölf"]);
+    assert_eq!(answer_of(stream).await.0, 200);
     source.end().await;
 }
 

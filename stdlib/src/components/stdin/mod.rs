@@ -22,6 +22,7 @@ use weir_runtime::source::{Outlet, PutError, Source, SourcePort};
 use weir_runtime::{Clock, Context, Failure, LogLimit, Meter};
 
 use crate::tools::departure::Departure;
+use crate::tools::encoding::{StreamDecoder, TextEncoding};
 use crate::tools::listener::PutLimit;
 use lines::{Line, LineRules, Lines, LongLine};
 use reading::{StandardInput, read_in_a_thread};
@@ -33,6 +34,7 @@ const BATCH_BYTES: usize = 1 << 20;
 struct StdinSettings {
     max_line: usize,
     long_lines: LongLine,
+    encoding: TextEncoding,
     batch: usize,
     linger: Duration,
 }
@@ -46,9 +48,12 @@ struct LinesSource {
     host: String,
     batch: usize,
     linger: Duration,
+    decoder: StreamDecoder,
     lines: Lines,
     /// Limits the warnings of lines that are too long.
     long_lines: LogLimit,
+    /// Limits the warnings of input that is not right in its encoding.
+    malformed: LogLimit,
     /// The input. Its thread is started by the first run of the source.
     input: Input,
     /// The partition of the identities of this process, if events need identities.
@@ -81,7 +86,7 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
 
 impl LinesSource {
     fn new(settings: StdinSettings, context: Context, input: Box<dyn Read + Send>) -> LinesSource {
-        let StdinSettings { max_line, long_lines, batch, linger } = settings;
+        let StdinSettings { max_line, long_lines, encoding, batch, linger } = settings;
         LinesSource {
             component: context.component,
             schema: context.schema,
@@ -90,8 +95,10 @@ impl LinesSource {
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             batch,
             linger,
+            decoder: StreamDecoder::new(encoding),
             lines: Lines::new(LineRules { line_bytes_max: max_line, long_lines }),
             long_lines: LogLimit::default(),
+            malformed: LogLimit::default(),
             input: Input::Unopened(input),
             partition: None,
         }
@@ -122,7 +129,7 @@ impl LinesSource {
                     return self.put(&mut port.outlet).await;
                 }
                 read = input.recv() => match read {
-                    Some(Ok(bytes)) => self.lines.feed(&bytes),
+                    Some(Ok(bytes)) => self.feed(&bytes, false),
                     Some(Err(error)) => {
                         self.input = Input::Ended;
                         self.put(&mut port.outlet).await?;
@@ -130,6 +137,7 @@ impl LinesSource {
                     }
                     None => {
                         self.input = Input::Ended;
+                        self.feed(&[], true);
                         self.lines.finish();
                         return self.put(&mut port.outlet).await;
                     }
@@ -148,13 +156,30 @@ impl LinesSource {
         }
     }
 
+    /// Takes the next bytes of the input.
+    fn feed(&mut self, bytes: &[u8], is_end: bool) {
+        let (text, is_right) = self.decoder.decode(bytes, is_end);
+        self.lines.feed(&text);
+        if !is_right {
+            self.meter.count("malformed_reads", 1);
+            if let Some(more) = self.malformed.occurred() {
+                warn!(
+                    component = %self.component,
+                    "the input is not right in its encoding: what is wrong becomes U+FFFD{more}"
+                );
+            }
+        }
+    }
+
     /// Stops reading. Bytes that were read already are kept, since no other process can read them.
     fn give_up_reading(&mut self) {
         if let Input::Open(input) = &mut self.input {
             input.close();
+            let mut received = Vec::new();
             while let Ok(Ok(bytes)) = input.try_recv() {
-                self.lines.feed(&bytes);
+                received.push(bytes);
             }
+            received.iter().for_each(|bytes| self.feed(bytes, false));
         }
         self.input = Input::Ended;
         let unfinished = self.lines.unfinished_bytes();

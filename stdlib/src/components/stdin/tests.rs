@@ -32,7 +32,8 @@ impl RunningSource {
 
     fn from(read: Box<dyn Read + Send>, input: UnixStream, batch: usize, linger: Duration) -> RunningSource {
         let meter = Arc::new(Meter::default());
-        let settings = StdinSettings { max_line: 1024, long_lines: LongLine::Truncate, batch, linger };
+        let (long_lines, encoding) = (LongLine::Truncate, TextEncoding::Utf8);
+        let settings = StdinSettings { max_line: 1024, long_lines, encoding, batch, linger };
         let source = LinesSource::new(settings, context("lines", schema(), &meter), read);
         RunningSource { input, harness: SourceHarness::start(Box::new(source), meter, 10_000) }
     }
@@ -51,6 +52,13 @@ impl RunningSource {
         }
         lines
     }
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_belongs_to_no_line() {
+    let mut source = RunningSource::start(10, Duration::from_millis(1));
+    source.input.write_all("\u{feff}one\n\u{feff}two\n".as_bytes()).unwrap();
+    assert_eq!(source.lines(2).await, [b"one".to_vec(), "\u{feff}two".into()]);
 }
 
 fn bodies_of(batch: &Batch) -> Vec<Vec<u8>> {
@@ -149,7 +157,8 @@ async fn a_line_larger_than_a_transaction_is_too_long() {
     let (mut input, read) = UnixStream::pair().unwrap();
     let meter = Arc::new(Meter::default());
     let (long_lines, linger) = (LongLine::Truncate, Duration::from_millis(1));
-    let settings = StdinSettings { max_line: 1 << 20, long_lines, batch: 10, linger };
+    let encoding = TextEncoding::Utf8;
+    let settings = StdinSettings { max_line: 1 << 20, long_lines, encoding, batch: 10, linger };
     let source = LinesSource::new(settings, context("lines", schema(), &meter), Box::new(read));
     let harness = SourceHarness::within(Box::new(source), meter, 10_000, 10_000);
     input.write_all(&[[b'x'; 20_000].as_slice(), b"\nnext\n"].concat()).unwrap();

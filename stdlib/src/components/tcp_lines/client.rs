@@ -1,5 +1,6 @@
 //! One client: reads its lines, and writes the answers to them.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,12 +12,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 use weir_runtime::batch::{Awaited, BatchError, Column};
-use weir_runtime::{Clock, Meter};
+use weir_runtime::{Clock, LogLimit, Meter};
 
 use crate::tools::buffers::Buffers;
 use crate::tools::deadline;
+use crate::tools::encoding::{StreamDecoder, TextEncoding};
 use crate::tools::lines::{Ending, LineRules, LongLine};
 use crate::tools::listener::{Accepted, Activity, Attachment, BusyGuard, Chunk, Connection};
 
@@ -41,6 +43,10 @@ pub(super) struct RunContext {
     pub(super) meter: Arc<Meter>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) buffers: Buffers,
+    pub(super) encoding: TextEncoding,
+    /// Limits the warnings of text that is not right in its encoding.
+    pub(super) malformed: LogLimit,
+    /// The rules of decoded lines.
     pub(super) rules: LineRules,
     pub(super) events_max: usize,
     /// Whether each line is answered once its event is delivered.
@@ -147,7 +153,8 @@ struct Client {
     /// The number of lines whose events are not yet delivered.
     undelivered: usize,
     answers: Answers,
-    /// The received bytes of the incomplete line.
+    decoder: StreamDecoder,
+    /// The received text of the incomplete line.
     kept: Vec<u8>,
     /// The first `searched` bytes of `kept` have no line end.
     searched: usize,
@@ -167,6 +174,7 @@ pub(super) async fn serve(
     let secured = accepted.handshake_until(&stop, &component, &context.meter).await;
     let Some((connection, slot)) = secured else { return };
     let client = Client {
+        decoder: StreamDecoder::new(context.encoding),
         connection,
         address,
         context,
@@ -241,7 +249,29 @@ impl Client {
             self.answers.write(&mut self.connection).await?;
             return Ok(Step::Wrote);
         }
-        Ok(Step::Read(self.connection.read_onto(&mut self.kept, &self.context.buffers).await?))
+        let read = self.connection.read_onto(&mut self.kept, &self.context.buffers).await?;
+        self.decode(read);
+        Ok(Step::Read(read))
+    }
+
+    /// Decodes the last bytes that were received; none at the end of the connection.
+    fn decode(&mut self, received: usize) {
+        let before = self.kept.len() - received;
+        let (text, is_right) = self.decoder.decode(&self.kept[before..], received == 0);
+        if let Cow::Owned(text) = text {
+            self.kept.truncate(before);
+            self.kept.extend_from_slice(&text);
+        }
+        if !is_right {
+            self.context.meter.count("malformed_reads", 1);
+            let (component, client) = (&self.context.component, self.address);
+            if let Some(more) = self.context.malformed.occurred() {
+                warn!(
+                    component = %component,
+                    "what {client} sends is not right in its encoding: what is wrong becomes U+FFFD{more}"
+                );
+            }
+        }
     }
 
     /// Takes over the outcomes of lines: delivered lines are to be answered.

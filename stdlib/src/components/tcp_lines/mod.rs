@@ -13,9 +13,10 @@ use tokio::time::timeout;
 use tracing::warn;
 use weir_plan::Settings;
 use weir_runtime::source::{Source, SourcePort};
-use weir_runtime::{Context, Failure, Purpose};
+use weir_runtime::{Context, Failure, LogLimit, Purpose};
 
 use crate::tools::buffers::Buffers;
+use crate::tools::encoding::TextEncoding;
 use crate::tools::lines::{LineRules, LongLine};
 use crate::tools::listener::{self, Endpoint, Gatherer, Listener, PutLimit, STOP_GRACE, ServerSecurity};
 use client::{RunContext, serve};
@@ -28,6 +29,7 @@ struct TcpLinesSettings {
     bind: String,
     max_line: usize,
     long_lines: LongLine,
+    encoding: TextEncoding,
     ack: bool,
     max_connections: usize,
     idle: Option<Duration>,
@@ -54,7 +56,7 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
 impl TcpLinesSource {
     /// Makes the context of a run. A line that does not fit into the channels behind counts as too long.
     fn run_context(&self, put_limit: PutLimit) -> RunContext {
-        let TcpLinesSettings { max_line, long_lines, ack, idle, batch, .. } = &self.settings;
+        let TcpLinesSettings { max_line, long_lines, encoding, ack, idle, batch, .. } = &self.settings;
         let line_bytes_max = (*max_line).min(put_limit.body_bytes_max());
         if line_bytes_max < *max_line {
             warn!(
@@ -67,7 +69,15 @@ impl TcpLinesSource {
             meter: self.context.meter.clone(),
             clock: self.context.clock.clone(),
             buffers: self.buffers.clone(),
-            rules: LineRules { line_bytes_max, long_lines: *long_lines, grouping: None },
+            encoding: *encoding,
+            malformed: LogLimit::default(),
+            rules: LineRules {
+                line_bytes_max,
+                long_lines: *long_lines,
+                grouping: None,
+                of_file: false,
+                encoding: TextEncoding::Utf8,
+            },
             events_max: *batch,
             answers: *ack,
             idle: *idle,

@@ -18,11 +18,12 @@ struct RunningSource {
     harness: SourceHarness,
 }
 
-fn settings() -> [(&'static str, Value); 8] {
+fn settings() -> [(&'static str, Value); 9] {
     [
         ("bind", Value::Text("127.0.0.1:0".into())),
         ("max_line", Value::Size(64)),
         ("long_lines", variant("truncate", &[])),
+        ("encoding", variant("utf8", &[])),
         ("ack", Value::Bool(false)),
         ("max_connections", Value::Int(100)),
         ("batch", Value::Int(10)),
@@ -89,6 +90,39 @@ async fn lines_are_events_however_they_are_split_into_packets() {
     }
     client.shutdown().await.unwrap();
     assert_eq!(source.lines(4).await, ["one", "two", "", "th\u{fffd}ree"]);
+    source.end().await;
+}
+
+#[tokio::test]
+async fn lines_in_other_encodings_are_decoded_however_they_are_split() {
+    let mut source = RunningSource::start(&[("encoding", variant("utf16be", &[]))]).await;
+    let text: Vec<u8> =
+        "\u{feff}eins\r\nzwölf\n\u{a0a}\n".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    for piece in [1, 3, 100] {
+        let mut client = source.connect().await;
+        client.set_nodelay(true).unwrap();
+        for piece in text.chunks(piece) {
+            client.write_all(piece).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        client.write_all(b"\xd8").await.unwrap();
+        client.shutdown().await.unwrap();
+        assert_eq!(source.lines(4).await, ["eins", "zwölf", "\u{a0a}", "\u{fffd}"]);
+    }
+    source.counted("malformed_reads", 3).await;
+    source.end().await;
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_at_the_beginning_of_a_connection_belongs_to_no_line() {
+    let mut source = RunningSource::start(&[]).await;
+    let mut client = source.connect().await;
+    for piece in [&b"\xef"[..], b"\xbb", b"\xbfone\n\xef\xbb\xbftwo\n"] {
+        client.write_all(piece).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    client.shutdown().await.unwrap();
+    assert_eq!(source.lines(2).await, ["one", "\u{feff}two"]);
     source.end().await;
 }
 

@@ -33,7 +33,7 @@ fn the_table_lists_the_codecs_of_each_place() {
     assert_eq!(names(&KAFKA_BATCHES), ["none", "gzip", "zstd", "snappy", "lz4"]);
     let source_files = Codec::ALL.into_iter().filter(|codec| codec.row().source_files.is_some());
     assert_eq!(listed(source_files, "or"), "gzip, zstd or bzip2");
-    assert_eq!(UnknownEncoding.to_string(), "the content encodings are deflate, gzip and zstd");
+    assert_eq!(UnknownEncoding.to_string(), "the content encodings are br, deflate, gzip and zstd");
 }
 
 #[test]

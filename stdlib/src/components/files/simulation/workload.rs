@@ -13,6 +13,7 @@ use weir_runtime::SeededRandom;
 
 use super::arrivals::{Arrivals, Generation};
 use crate::components::files::source::file_system::simulated::{Handle, SimulatedFileSystem};
+use crate::tools::encoding::BYTE_ORDER_MARK;
 
 /// The directory of the logs.
 pub(super) const FOLDER: &str = "/logs";
@@ -24,6 +25,15 @@ struct Writer {
     generation: usize,
     /// The rest of the last line, which is not written yet.
     partial_line: Vec<u8>,
+    /// What is written before the next line and belongs to none: a byte order mark, or the hole that a writer without
+    /// `O_APPEND` leaves.
+    lead: Vec<u8>,
+}
+
+impl Writer {
+    fn new(handle: Handle, generation: usize, lead: Vec<u8>) -> Writer {
+        Writer { handle, generation, partial_line: Vec::new(), lead }
+    }
 }
 
 /// A file that was rotated.
@@ -44,6 +54,8 @@ struct Log {
 /// A random sequence of actions on the logs.
 pub(super) struct Workload {
     random: SeededRandom,
+    /// Decides what is odd in files: marks, holes and rubbish.
+    odd: SeededRandom,
     file_system: SimulatedFileSystem,
     logs: Vec<Log>,
     pub(super) generations: Vec<Generation>,
@@ -69,6 +81,7 @@ impl Workload {
         let (random, file_system) = (SeededRandom::new(seed), file_system.clone());
         Workload {
             random,
+            odd: SeededRandom::new(seed ^ 0x0DD),
             file_system,
             logs,
             generations,
@@ -152,11 +165,22 @@ impl Workload {
             text.push('\n');
         }
         self.generations[generation].lines = count;
+        let zeros = if text.ends_with('\n') && self.odd.one_in(6) { 100 } else { 0 };
+        let text = [self.random_lead(), text.into_bytes(), vec![0; zeros]].concat();
         let elsewhere = path.with_extension("part");
         let handle = self.file_system.create(&elsewhere);
-        self.file_system.append(&handle, text.as_bytes());
+        self.file_system.append(&handle, &text);
         self.file_system.rename(&elsewhere, &path);
         self.note(format!("drop {generation} with {count} lines"));
+    }
+
+    /// Returns what a file may begin with and what belongs to no line: mostly nothing.
+    fn random_lead(&mut self) -> Vec<u8> {
+        match self.odd.below(12) {
+            0 => BYTE_ORDER_MARK.to_vec(),
+            1 => vec![0; 64 + self.odd.below(2_000) as usize],
+            _ => Vec::new(),
+        }
     }
 
     fn new_generation(&mut self, name: &Path) -> usize {
@@ -170,7 +194,8 @@ impl Workload {
             let path = Workload::path(log, 0);
             let handle = self.file_system.create(&path);
             let generation = self.new_generation(&path);
-            self.logs[log].writer = Some(Writer { handle, generation, partial_line: Vec::new() });
+            let lead = self.random_lead();
+            self.logs[log].writer = Some(Writer::new(handle, generation, lead));
             self.note(format!("create {} as {generation}", path.display()));
         }
         let most = if self.random.one_in(8) { 60 } else { 8 };
@@ -188,8 +213,8 @@ impl Workload {
 
     fn put(&mut self, log: usize, late: bool, count: u64, half: bool) {
         let Some(writer) = self.writer(log, late).take() else { return };
-        let Writer { handle, generation, partial_line } = writer;
-        let mut text = partial_line;
+        let Writer { handle, generation, partial_line, lead } = writer;
+        let mut text = [lead, partial_line].concat();
         for _ in 0..count {
             let number = self.generations[generation].lines;
             self.generations[generation].lines += 1;
@@ -208,7 +233,8 @@ impl Workload {
             }
         }
         self.note(format!("write {count} lines of {generation}, {} bytes wait", partial_line.len()));
-        *self.writer(log, late) = Some(Writer { handle, generation, partial_line });
+        *self.writer(log, late) =
+            Some(Writer { partial_line, ..Writer::new(handle, generation, Vec::new()) });
     }
 
     /// Renames a log and the older rotated files; its writer may keep the renamed file open for a while.
@@ -283,6 +309,10 @@ impl Workload {
         let path = Workload::compressed_path(log, number);
         let compressed = self.file_system.create(&path);
         self.file_system.append(&compressed, &bytes);
+        if self.odd.one_in(4) {
+            // Rubbish behind the compressed text.
+            self.file_system.append(&compressed, &[0; 100]);
+        }
         let Some(rotated) = self.logs[log].rotated.get_mut(&number) else { return };
         rotated.compressed = true;
         let generation = rotated.generation;
@@ -301,9 +331,11 @@ impl Workload {
             return;
         }
         let handle = writer.handle.clone();
+        let bytes = handle.lock().unwrap().bytes().len();
+        let lead = if self.odd.one_in(2) { vec![0; bytes] } else { self.random_lead() };
         self.file_system.truncate(&handle);
         let next = self.new_generation(&Workload::path(log, 0));
         self.note(format!("truncate {generation}, {next} begins"));
-        self.logs[log].writer = Some(Writer { handle, generation: next, partial_line: Vec::new() });
+        self.logs[log].writer = Some(Writer::new(handle, next, lead));
     }
 }

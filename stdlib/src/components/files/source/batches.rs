@@ -42,15 +42,15 @@ impl Batches {
 
     /// Makes a batch of a chunk's events. Their bodies are views into the chunk's buffer.
     pub(super) fn of(&self, chunk: Chunk, path: &Path, partition: &Partition) -> Result<Batch, FilesError> {
+        let offsets: Vec<i64> = (0..chunk.spans.len()).map(|row| chunk.position_of(row) as i64).collect();
         let Chunk { buffer, spans, after, next, .. } = chunk;
-        let offsets = spans.iter().map(|span| match self.has_records {
-            true => record_number(&buffer, span.begin),
-            false => (after + u64::from(span.begin)) as i64,
-        });
-        let offsets = Int64Array::from_iter_values(offsets);
+        let offsets = match self.has_records {
+            true => spans.iter().map(|span| record_number(&buffer, span.begin)).collect(),
+            false => offsets,
+        };
         let named = vec![
             ("@file", Column::constant_text(&path.to_string_lossy())),
-            ("@offset", offsets.into()),
+            ("@offset", Int64Array::from(offsets).into()),
             ("@host", Column::constant_text(&self.host)),
             ("@timestamp", Column::constant_time(self.clock.now())),
             (weir_plan::BODY, bodies(self.buffers.share(buffer), &spans)?.into()),
@@ -66,7 +66,7 @@ impl Batches {
 
     /// Makes a batch that has no events, only a position.
     pub(super) fn mark(&self, partition: Partition, after: u64, through: u64) -> Result<Batch, FilesError> {
-        let chunk = Chunk { after, next: through, ..Chunk::default() };
+        let chunk = Chunk { after, begin: after, next: through, ..Chunk::default() };
         self.of(chunk, Path::new(""), &partition)
     }
 }

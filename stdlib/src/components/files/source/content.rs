@@ -2,10 +2,13 @@
 
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::file_system::{FileSystem, OpenFile};
 use super::identity::{HEAD_BYTES, State};
-use crate::formats::codec::{Codec, Decoder};
+use super::members::Members;
+use crate::formats::codec::{Codec, Decoder, unreadable_packing};
 use crate::formats::reading::{ReadAt, RecordRules, frames};
 
 /// How many bytes of a compressed file are read at once.
@@ -47,6 +50,17 @@ pub(super) struct Compressed {
     kept: Vec<u8>,
     /// Whether the file ends within the compressed data: it is still being written, or damaged.
     incomplete: bool,
+    /// Whether something else follows the compressed data.
+    has_rubbish: Arc<AtomicBool>,
+}
+
+/// How a file is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packing {
+    /// In a format that can be decompressed.
+    Compressed(Codec),
+    /// In the format with this name, which is not decompressed.
+    Unreadable(&'static str),
 }
 
 impl Content {
@@ -55,18 +69,27 @@ impl Content {
         file_system.open(path).map(Content::Plain)
     }
 
-    /// Returns the format that the file is compressed with; `None` if it is not compressed.
-    pub(super) fn compression(&self) -> io::Result<Option<Codec>> {
+    /// Returns how the file is packed, by its first bytes; `None` if it is not packed.
+    pub(super) fn packing(&self) -> io::Result<Option<Packing>> {
         match self {
             Content::Plain(file) => {
                 let mut first = Vec::new();
                 file.read(0, 16, &mut first)?;
-                Ok(Codec::of_file(&first))
+                let compressed = Codec::of_file(&first).map(Packing::Compressed);
+                Ok(compressed.or_else(|| unreadable_packing(&first).map(Packing::Unreadable)))
             }
             Content::Compressed(compressed) => match compressed.encoding {
-                Encoding::Compressed(codec) => Ok(Some(codec)),
+                Encoding::Compressed(codec) => Ok(Some(Packing::Compressed(codec))),
                 Encoding::Records(_) => Ok(None),
             },
+        }
+    }
+
+    /// Returns the format that the file is compressed with; `None` if it can't be decompressed.
+    pub(super) fn compression(&self) -> io::Result<Option<Codec>> {
+        match self.packing()? {
+            Some(Packing::Compressed(codec)) => Ok(Some(codec)),
+            Some(Packing::Unreadable(_)) | None => Ok(None),
         }
     }
 
@@ -82,9 +105,10 @@ impl Content {
     /// Returns the same file as an encoded text.
     pub(super) fn decompressed(self, encoding: impl Into<Encoding>) -> io::Result<Content> {
         let Content::Plain(file) = self else { return Ok(self) };
-        let encoding = encoding.into();
-        let decoder = decoder(&*file, encoding)?;
+        let (encoding, has_rubbish) = (encoding.into(), Arc::new(AtomicBool::new(false)));
+        let decoder = decoder(&*file, encoding, &has_rubbish)?;
         Ok(Content::Compressed(Box::new(Compressed {
+            has_rubbish,
             file,
             encoding,
             decoder,
@@ -113,6 +137,11 @@ impl Content {
     /// Whether the last read found that the compressed file ends too early.
     pub(super) fn is_incomplete(&self) -> bool {
         matches!(self, Content::Compressed(compressed) if compressed.incomplete)
+    }
+
+    /// Whether reading has found that something else follows the compressed data.
+    pub(super) fn has_rubbish(&self) -> bool {
+        matches!(self, Content::Compressed(compressed) if compressed.has_rubbish.load(Ordering::Relaxed))
     }
 
     /// Reads the first [`HEAD_BYTES`] bytes of the text, or all if there are fewer.
@@ -150,12 +179,17 @@ impl Read for SequentialReader {
     }
 }
 
-fn decoder(file: &dyn OpenFile, encoding: Encoding) -> io::Result<Decoder<'static>> {
+fn decoder(
+    file: &dyn OpenFile,
+    encoding: Encoding,
+    has_rubbish: &Arc<AtomicBool>,
+) -> io::Result<Decoder<'static>> {
     let file = file.again()?;
     match encoding {
         Encoding::Compressed(codec) => {
             let reader = SequentialReader { file, position: 0 };
-            codec.decoder(Box::new(BufReader::with_capacity(COMPRESSED_READ_BYTES, reader)))
+            let input = BufReader::with_capacity(COMPRESSED_READ_BYTES, reader);
+            Ok(Box::new(Members::new(codec, Box::new(input), has_rubbish.clone())?))
         }
         Encoding::Records(rules) => frames(Box::new(RecordFile(file)), rules),
     }
@@ -179,7 +213,7 @@ impl Compressed {
     fn read_into(&mut self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
         buffer.clear();
         if self.incomplete || position < self.at - self.kept.len() as u64 {
-            self.decoder = decoder(&*self.file, self.encoding)?;
+            self.decoder = decoder(&*self.file, self.encoding, &self.has_rubbish)?;
             (self.at, self.kept, self.incomplete) = (0, Vec::new(), false);
         }
         while self.at < position {

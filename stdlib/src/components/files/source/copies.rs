@@ -17,6 +17,7 @@ use super::positions::RememberedFile;
 use super::text::Progress;
 use super::text_hash::{RunningHash, TextHash};
 use super::tracked::FileId;
+use crate::tools::encoding::CodeUnits;
 
 /// How many bytes of two texts are compared at once.
 const COMPARED_BYTES: usize = 256 << 10;
@@ -130,7 +131,7 @@ impl KnownText {
 
     /// Hashes another text up to the position at which reading continues; returns `None` if that text does not contain
     /// the known parts, or is shorter.
-    fn read_again(&self, content: &mut Content) -> io::Result<Option<RunningHash>> {
+    fn read_again(&self, content: &mut Content, units: CodeUnits) -> io::Result<Option<RunningHash>> {
         let mut hash = RunningHash::new(0);
         for part in &self.parts {
             hash = RunningHash::new(part.base);
@@ -147,8 +148,14 @@ impl KnownText {
         }
         // Without a hash of the lines behind the known parts, only the line end before the position is checked. Another
         // text would hardly have one there.
-        let around = if verified { Vec::new() } else { content.read(self.position - 1, 2)? };
-        Ok(matches!(around.as_slice(), [] | [_] | [b'\n', ..]).then_some(hash))
+        let unit = units.carriage_return().len();
+        let around = if verified {
+            Vec::new()
+        } else {
+            content.read(self.position.saturating_sub(unit as u64), unit + 1)?
+        };
+        let is_line_end = around.len() <= unit || units.line_end(&around[..unit]).is_some();
+        Ok(is_line_end.then_some(hash))
     }
 }
 
@@ -179,12 +186,13 @@ pub(super) fn find_origin(
     content: &mut Content,
     candidates: &CopyCandidates,
     file_system: &dyn FileSystem,
+    units: CodeUnits,
 ) -> io::Result<CopyOrigin> {
     let matching_texts = matching_texts(content, &candidates.known_texts)?;
     let mut is_incomplete = content.is_incomplete();
     let mut found = None;
     for known_text in matching_texts {
-        if let Some(hash) = known_text.read_again(content)? {
+        if let Some(hash) = known_text.read_again(content, units)? {
             found = Some((known_text, hash));
             break;
         }
@@ -326,7 +334,7 @@ mod tests {
             let known_text = KnownText::new(name.partition(), position, None, None).unwrap();
             let candidates = CopyCandidates { known_texts: vec![known_text], ..CopyCandidates::default() };
             let CopyOrigin::Continues(hash, partition, _) =
-                find_origin(&mut content, &candidates, &LocalFileSystem).unwrap()
+                find_origin(&mut content, &candidates, &LocalFileSystem, CodeUnits::Bytes).unwrap()
             else {
                 panic!("at {position}");
             };

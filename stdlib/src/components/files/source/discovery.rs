@@ -1,6 +1,6 @@
 //! Scans the directories for matching files.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,6 +101,16 @@ pub(super) struct Discovery {
     /// The number of files that are ignored since they are still being written.
     unfinished: Gauge,
     has_said_unfinished: bool,
+    without_files: WithoutFiles,
+}
+
+/// The patterns that no file matches.
+struct WithoutFiles {
+    /// `None` before the first scan.
+    patterns: Option<BTreeSet<String>>,
+    count: Gauge,
+    /// Whether it is also reported that no file matches any more.
+    is_said_again: bool,
 }
 
 impl Discovery {
@@ -110,6 +120,12 @@ impl Discovery {
         component: Arc<str>,
         meter: &Meter,
     ) -> Discovery {
+        let without_files = WithoutFiles {
+            patterns: None,
+            count: meter.gauge("patterns_without_files"),
+            // Complete files come and go.
+            is_said_again: !patterns.are_of_complete_files(),
+        };
         Discovery {
             file_system,
             component,
@@ -117,6 +133,7 @@ impl Discovery {
             problems: HashMap::new(),
             unfinished: meter.gauge("files_unfinished"),
             has_said_unfinished: false,
+            without_files,
         }
     }
 
@@ -141,7 +158,34 @@ impl Discovery {
             );
         }
         self.report(std::mem::take(&mut seen.problems));
+        if seen.unscanned.is_empty() {
+            self.report_patterns_without_files(&seen.files);
+        }
         Ok(seen)
+    }
+
+    /// Logs which patterns no file matches, and again when that changes.
+    fn report_patterns_without_files(&mut self, files: &[FoundFile]) {
+        let paths = files.iter().map(|file| file.path.as_path());
+        let now: BTreeSet<String> =
+            self.patterns.without_files(paths).into_iter().map(str::to_owned).collect();
+        let WithoutFiles { patterns, count, is_said_again } = &mut self.without_files;
+        count.set(now.len() as u64);
+        let (component, place) = (&self.component, self.file_system.place());
+        let is_first = patterns.is_none();
+        let before = patterns.take().unwrap_or_default();
+        let when = if is_first { "yet" } else { "any more" };
+        let new = now.difference(&before).filter(|_| is_first || *is_said_again);
+        for pattern in new.take(NAMED_MAX) {
+            warn!(component = %component, "no file matches {place}{pattern} {when}; the source goes on looking for some");
+        }
+        for pattern in before.difference(&now).take(NAMED_MAX) {
+            info!(component = %component, "files match {place}{pattern} now");
+        }
+        *patterns = Some(match is_first || *is_said_again {
+            true => now,
+            false => before.intersection(&now).cloned().collect(),
+        });
     }
 
     /// Logs the problems that the previous scan did not have.

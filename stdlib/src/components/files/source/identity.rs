@@ -100,7 +100,15 @@ pub(super) struct Head {
 impl Head {
     pub(super) fn of(text: &[u8]) -> Head {
         let text = &text[..text.len().min(HEAD_BYTES)];
+        // Zeros behind the text of a file that was allocated in advance are replaced when it grows.
+        let written = text.iter().rposition(|byte| *byte != 0).map_or(text.len(), |last| last + 1);
+        let text = &text[..written];
         Head { length: text.len(), hash: xxh3_64(text) }
+    }
+
+    /// Returns whether the hashed bytes are a hole, so that other texts may begin alike.
+    pub(super) fn is_hole(&self) -> bool {
+        *self == Head::of(&vec![0; self.length])
     }
 
     /// Returns whether a text with this beginning may be the hashed text, possibly grown.

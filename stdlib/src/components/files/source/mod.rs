@@ -6,7 +6,7 @@
 //! | `watching` | receives changes from the kernel (inotify) |
 //! | `identity` | identifies a file independently of its name, and names its partition |
 //! | `tracked` | the state of every known file, with its undelivered and delivered positions |
-//! | `text`, `content`, `text_hash` | opens, decompresses, recognises and verifies one file |
+//! | `text`, `content`, `members`, `text_hash` | opens, decompresses, recognises and verifies one file |
 //! | `copies` | finds the original of a compressed copy |
 //! | `text_reader`, `splitting` | splits a text into events |
 //! | `partial_lines` | keeps last lines without a line end for when their file is gone |
@@ -24,6 +24,7 @@ mod copies;
 mod discovery;
 pub(super) mod file_system;
 mod identity;
+mod members;
 mod partial_lines;
 mod patterns;
 mod positions;
@@ -54,6 +55,7 @@ use weir_runtime::{ConnectFailure, Context, Descriptors, Failure, LogLimit, Mete
 
 use crate::formats::reading::RecordRules;
 use crate::tools::buffers::Buffers;
+use crate::tools::encoding::TextEncoding;
 use crate::tools::lines::{Grouping, LineRules, LongLine};
 use batches::Batches;
 use discovery::Discovery;
@@ -119,6 +121,7 @@ struct FilesSettings {
     max_line: usize,
     long_lines: LongLine,
     multiline: Option<Multiline>,
+    encoding: TextEncoding,
     decompress: bool,
     positions: Option<PathBuf>,
     poll: Duration,
@@ -137,6 +140,7 @@ pub(in crate::components) struct CompleteFiles {
     pub(in crate::components) max_line: usize,
     pub(in crate::components) long_lines: LongLine,
     pub(in crate::components) records: Option<RecordRules>,
+    pub(in crate::components) encoding: TextEncoding,
     pub(in crate::components) positions: Option<PathBuf>,
     pub(in crate::components) poll: Duration,
     pub(in crate::components) batch: usize,
@@ -168,6 +172,16 @@ struct FilesSource {
     gone_unread: LogLimit,
     /// Limits the warnings about copies whose original is quarantined.
     waiting_copies: LogLimit,
+    /// Limits the warnings about files that `decompress` would read.
+    compressed_files: LogLimit,
+    /// Limits the warnings about files in packed formats that can't be read.
+    packed_files: LogLimit,
+    /// Limits the warnings about files that go on behind their compressed data.
+    rubbish: LogLimit,
+    /// Limits the warnings about holes of zero bytes.
+    holes: LogLimit,
+    /// Limits the warnings about text that is not right in its encoding.
+    malformed: LogLimit,
     /// The paths of files that are set aside, as the meter's troubles name them.
     set_aside: BTreeSet<String>,
     /// Whether the source has never run before: files found now existed before its first start.
@@ -238,13 +252,15 @@ pub(in crate::components) fn make_of_complete_files(
     context: Context,
 ) -> Result<Box<dyn Source>, Failure> {
     context.descriptors.expect(Purpose::SourceFile);
-    let CompleteFiles { paths, after, max_line, long_lines, records, positions, poll, batch } = files;
+    let CompleteFiles { paths, after, max_line, long_lines, encoding, records, positions, poll, batch } =
+        files;
     let settings = FilesSettings {
         paths,
         mode: FileMode::Complete { after },
         max_line,
         long_lines,
         multiline: None,
+        encoding,
         decompress: true,
         positions,
         poll,
@@ -282,8 +298,13 @@ impl FilesSource {
                 (Some(grouping), Some(wait))
             }
         };
-        let lines =
-            LineRules { line_bytes_max: settings.max_line, long_lines: settings.long_lines, grouping };
+        let lines = LineRules {
+            line_bytes_max: settings.max_line,
+            long_lines: settings.long_lines,
+            grouping,
+            of_file: true,
+            encoding: settings.encoding,
+        };
         let splitting = match settings.records {
             None => Splitting::Lines(lines),
             Some(RecordRules { record_bytes_max, .. }) => Splitting::Frames { record_bytes_max },
@@ -319,6 +340,11 @@ impl FilesSource {
             long_lines: LogLimit::default(),
             gone_unread: LogLimit::default(),
             waiting_copies: LogLimit::default(),
+            compressed_files: LogLimit::default(),
+            packed_files: LogLimit::default(),
+            rubbish: LogLimit::default(),
+            holes: LogLimit::default(),
+            malformed: LogLimit::default(),
             set_aside: BTreeSet::new(),
             first_run: true,
         })

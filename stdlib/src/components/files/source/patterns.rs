@@ -1,8 +1,9 @@
 //! Matches paths against the source's globs, one name at a time, so that only directories that can contain a match are
 //! visited.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -36,10 +37,19 @@ const UNFINISHED_ENDS: [&str; 12] = [
 #[derive(Debug)]
 pub(in crate::components) struct Patterns {
     all: Vec<Pattern>,
+    globs: Vec<WrittenGlob>,
     /// Whether files are only read once they are complete.
     complete: bool,
     /// The suffix of delivered files, which are not read again.
     done_suffix: Option<Box<OsStr>>,
+}
+
+/// A glob as the user writes it.
+#[derive(Debug)]
+struct WrittenGlob {
+    text: String,
+    /// The indices of its patterns, one for each combination of its alternatives.
+    patterns: Range<usize>,
 }
 
 /// One glob without alternatives, split at `/`.
@@ -93,7 +103,7 @@ impl Patterns {
         complete: bool,
         done_suffix: Option<&str>,
     ) -> Result<Patterns, FilesError> {
-        let mut all = Vec::new();
+        let (mut all, mut globs) = (Vec::new(), Vec::new());
         for glob in patterns {
             let refused = |source| FilesError::Glob { glob: glob.clone(), source };
             glob_of(&glob).map_err(refused)?;
@@ -101,12 +111,19 @@ impl Patterns {
             if !expand(&glob, &mut plain) {
                 return Err(FilesError::Alternatives { glob, most: COMBINATIONS_MAX });
             }
+            let first = all.len();
             for text in plain {
                 all.push(Pattern::new(&text).map_err(refused)?);
             }
+            globs.push(WrittenGlob { text: glob, patterns: first..all.len() });
         }
         let done_suffix = done_suffix.map(|suffix| OsStr::new(suffix).into());
-        Ok(Patterns { all, complete, done_suffix })
+        Ok(Patterns { all, globs, complete, done_suffix })
+    }
+
+    /// Whether the files that match are read only once they are complete.
+    pub(super) fn are_of_complete_files(&self) -> bool {
+        self.complete
     }
 
     /// Returns the directories where a scan begins: for each pattern the deepest one that contains all its matches.
@@ -161,10 +178,29 @@ impl Patterns {
         matched
     }
 
+    /// Returns the globs that match none of these paths. A path that is spelled out is not among them, since a scan reports
+    /// that it is missing.
+    pub(super) fn without_files<'p>(&self, paths: impl Iterator<Item = &'p Path> + Clone) -> BTreeSet<&str> {
+        let is_spelled_out = |glob: &WrittenGlob| {
+            let mut parts = self.all[glob.patterns.clone()].iter().flat_map(|pattern| &pattern.parts);
+            parts.all(|part| matches!(part, Part::Name(_)))
+        };
+        let has_files = |glob: &WrittenGlob| {
+            paths.clone().any(|path| self.match_path_by(glob.patterns.clone(), path).file)
+        };
+        let without = self.globs.iter().filter(|glob| !is_spelled_out(glob) && !has_files(glob));
+        without.map(|glob| glob.text.as_str()).collect()
+    }
+
     /// Matches an absolute path, name by name.
     pub(in crate::components) fn match_path(&self, path: &Path) -> NameMatch {
+        self.match_path_by(0..self.all.len(), path)
+    }
+
+    /// Matches an absolute path with these patterns.
+    fn match_path_by(&self, patterns: Range<usize>, path: &Path) -> NameMatch {
         let mut partial = PartialMatches::new();
-        for number in 0..self.all.len() {
+        for number in patterns {
             self.add(&mut partial, number, 0);
         }
         let mut matched = NameMatch { below: partial, ..NameMatch::default() };

@@ -1,6 +1,7 @@
 //! How a text is split into events: at its line ends, or into frames of records.
 
 use crate::formats::reading::FRAME_HEAD_BYTES;
+use crate::tools::encoding::TextEncoding;
 use crate::tools::lines::{Ending, LineRules, Span, Split};
 
 /// The rule by which a text is split.
@@ -29,6 +30,30 @@ impl Splitting {
         match self {
             Splitting::Lines(rules) => rules.line_bytes_max,
             Splitting::Frames { record_bytes_max } => *record_bytes_max,
+        }
+    }
+
+    /// Returns the encoding of the text. That of frames is none, and is treated as UTF-8.
+    pub(super) fn encoding(&self) -> TextEncoding {
+        match self {
+            Splitting::Lines(rules) => rules.encoding,
+            Splitting::Frames { .. } => TextEncoding::Utf8,
+        }
+    }
+
+    /// Returns how many zeros before a line are no text.
+    pub(super) fn hole_bytes(&self, text: &[u8], position: u64) -> usize {
+        match self {
+            Splitting::Lines(rules) => rules.hole_bytes(text, position),
+            Splitting::Frames { .. } => 0,
+        }
+    }
+
+    /// Returns how a text with this beginning looks like one in another encoding.
+    pub(super) fn contradiction(&self, head: &[u8]) -> Option<String> {
+        match self {
+            Splitting::Lines(rules) => rules.encoding.contradiction(head),
+            Splitting::Frames { .. } => None,
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use weir_runtime::batch::Partition;
 use weir_runtime::source::DeliveredThrough;
 
-use super::content::{Content, Encoding};
+use super::content::{Content, Encoding, Packing};
 use super::file_system::FileSystem;
 use super::identity::{HEAD_BYTES, Head, Key, PartitionName, Stamp, State};
 use super::partial_lines::{PartialLine, PartialLines};
@@ -66,6 +66,8 @@ pub(super) struct Text {
     pub(super) at_rest: bool,
     /// The partial line behind the position.
     pub(super) partial_line: Option<PartialLine>,
+    /// Whether it was found that something else follows the compressed text.
+    has_rubbish: bool,
 }
 
 /// The result of reading on in a file.
@@ -79,6 +81,8 @@ pub(super) enum Outcome {
     Changed,
     /// The file ends within compressed data.
     Incomplete,
+    /// The file is packed in another way than it seemed to be when nothing of it was read.
+    Repacked,
 }
 
 /// How far a text is known to be delivered when reading continues. More may have been put into channels; reading
@@ -116,7 +120,20 @@ impl Text {
             stamp,
             at_rest: false,
             partial_line: None,
+            has_rubbish: false,
         }
+    }
+
+    /// Whether the file is encoded in another way than it was when the text was identified.
+    fn is_packed_differently(&self, content: &Content, rules: &TextRules) -> io::Result<bool> {
+        if rules.records.is_some() {
+            return Ok(content.encoding(rules.records)? != self.encoding);
+        }
+        let packing = match self.encoding {
+            Some(Encoding::Compressed(codec)) => Some(Packing::Compressed(codec)),
+            Some(Encoding::Records(_)) | None => None,
+        };
+        Ok(content.packing()? != packing)
     }
 
     pub(super) fn is_compressed(&self) -> bool {
@@ -174,11 +191,11 @@ impl Text {
         }
         // Without birth times, the inode may belong to another file now; and a short file may have become compressed.
         let verifies = rules.follow && (closed || self.reader.position == 0);
-        if verifies
-            && (rules.decompress || self.is_compressed())
-            && content.encoding(rules.records)? != self.encoding
-        {
-            return Ok((content, Outcome::Rewritten("it is compressed in another way than it was")));
+        if verifies && self.is_packed_differently(&content, rules)? {
+            // The first bytes may have come one by one.
+            let is_unread = self.partition.is_none() && self.reader.position == 0;
+            let why = "it is packed in another way than it was";
+            return Ok((content, if is_unread { Outcome::Repacked } else { Outcome::Rewritten(why) }));
         }
         if let Some(encoding) = self.encoding {
             content = content.decompressed(encoding)?;
@@ -205,6 +222,8 @@ impl Text {
         )?;
         self.at_rest = chunk.at_end;
         self.partial_line = rules.partial_lines.keep(std::mem::take(&mut chunk.partial_line));
+        chunk.finds_rubbish = content.has_rubbish() && !self.has_rubbish;
+        self.has_rubbish |= chunk.finds_rubbish;
         if rules.complete && chunk.at_end {
             if content.is_incomplete() {
                 return Ok((content, Outcome::Incomplete));
@@ -214,16 +233,20 @@ impl Text {
             }
         }
         if chunk.next > chunk.after {
-            self.note(&mut content, &chunk)?;
+            self.note(&mut content, &mut chunk, rules)?;
         }
-        Ok((content, Outcome::Read(chunk)))
+        Ok((content, Outcome::Read(chunk.decode(&rules.splitting))))
     }
 
     /// Updates the hashes by which the text is recognised.
-    fn note(&mut self, content: &mut Content, chunk: &Chunk) -> io::Result<()> {
-        let whole = chunk.after + chunk.buffer.len() as u64 == chunk.next;
+    fn note(&mut self, content: &mut Content, chunk: &mut Chunk, rules: &TextRules) -> io::Result<()> {
+        let whole = chunk.begin + chunk.buffer.len() as u64 == chunk.next;
         let tail = if whole { chunk.buffer.len().min(TAIL_BYTES) } else { 0 };
         self.tail = chunk.buffer[chunk.buffer.len() - tail..].to_vec();
+        if chunk.after == 0 {
+            chunk.contradiction =
+                rules.splitting.contradiction(&chunk.buffer[..chunk.buffer.len().min(HEAD_BYTES)]);
+        }
         if self.head.length < HEAD_BYTES && !self.is_compressed() {
             self.head = Head::of(&content.head()?);
         }
@@ -268,7 +291,8 @@ impl Text {
         if same_tail && same_head && (!in_place || current.is_in(content)?) {
             return Ok(None);
         }
-        Ok(Some(match self.head.begins(&content.head()?) {
+        // Two texts behind holes begin alike.
+        Ok(Some(match self.head.begins(&content.head()?) && !is_hole(&self.head) {
             true => Outcome::Changed,
             false => Outcome::Rewritten("it begins with another text than it did"),
         }))
@@ -292,32 +316,36 @@ impl Text {
     pub(super) fn finish_partial_line(&mut self, rules: &TextRules) -> Option<Chunk> {
         let partial_line = self.partial_line.take()?;
         let (buffer, after) = (partial_line.text().to_vec(), self.reader.position);
-        let Split { spans, too_long, .. } = rules.splitting.split(&buffer, after, Ending::End, usize::MAX);
+        let Split { spans, too_long, hole_bytes, .. } =
+            rules.splitting.split(&buffer, after, Ending::End, usize::MAX);
         let next = after + buffer.len() as u64;
         self.reader.hash.add(&buffer);
         (self.reader.position, self.reader.scanned) = (next, next);
         self.name();
-        Some(Chunk {
+        let chunk = Chunk {
             buffer,
             spans,
             after,
+            begin: after,
             next,
             too_long,
+            hole_bytes,
             at_end: true,
             seen: next,
-            partial_line: Vec::new(),
-        })
+            ..Chunk::default()
+        };
+        Some(chunk.decode(&rules.splitting))
     }
 
     /// Returns the same file at the beginning of its next generation; `None` if it is compressed now, so that it has to
     /// be identified.
     pub(super) fn restart(&self, content: Content) -> io::Result<Option<(Text, Content)>> {
         let mut content = content.plain();
-        let records = match self.encoding {
-            Some(Encoding::Records(rules)) => Some(rules),
-            _ => None,
+        let has_text = match self.encoding {
+            Some(Encoding::Records(_)) => content.state()?.stamp.length == 0,
+            _ => content.packing()?.is_none(),
         };
-        if content.encoding(records)?.is_some() {
+        if !has_text {
             return Ok(None);
         }
         let head = Head::of(&content.head()?);
@@ -325,6 +353,11 @@ impl Text {
         let text = Text::new(self.key, self.generation + 1, head, None, stamp, RunningHash::new(0));
         Ok(Some((text, content)))
     }
+}
+
+/// Returns whether texts with this beginning may be different texts behind holes.
+fn is_hole(head: &Head) -> bool {
+    head.is_hole() && !weir_runtime::put_back!("holes_identify_texts")
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! Reads a text chunk by chunk, and splits each chunk into events. Reading blocks.
 
 use std::io;
-
-use memchr::memchr;
+use std::ops::Range;
 
 use super::content::Content;
 use super::splitting::Splitting;
 use super::text_hash::RunningHash;
 use crate::tools::buffers::Buffers;
-use crate::tools::lines::{Ending, Span, Split};
+use crate::tools::lines::{Decoded, Ending, Span, Split};
 
 /// The most bytes that are read at once. Views keep their complete buffer alive, so this bounds the memory they hold.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
@@ -20,22 +19,53 @@ const PARTIAL_LINE_BYTES_MAX: usize = 64 << 10;
 /// Consecutive events of a text.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
-    /// The bytes of the text from position `after` on.
+    /// The bytes of the text from position `begin` on.
     pub(super) buffer: Vec<u8>,
     /// The events in the buffer.
     pub(super) spans: Vec<Span>,
+    /// If the events were decoded: the offset of each behind `begin`.
+    pub(super) offsets: Option<Vec<u32>>,
     /// The position in the text at which the chunk begins.
     pub(super) after: u64,
+    /// The position of the buffer in the text. If it lies behind `after`, a large hole is between them.
+    pub(super) begin: u64,
     /// The position in the text at which the next chunk begins.
     pub(super) next: u64,
     /// The number of lines that were too long.
     pub(super) too_long: u64,
+    /// The number of zero bytes in holes before lines.
+    pub(super) hole_bytes: u64,
+    /// The number of events in which something is not right in the text's encoding.
+    pub(super) malformed: u64,
+    /// How the text looks like one in another encoding, if this was found.
+    pub(super) contradiction: Option<String>,
+    /// Whether something that is no text was found behind a compressed text.
+    pub(super) finds_rubbish: bool,
     /// Whether there is no more to be read for now.
     pub(super) at_end: bool,
     /// The position up to which the text was searched for line ends. There is none between `next` and here.
     pub(super) seen: u64,
     /// The partial line behind `next`; empty if there is none, or if it is too long to be kept.
     pub(super) partial_line: Vec<u8>,
+}
+
+impl Chunk {
+    /// Returns the position in the text at which the event in this row begins.
+    pub(super) fn position_of(&self, row: usize) -> u64 {
+        let offset = self.offsets.as_ref().map_or(self.spans[row].begin, |offsets| offsets[row]);
+        self.begin + u64::from(offset)
+    }
+
+    /// Decodes the events.
+    pub(super) fn decode(self, rules: &Splitting) -> Chunk {
+        let Splitting::Lines(rules) = rules else { return self };
+        if !rules.encoding.decodes() {
+            return self;
+        }
+        let Decoded { buffer, spans, offsets, too_long, malformed } = rules.decode(&self.buffer, &self.spans);
+        let too_long = self.too_long + too_long;
+        Chunk { buffer, spans, offsets: Some(offsets), too_long, malformed, ..self }
+    }
 }
 
 /// Reads a text chunk by chunk, and holds only one chunk in memory.
@@ -76,89 +106,161 @@ impl TextReader {
     ) -> io::Result<Chunk> {
         let enough = rules.event_bytes_max().max(CHUNK_BYTES);
         let mut bytes = self.wanted(events_max);
-        if self.scanned > self.position + enough as u64 {
-            return self.long_line(content, rules, ending, Vec::new(), enough);
+        let mut begin = self.position;
+        if self.scanned > begin + enough as u64 {
+            return self.long_line(content, rules, ending, begin, Vec::new());
         }
         loop {
             let mut buffer = buffers.take_filled(bytes);
-            content.read_into(self.position, bytes, &mut buffer)?;
+            content.read_into(begin, bytes, &mut buffer)?;
             let at_end = buffer.len() < bytes;
-            let ending = if at_end && !content.is_incomplete() { ending } else { Ending::Open };
-            let Split { spans, consumed, too_long } = rules.split(&buffer, self.position, ending, events_max);
-            if consumed == 0 && !at_end {
-                if bytes < enough {
-                    bytes = enough;
-                    buffers.give_back(buffer);
-                    continue;
-                }
-                return self.long_line(content, rules, ending, buffer, enough);
+            let here = if at_end && !content.is_incomplete() { ending } else { Ending::Open };
+            let split = rules.split(&buffer, begin, here, events_max);
+            if split.consumed > 0 || at_end {
+                // Zeros at the end of a growing file may be a place for text that is still to come.
+                let is_consumed = split.consumed > 0 || here == Ending::End;
+                let next = if is_consumed { begin + split.consumed as u64 } else { self.position };
+                let at_end = at_end && (split.consumed == buffer.len() || split.spans.len() < events_max);
+                let mut chunk = self.chunk(content, buffer, split, begin..next, at_end)?;
+                buffers.fit(&mut chunk.buffer);
+                return Ok(chunk);
             }
-            let seen = self.position + buffer.len() as u64;
-            let at_end = at_end && (consumed == buffer.len() || spans.len() < events_max);
-            let partial_line = match buffer.len() - consumed {
-                waiting if at_end && waiting <= PARTIAL_LINE_BYTES_MAX => buffer[consumed..].to_vec(),
-                _ => Vec::new(),
-            };
-            buffer.truncate(consumed);
-            buffers.fit(&mut buffer);
-            self.event_bytes = consumed.checked_div(spans.len()).unwrap_or(self.event_bytes).max(1);
-            self.hash.add(&buffer);
-            let after = self.position;
-            let next = after + consumed as u64;
-            (self.position, self.scanned) = (next, next);
-            return Ok(Chunk { buffer, spans, after, next, too_long, at_end, seen, partial_line });
+            if bytes == enough {
+                match rules.hole_bytes(&buffer, begin) {
+                    1.. => begin = end_of_zeros(content, rules, begin, u64::MAX)?,
+                    0 => return self.long_line(content, rules, ending, begin, buffer),
+                }
+            }
+            bytes = enough;
+            buffers.give_back(buffer);
         }
     }
 
-    /// Reads an event that is longer than `enough` bytes, once its line end was written.
+    /// Makes a chunk of the events in a buffer, and moves on to its end. `place` is the position of the buffer and that of
+    /// the next chunk. There may be a hole between the reader's position and the buffer.
+    fn chunk(
+        &mut self,
+        content: &mut Content,
+        mut buffer: Vec<u8>,
+        split: Split,
+        place: Range<u64>,
+        at_end: bool,
+    ) -> io::Result<Chunk> {
+        let Split { spans, consumed, too_long, mut hole_bytes } = split;
+        let (after, Range { start: begin, end: next }) = (self.position, place);
+        let seen = if consumed == buffer.len() { next } else { begin + buffer.len() as u64 };
+        let partial_line = match buffer.len() - consumed {
+            waiting if at_end && waiting <= PARTIAL_LINE_BYTES_MAX && next >= begin => {
+                buffer[consumed..].to_vec()
+            }
+            _ => Vec::new(),
+        };
+        buffer.truncate(consumed);
+        self.event_bytes = consumed.checked_div(spans.len()).unwrap_or(self.event_bytes).max(1);
+        if next > after {
+            hole_bytes += begin - after;
+            self.add_to_hash(content, begin)?;
+            self.hash.add(&buffer);
+        }
+        (self.position, self.scanned) = (next, next);
+        let chunk = Chunk { buffer, spans, after, begin, next, too_long, hole_bytes, ..Chunk::default() };
+        Ok(Chunk { at_end, seen, partial_line, ..chunk })
+    }
+
+    fn add_to_hash(&mut self, content: &mut Content, through: u64) -> io::Result<()> {
+        match self.hash.read_through(content, through)? {
+            true => Ok(()),
+            false => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it has become shorter")),
+        }
+    }
+
+    /// Reads an event that is longer than a buffer, once its line end was written. `buffer` is the text from `begin` on, or
+    /// is empty.
     fn long_line(
         &mut self,
         content: &mut Content,
         rules: &Splitting,
         ending: Ending,
+        mut begin: u64,
         mut buffer: Vec<u8>,
-        enough: usize,
     ) -> io::Result<Chunk> {
+        let enough = rules.event_bytes_max();
         let after = self.position;
-        let mut seen = self.scanned.max(after + buffer.len() as u64);
+        let units = rules.encoding().units();
+        let mut seen = self.scanned.max(begin + units.whole(buffer.len()) as u64);
         let next = loop {
             let text = content.read(seen, CHUNK_BYTES)?;
-            if let Some(newline) = memchr(b'\n', &text) {
-                break seen + newline as u64 + 1;
+            if let Some(end) = units.line_end(&text) {
+                break seen + end.end as u64;
             }
-            seen += text.len() as u64;
-            if text.len() < CHUNK_BYTES {
-                if ending == Ending::End && !content.is_incomplete() {
-                    break seen;
-                }
+            let is_end = text.len() < CHUNK_BYTES;
+            if is_end && ending == Ending::End && !content.is_incomplete() {
+                break seen + text.len() as u64;
+            }
+            seen += units.whole(text.len()) as u64;
+            if is_end {
                 self.scanned = seen;
-                return Ok(Chunk { after, next: after, at_end: true, seen, ..Chunk::default() });
+                return Ok(Chunk {
+                    after,
+                    begin: after,
+                    next: after,
+                    at_end: true,
+                    seen,
+                    ..Chunk::default()
+                });
             }
         };
         if buffer.is_empty() {
-            buffer = content.read(after, enough)?;
+            buffer = content.read(begin, enough)?;
+            if rules.hole_bytes(&buffer, begin) > 0 {
+                begin = end_of_zeros(content, rules, begin, next)?;
+                buffer = content.read(begin, enough)?;
+            }
         }
-        let Split { mut spans, too_long, .. } = rules.split(&buffer, after, Ending::End, 1);
+        buffer.truncate(usize::try_from(next - begin).unwrap_or(usize::MAX));
+        let Split { mut spans, too_long, hole_bytes, .. } = rules.split(&buffer, begin, Ending::End, 1);
         spans.iter_mut().for_each(|span| span.behind = next);
-        buffer.truncate(rules.body_bytes_max());
-        if !self.hash.read_through(content, next)? {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it has become shorter"));
-        }
+        buffer.truncate(spans.last().map_or(0, |span| (span.begin + span.length) as usize));
+        self.add_to_hash(content, next)?;
         (self.position, self.scanned) = (next, next);
-        Ok(Chunk { buffer, spans, after, next, too_long, seen: next, ..Chunk::default() })
+        let hole_bytes = hole_bytes + begin - after;
+        Ok(Chunk { buffer, spans, after, begin, next, too_long, hole_bytes, seen: next, ..Chunk::default() })
     }
+}
+
+/// Returns the end of the hole at `begin`, at most `through`.
+fn end_of_zeros(content: &mut Content, rules: &Splitting, begin: u64, through: u64) -> io::Result<u64> {
+    let mut position = begin;
+    while position < through {
+        let text = content.read(position, CHUNK_BYTES)?;
+        match text.iter().position(|byte| *byte != 0) {
+            Some(zeros) => {
+                position += zeros as u64;
+                break;
+            }
+            None if text.is_empty() => break,
+            None => position += text.len() as u64,
+        }
+    }
+    Ok(begin + rules.encoding().units().whole(position.min(through) - begin))
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::io::Write;
+    use std::io::{Seek, SeekFrom, Write};
 
     use super::*;
+    use crate::tools::encoding::{BYTE_ORDER_MARK, TextEncoding};
     use crate::tools::lines::{LineRules, LongLine};
 
-    const RULES: LineRules =
-        LineRules { line_bytes_max: 2 << 20, long_lines: LongLine::Truncate, grouping: None };
+    const RULES: LineRules = LineRules {
+        line_bytes_max: 2 << 20,
+        long_lines: LongLine::Truncate,
+        grouping: None,
+        of_file: true,
+        encoding: TextEncoding::Utf8,
+    };
 
     fn file(text: &[u8]) -> File {
         let mut file = tempfile::tempfile().unwrap();
@@ -181,7 +283,7 @@ mod tests {
             assert!(chunk.spans.len() <= events_max);
             for span in &chunk.spans {
                 let (begin, length) = (span.begin as usize, span.length as usize);
-                lines.push((chunk.after + begin as u64, chunk.buffer[begin..begin + length].to_vec()));
+                lines.push((chunk.begin + begin as u64, chunk.buffer[begin..begin + length].to_vec()));
             }
             too_long += chunk.too_long;
         }
@@ -226,6 +328,12 @@ mod tests {
     }
 
     #[test]
+    fn an_overlong_last_line_needs_no_line_end_in_a_complete_text() {
+        let (found, too_long) = lines(&vec![b'x'; 5 * CHUNK_BYTES], &RULES, 100);
+        assert_eq!((found.len(), found[0].1.len(), too_long), (1, RULES.line_bytes_max, 1));
+    }
+
+    #[test]
     fn an_overlong_line_that_grows_is_neither_kept_nor_searched_twice() {
         let rules = Splitting::Lines(LineRules { line_bytes_max: 10, ..RULES });
         let mut file = file(&vec![b'x'; 3 * CHUNK_BYTES]);
@@ -244,8 +352,87 @@ mod tests {
 
     #[test]
     fn arbitrary_bytes_are_read_unchanged() {
-        let (found, _) = lines(b"\0\0\xff\xfe\n\xc3(\n\0", &RULES, 100);
+        let (found, _) = lines(b"\xff\0\xfe\0\n\0\xc3(\n\0", &RULES, 100);
         let found: Vec<Vec<u8>> = found.into_iter().map(|(_, line)| line).collect();
-        assert_eq!(found, [b"\0\0\xff\xfe".to_vec(), b"\xc3(".to_vec(), b"\0".to_vec()]);
+        assert_eq!(found, [b"\xff\0\xfe\0".to_vec(), b"\0\xc3(".to_vec(), b"\0".to_vec()]);
+    }
+
+    #[test]
+    fn a_hole_of_any_size_belongs_to_no_line() {
+        for hole in [1, 64, 1_000, CHUNK_BYTES - 1, CHUNK_BYTES, (3 << 20) + 7] {
+            for end in ["one\ntwo\n", "one\ntwo"] {
+                // Behind a line without a line end, zeros belong to the line.
+                let behind = if end.ends_with('\n') { hole / 64 * 64 } else { 0 };
+                let text = [vec![0; hole], end.as_bytes().to_vec(), vec![0; behind]].concat();
+                let (found, too_long) = lines(&text, &RULES, 100);
+                assert_eq!(found[0], (hole as u64, b"one".to_vec()));
+                assert_eq!(
+                    (found[1].1.as_slice(), found.len(), too_long),
+                    (&b"two"[..], 2, 0),
+                    "{hole} {end:?}"
+                );
+            }
+            // The limit of lines holds for the text alone.
+            let long = vec![b'x'; RULES.line_bytes_max];
+            let text = [vec![0; hole], long.clone(), b"\r\nnext\n".to_vec()].concat();
+            let (found, too_long) = lines(&text, &RULES, 100);
+            assert_eq!((found[0].0, found[0].1 == long, found.len(), too_long), (hole as u64, true, 2, 0));
+        }
+    }
+
+    #[test]
+    fn zeros_at_the_end_of_a_growing_file_wait_for_text_that_takes_their_place() {
+        for zeros in [10, 100, 3 * CHUNK_BYTES] {
+            let mut file = file(&[b"one\n".to_vec(), vec![0; zeros]].concat());
+            let mut content = Content::Plain(Box::new(file.try_clone().unwrap()));
+            let mut reading = TextReader::new(0, RunningHash::new(0));
+            let mut read = || {
+                let chunk = reading.read_chunk(
+                    &mut content,
+                    &Buffers::default(),
+                    &Splitting::Lines(RULES),
+                    100,
+                    Ending::Open,
+                );
+                chunk.unwrap().buffer
+            };
+            assert_eq!((read(), read()), (b"one\n".to_vec(), Vec::new()));
+            file.seek(SeekFrom::Start(4)).unwrap();
+            file.write_all(b"two\n").unwrap();
+            assert_eq!((read(), read()), (b"two\n".to_vec(), Vec::new()));
+            file.seek(SeekFrom::End(0)).unwrap();
+            file.write_all(b"three\n").unwrap();
+            assert!(read().ends_with(b"three\n"));
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_first_line_of_any_length() {
+        for length in [0, 3, 20, RULES.line_bytes_max] {
+            let text = [BYTE_ORDER_MARK, &vec![b'x'; length], b"\nnext\n"].concat();
+            let (found, too_long) = lines(&text, &RULES, 100);
+            assert_eq!((found[0].1.len(), found[1].1.as_slice(), too_long), (length, &b"next"[..], 0));
+        }
+    }
+
+    #[test]
+    fn wide_lines_of_any_length_are_cut_at_whole_characters() {
+        let rules = LineRules { encoding: TextEncoding::Utf16Le, line_bytes_max: 3 << 20, ..RULES };
+        for length in [0, 1, 20_000, CHUNK_BYTES, 2 * CHUNK_BYTES] {
+            let line = "ਊ".repeat(length);
+            let text = format!("\u{feff}{line}\r\nnext\n{line}\nlast");
+            let text: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            for hole in [0, 2 * CHUNK_BYTES + 2] {
+                let text = [&vec![0; hole], &text[2 * usize::from(hole > 0)..]].concat();
+                let (found, _) = lines(&text, &rules, 100);
+                let found: Vec<(usize, usize)> =
+                    found.iter().map(|(offset, line)| (*offset as usize, line.len())).collect();
+                let (begin, bytes) = (hole.max(2), (2 * length).min(rules.line_bytes_max));
+                let next = begin + 2 * length + 4;
+                let behind = next + 10;
+                let last = behind + 2 * length + 2;
+                assert_eq!(found, [(begin, bytes), (next, 8), (behind, bytes), (last, 8)], "{length} {hole}");
+            }
+        }
     }
 }

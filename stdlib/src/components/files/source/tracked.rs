@@ -82,6 +82,8 @@ pub(super) struct Tracked {
     pub(super) pending: Option<(u64, Instant)>,
     /// Whether the watcher has reported a write, and the file was not read to its end since.
     pub(super) is_unread: bool,
+    /// Whether it was logged that it is packed and left out.
+    pub(super) is_left_out: bool,
     /// The search for it under other names since it is gone.
     pub(super) search: Search,
     /// Whether its partial line becomes an event, since the file is gone.
@@ -144,6 +146,7 @@ impl Tracked {
             due: None,
             pending: None,
             is_unread: false,
+            is_left_out: false,
             search: Search::Due,
             finishes_partial_line: false,
             rewritten_since: None,

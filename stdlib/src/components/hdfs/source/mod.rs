@@ -19,6 +19,7 @@ use super::connection::{Connection, EndpointError, Hdfs, HdfsError, check_endpoi
 use super::security::Security;
 use crate::components::files::source::{After, CompleteFiles, make_of_complete_files};
 use crate::formats::reading::{RecordFormat, RecordRules};
+use crate::tools::encoding::TextEncoding;
 use crate::tools::lines::LongLine;
 use file_system::HdfsFileSystem;
 
@@ -26,7 +27,7 @@ use file_system::HdfsFileSystem;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum StoredFormat {
-    Lines { max_line: usize, long_lines: LongLine },
+    Lines { max_line: usize, long_lines: LongLine, encoding: TextEncoding },
     SequenceFile { max_record: usize },
     Avro { max_record: usize },
     Parquet { max_record: usize },
@@ -34,13 +35,13 @@ enum StoredFormat {
 
 impl StoredFormat {
     /// Returns the rules for lines, and those for records; the format has one of them.
-    fn rules(self) -> (usize, LongLine, Option<RecordRules>) {
+    fn rules(self) -> (usize, LongLine, TextEncoding, Option<RecordRules>) {
         let records = |format, record_bytes_max| {
             let rules = RecordRules { format, record_bytes_max };
-            (record_bytes_max, LongLine::Truncate, Some(rules))
+            (record_bytes_max, LongLine::Truncate, TextEncoding::Utf8, Some(rules))
         };
         match self {
-            StoredFormat::Lines { max_line, long_lines } => (max_line, long_lines, None),
+            StoredFormat::Lines { max_line, long_lines, encoding } => (max_line, long_lines, encoding, None),
             StoredFormat::SequenceFile { max_record } => records(RecordFormat::SequenceFile, max_record),
             StoredFormat::Avro { max_record } => records(RecordFormat::Avro, max_record),
             StoredFormat::Parquet { max_record } => records(RecordFormat::Parquet, max_record),
@@ -79,7 +80,7 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
     let settings: HdfsSettings = settings.read().map_err(Failure::permanent)?;
     check(&settings).map_err(Failure::permanent)?;
     let HdfsSettings { paths, format, after, settle, positions, poll, batch, user, config, .. } = settings;
-    let ((max_line, long_lines, records), security) = (format.rules(), settings.security);
+    let ((max_line, long_lines, encoding, records), security) = (format.rules(), settings.security);
     let url = settings.url.trim_end_matches('/').to_string();
     let (component, meter) = (context.component.clone(), context.meter.clone());
     let (replication, safe) = (None, "files stay where they are");
@@ -95,7 +96,8 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
     });
     hdfs.check().map_err(|source| Failure::permanent(HdfsSourceError::Client { url, source }))?;
     let file_system = Arc::new(HdfsFileSystem::new(hdfs, settle));
-    let files = CompleteFiles { paths, after, max_line, long_lines, records, positions, poll, batch };
+    let files =
+        CompleteFiles { paths, after, max_line, long_lines, encoding, records, positions, poll, batch };
     make_of_complete_files(file_system, files, context)
 }
 

@@ -12,7 +12,7 @@ async fn the_status_shows_why_a_request_is_refused() {
     assert_eq!(source.refused("POST /events HTTP/1.1", &[b' '; 10_001]).await.0, 413);
     let many = format!("[{}0]", "0,".repeat(100));
     assert_eq!(source.refused("POST /events HTTP/1.1", many.as_bytes()).await.0, 413);
-    let head = "POST /events HTTP/1.1\r\ncontent-encoding: br";
+    let head = "POST /events HTTP/1.1\r\ncontent-encoding: compress";
     assert_eq!(source.refused(head, b"1").await.0, 415);
     source.end().await;
 }

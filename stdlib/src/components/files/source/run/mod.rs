@@ -3,6 +3,7 @@
 mod delivery;
 mod descriptors;
 mod gone;
+mod oddities;
 mod processing;
 mod quarantine;
 mod saving;

@@ -103,9 +103,7 @@ impl Run<'_> {
         let (text, content, progress) = match identified {
             Ok(Identified::Text(text, content, progress)) => (text, content, progress),
             Ok(Identified::Restarted(text, content, why)) => {
-                let path = file_path(&mut self.files, id);
-                warn!(component = %component, "{} is read from its beginning: {why}", path.display());
-                self.source.meter.count("files_begun_anew", 1);
+                self.report_new_beginning(id, why);
                 (text, content, Progress::default())
             }
             Ok(Identified::Empty(stamp)) => {
@@ -142,6 +140,10 @@ impl Run<'_> {
             }
             Ok(Identified::Changed) => {
                 self.quarantine_changed(id, "after it was read");
+                return Ok(());
+            }
+            Ok(Identified::Packed(packing)) => {
+                self.leave_out(id, packing);
                 return Ok(());
             }
             Err(error) => {
@@ -256,6 +258,10 @@ impl Run<'_> {
                 }
                 return Ok(None);
             }
+            Ok((_, Outcome::Repacked)) => {
+                self.identify_again(id);
+                return Ok(None);
+            }
             Ok((content, outcome)) => {
                 self.note_recovery();
                 // A compressed file that was read to the end is closed, to free its decoder.
@@ -294,8 +300,23 @@ impl Run<'_> {
                 FileMode::Follow { .. } => self.quarantine(id, "was changed in place"),
             },
             Outcome::Incomplete => self.quarantine(id, ENDS_WITHIN),
+            Outcome::Repacked => {}
         }
         Ok(None)
+    }
+
+    fn report_new_beginning(&mut self, id: FileId, why: &str) {
+        let (path, component) = (file_path(&mut self.files, id), &self.source.component);
+        warn!(component = %component, "{} is read from its beginning: {why}", path.display());
+        self.source.meter.count("files_begun_anew", 1);
+    }
+
+    /// Queues a file of which nothing was put to be identified again.
+    fn identify_again(&mut self, id: FileId) {
+        if let Some(file) = self.files.get(id) {
+            file.phase = Phase::New;
+        }
+        self.enqueue(id);
     }
 
     /// Restarts a file that now holds another text.
@@ -368,26 +389,19 @@ impl Run<'_> {
         let (at_end, next, seen) = (chunk.at_end, chunk.next, chunk.seen);
         let Some(file) = self.files.get(id) else { return Ok(false) };
         let path = file.path.clone();
-        if chunk.too_long > 0 {
-            self.source.meter.count("long_lines", chunk.too_long);
-            let (count, bound) = (chunk.too_long, self.source.rules.splitting.body_bytes_max());
-            if let Some(more) = self.source.long_lines.occurred() {
-                let component = &self.source.component;
-                warn!(component = %component, "{count} lines of {} are longer than {bound} bytes{more}", path.display());
-            }
-        }
+        self.report_oddities(&chunk, &path);
         self.schedule(id, at_end, next, seen);
         let mut is_put = true;
         if let Some(partition) = partition
             && chunk.next > chunk.after
         {
             self.files.name(id, &partition);
-            let (most, after) = (outlet.event_bytes_max(), chunk.after);
-            let large = large(&chunk.spans, most);
+            let most = outlet.event_bytes_max();
+            let large = large(&chunk, most);
             let batch = self.source.batches.of(chunk, &path, &partition)?;
             let batch = match large.is_empty() {
                 true => batch,
-                false => self.drop_too_large(batch, &large, most, &path, after)?,
+                false => self.drop_too_large(batch, &large, most, &path)?,
             };
             is_put = self.put_batch(batch, outlet, deliveries).await?;
         }

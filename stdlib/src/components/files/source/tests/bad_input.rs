@@ -1,6 +1,9 @@
 //! Bad input: it must not stop the source, nor make it lose or repeat other lines.
 
+use std::os::unix::ffi::OsStringExt;
 use std::sync::atomic::{AtomicI64, Ordering};
+
+use arrow_array::Datum;
 
 use super::*;
 
@@ -31,10 +34,68 @@ async fn an_overlong_line_is_skipped_if_set() {
 #[tokio::test]
 async fn zeros_and_invalid_utf_8_are_read_unchanged() {
     let environment = Environment::new(keep());
-    environment.write("a.log", b"\0\0\n\xff\xfe\xc3(\n");
+    environment.write("a.log", b"x\0\0\n\0\xff\xfe\xc3(\n");
     let mut harness = environment.begin().await;
-    assert_eq!(harness.events(2).await, [b"\0\0".to_vec(), b"\xff\xfe\xc3(".to_vec()]);
+    assert_eq!(harness.events(2).await, [b"x\0\0".to_vec(), b"\0\xff\xfe\xc3(".to_vec()]);
     harness.end().await;
+}
+
+#[tokio::test]
+async fn files_whose_names_are_not_utf_8_are_read_and_renamed() {
+    let name = |name: &[u8]| std::ffi::OsString::from_vec(name.to_vec());
+    let rename = variant("rename", &[("suffix", Value::Text(".done".into()))]);
+    for mode in [complete(rename.clone()), follow("beginning")] {
+        let is_complete = mode == complete(rename.clone());
+        let mut environment = Environment::new(mode).with_positions();
+        for (names, text) in [([b"a\xff.log", b"a\xfe.log"], "1\n"), ([b"b\xff.log", b"b\xfe.log"], "2\n")] {
+            for file in names {
+                fs::write(environment.folder.path().join(name(file)), text).unwrap();
+            }
+            let mut harness = environment.begin().await;
+            let delivery = harness.take().await;
+            let Some(Column::Constant(file)) = delivery.batch.column("@file") else { panic!() };
+            let shown =
+                file.get().0.as_any().downcast_ref::<arrow_array::StringViewArray>().unwrap().value(0);
+            assert!(shown.ends_with("\u{fffd}.log"), "{shown}");
+            delivery.acknowledgement.done();
+            assert_eq!(harness.lines(1).await, [text.trim_end()]);
+            if is_complete {
+                harness.counted("files_delivered", 2).await;
+            }
+            environment = harness.end().await;
+            let is_there = |end: &[u8]| {
+                let path = [names[0], end].concat();
+                environment.folder.path().join(name(&path)).exists()
+            };
+            assert_eq!((is_there(b""), is_there(b".done")), (!is_complete, is_complete));
+        }
+    }
+}
+
+#[tokio::test]
+async fn patterns_without_files_are_counted_until_files_match() {
+    for mode in [keep(), follow("beginning")] {
+        let environment = Environment::new(mode.clone());
+        let glob = |name: &str| Value::Text(environment.path(name).to_string_lossy().into_owned());
+        let paths = Value::List(vec![glob("*.log"), glob("*.{txt,text}"), glob("named.log")]);
+        let environment = environment.with("paths", paths);
+        let mut harness = environment.begin().await;
+        let gauge = |harness: &Harness| {
+            harness.meter.gauges().get("patterns_without_files").copied().unwrap_or_default()
+        };
+        let until = async |harness: &Harness, count: u64| {
+            while gauge(harness) != count {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        within_patience("two patterns", until(&harness, 2)).await;
+        harness.write("a.text", "1\n");
+        assert_eq!(harness.lines(1).await, ["1"]);
+        within_patience("one pattern", until(&harness, 1)).await;
+        fs::remove_file(harness.path("a.text")).unwrap();
+        within_patience("two patterns again", until(&harness, 2)).await;
+        harness.end().await;
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use flate2::write::GzEncoder;
 
 use super::*;
 
-pub(super) fn gzip(text: &[u8]) -> Vec<u8> {
+pub(in super::super) fn gzip(text: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(text).unwrap();
     encoder.finish().unwrap()
@@ -37,14 +37,73 @@ async fn compressed_files_are_decompressed() {
 }
 
 #[tokio::test]
-async fn compressed_files_are_read_as_bytes_without_decompress() {
-    let environment = Environment::new(keep()).with("decompress", Value::Bool(false));
-    let compressed = gzip(b"1\n");
-    environment.write("a.log.gz", &compressed);
-    let mut harness = environment.begin().await;
-    let lines: Vec<Vec<u8>> = compressed.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
-    assert_eq!(harness.events(lines.len()).await, lines);
-    harness.end().await;
+async fn a_compressed_file_with_rubbish_behind_its_end_gives_its_lines() {
+    for mode in [keep(), follow("beginning")] {
+        let environment = Environment::new(mode);
+        environment.write("a.log.gz", [gzip(b"1\n2\n"), vec![0; 512]].concat());
+        environment
+            .write("b.log.zst", [&zstd::encode_all(&b"3\n4"[..], 3).unwrap()[..], b"rubbish"].concat());
+        let mut harness = environment.begin().await;
+        let mut lines = harness.lines(4).await;
+        lines.sort();
+        assert_eq!(lines, ["1", "2", "3", "4"]);
+        harness.counted("packed_files_with_rubbish", 2).await;
+        assert_eq!(harness.meter.counters().get("files_set_aside"), None);
+        harness.end().await;
+    }
+}
+
+#[tokio::test]
+async fn packed_files_that_are_not_decompressed_are_left_out() {
+    for (decompress, left_out) in [(false, 6), (true, 2)] {
+        for mode in [keep(), follow("beginning"), follow("end")] {
+            let environment = Environment::new(mode.clone()).with("decompress", Value::Bool(decompress));
+            environment.write("a.log.gz", gzip(b"1\n"));
+            environment.write("b.log.zst", zstd::encode_all(&b"2\n"[..], 3).unwrap());
+            // The name does not decide.
+            environment.write("c.log", gzip(b"3\n"));
+            environment.write("d.log.xz", b"\xfd7zXZ\0rest\n");
+            environment.write("e.log.zip", b"PK\x03\x04rest\n");
+            environment.write("f.log.gz", b"\x1f\x8b\x08 damaged\n");
+            let mut harness = environment.begin().await;
+            harness.counted("packed_files_left_out", left_out).await;
+            if decompress && mode != follow("end") {
+                let mut lines = harness.lines(3).await;
+                lines.sort();
+                assert_eq!(lines, ["1", "2", "3"]);
+            }
+            harness.write("g.log", "text\n");
+            assert_eq!(harness.lines(1).await, ["text"]);
+            assert_eq!(harness.meter.counters()["packed_files_left_out"], left_out);
+            harness.end().await;
+        }
+    }
+}
+
+/// The first bytes alone do not tell that a file is compressed.
+#[tokio::test]
+async fn a_compressed_file_whose_first_bytes_come_one_by_one_is_recognised() {
+    for decompress in [false, true] {
+        for compressed in [gzip(b"1\n"), zstd::encode_all(&b"1\n"[..], 3).unwrap()] {
+            let environment =
+                Environment::new(follow("beginning")).with("decompress", Value::Bool(decompress));
+            environment.write("a.log", "");
+            let mut harness = environment.begin().await;
+            for byte in compressed {
+                harness.append("a.log", [byte]);
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+            if decompress {
+                assert_eq!(harness.lines(1).await, ["1"]);
+            } else {
+                harness.counted("packed_files_left_out", 1).await;
+            }
+            harness.write("b.log", "text\n");
+            assert_eq!(harness.lines(1).await, ["text"]);
+            assert_eq!(harness.meter.counters().get("files_begun_anew"), None);
+            harness.end().await;
+        }
+    }
 }
 
 #[tokio::test]

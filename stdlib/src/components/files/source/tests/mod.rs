@@ -5,11 +5,13 @@ mod closed;
 mod complete;
 mod compressed;
 mod copies;
+mod encodings;
 mod ends;
 mod follow;
 mod gone;
 mod growing;
 mod in_memory;
+mod odd_bytes;
 mod replaced;
 mod restart;
 
@@ -31,6 +33,7 @@ use weir_runtime::sink::{Delivery, SinkPort};
 use weir_runtime::{Clock, SystemClock};
 
 use super::*;
+pub(super) use compressed::gzip;
 
 /// The timeout for every wait.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -94,6 +97,7 @@ impl Environment {
             ("mode", mode),
             ("max_line", Value::Size(1 << 20)),
             ("long_lines", variant("truncate", &[])),
+            ("encoding", variant("utf8", &[])),
             ("decompress", Value::Bool(true)),
             ("poll", Value::Duration(Duration::from_millis(10))),
             ("batch", Value::Int(100)),

@@ -1,18 +1,19 @@
 //! Identifies the text of a file: recognises a remembered text, finds the original of a compressed copy, or begins a new
 //! text. All functions block.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use weir_runtime::batch::Partition;
 
-use super::super::content::{Content, Encoding};
+use super::super::content::{Content, Encoding, Packing};
 use super::super::copies::{CopyCandidates, CopyOrigin, find_origin, may_match};
 use super::super::identity::{HEAD_BYTES, Head, Key, PartitionName, Stamp, State};
 use super::super::positions::RememberedFile;
-use super::super::text_hash::RunningHash;
+use super::super::text_hash::{RunningHash, TextHash};
 use super::super::tracked::FileId;
-use super::{Progress, Text, TextRules};
+use super::{Progress, Text, TextRules, is_hole};
+use crate::tools::encoding::CodeUnits;
 
 /// How many bytes are read at once to find the beginning of the last line.
 const BACKWARDS_BYTES: u64 = 64 << 10;
@@ -41,6 +42,8 @@ pub(in super::super) enum Identified {
     Replaced(FileId),
     /// The part of the text that was read has changed since.
     Changed,
+    /// The file is packed in this format, and is not decompressed.
+    Packed(Packing),
 }
 
 /// What is known of a file before it is identified.
@@ -65,14 +68,30 @@ pub(in super::super) fn identify(
     if key != knowledge.key {
         return Ok(Identified::Moved);
     }
-    let Some(encoding) = content.encoding(rules.records)? else {
+    let found = match rules.records {
+        Some(_) => content.encoding(rules.records)?,
+        None => match content.packing()? {
+            Some(packing @ Packing::Unreadable(_)) => return Ok(Identified::Packed(packing)),
+            Some(Packing::Compressed(codec)) => Some(Encoding::Compressed(codec)),
+            None => None,
+        },
+    };
+    let Some(encoding) = found else {
         return match content.head()?.is_empty() {
             true => Ok(Identified::Empty(stamp)),
             false => recognise(content, None, stamp, knowledge, rules),
         };
     };
-    let mut content = content.decompressed(encoding)?;
-    let head = content.head()?;
+    let packed = || match encoding {
+        Encoding::Compressed(codec) => Some(Identified::Packed(Packing::Compressed(codec))),
+        Encoding::Records(_) => None,
+    };
+    let head = content.decompressed(encoding).and_then(|mut content| Ok((content.head()?, content)));
+    let (head, mut content) = match (head, packed()) {
+        // Nobody needs its text.
+        (Err(error), Some(packed)) if !rules.decompress && is_damage(&error) => return Ok(packed),
+        (head, _) => head?,
+    };
     if head.len() < HEAD_BYTES && content.is_incomplete() {
         return Ok(Identified::Incomplete);
     }
@@ -81,11 +100,16 @@ pub(in super::super) fn identify(
     }
     if rules.copies && !knowledge.remembered.iter().any(|known| may_match(known.head, &head)) {
         let Some(candidates) = &knowledge.candidates else { return Ok(Identified::Compressed(head)) };
-        match find_origin(&mut content, candidates, rules.file_system.as_ref())? {
-            CopyOrigin::Unknown if !rules.decompress => {
-                return recognise(Content::open(&*rules.file_system, path)?, None, stamp, knowledge, rules);
-            }
-            CopyOrigin::Unknown => {}
+        match find_origin(
+            &mut content,
+            candidates,
+            rules.file_system.as_ref(),
+            rules.splitting.encoding().units(),
+        )? {
+            CopyOrigin::Unknown => match packed() {
+                Some(packed) if !rules.decompress => return Ok(packed),
+                _ => {}
+            },
             CopyOrigin::File(id) => return Ok(Identified::Copies(id)),
             CopyOrigin::Finished(partition) => return Ok(Identified::Done(partition)),
             CopyOrigin::Incomplete => return Ok(Identified::Incomplete),
@@ -99,6 +123,11 @@ pub(in super::super) fn identify(
         }
     }
     recognise(content, Some(encoding), stamp, knowledge, rules)
+}
+
+/// Returns whether an error of reading says that compressed data are damaged.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::Other)
 }
 
 /// Continues the text if it is remembered; begins it otherwise.
@@ -140,6 +169,11 @@ fn recognise(
             let text = text(next_generation, RunningHash::new(0));
             Ok(Identified::Restarted(text, content, "it is shorter than what was read of it"))
         }
+        // Two texts behind holes begin alike.
+        Resumed::Shorter | Resumed::Changed if is_hole(&name.head) => {
+            let text = text(next_generation, RunningHash::new(0));
+            Ok(Identified::Restarted(text, content, "it holds another text than it did"))
+        }
         Resumed::Shorter | Resumed::Changed => Ok(Identified::Changed),
     }
 }
@@ -157,8 +191,12 @@ fn resumed(content: &mut Content, known: &RememberedFile, plain: bool, stamp: St
         return Ok(Resumed::Shorter);
     }
     let Some(consumed) = known.consumed.filter(|consumed| consumed.through <= position) else {
-        let first = known.name().and_then(|name| name.first).filter(|first| first.through <= position);
-        let same = first.map_or(Ok(true), |first| first.is_in(content))?;
+        let name = known.name();
+        let begins_with_hole = name.is_some_and(|name| is_hole(&name.head));
+        // A hole tells nothing, so the text that was put first has to be there, however much of it was delivered.
+        let is_known = |first: &TextHash| begins_with_hole || first.through <= position;
+        let first = name.and_then(|name| name.first).filter(is_known);
+        let same = first.map_or(Ok(!begins_with_hole), |first| first.is_in(content))?;
         return Ok(if same { Resumed::RunningHash(RunningHash::new(position)) } else { Resumed::Changed });
     };
     let mut hash = RunningHash::new(consumed.base);
@@ -171,7 +209,8 @@ fn resumed(content: &mut Content, known: &RememberedFile, plain: bool, stamp: St
     }
 }
 
-/// Opens a text at its end, before a last line without a line end. Returns `None` if the file is empty or was replaced.
+/// Opens a text at its end, before a last line without a line end. Returns `None` if the file is empty, is packed and is not
+/// decompressed, or was replaced.
 pub(in super::super) fn open_at_end(
     path: &Path,
     key: Key,
@@ -179,18 +218,23 @@ pub(in super::super) fn open_at_end(
 ) -> io::Result<Option<Box<Text>>> {
     let mut content = Content::open(&*rules.file_system, path)?;
     let state = content.state()?;
-    let mut encoding = content.encoding(rules.records)?;
-    match encoding {
-        Some(compressed) if rules.decompress => content = content.decompressed(compressed)?,
-        _ => encoding = None,
-    }
+    let encoding = match content.encoding(rules.records)? {
+        Some(encoding) if rules.decompress => {
+            content = content.decompressed(encoding)?;
+            Some(encoding)
+        }
+        // It is left out.
+        Some(_) => return Ok(None),
+        None if rules.records.is_none() && content.packing()?.is_some() => return Ok(None),
+        None => None,
+    };
     let head = content.head()?;
     if state.key != key || head.is_empty() {
         return Ok(None);
     }
     let hash = match encoding {
         None => {
-            let position = last_line(&mut content, state.stamp.length)?;
+            let position = last_line(&mut content, state.stamp.length, rules.splitting.encoding().units())?;
             // A compressed copy is recognised by the hash of the text before the position.
             let mut hash = RunningHash::new(position.saturating_sub(BACKWARDS_BYTES));
             hash.read_through(&mut content, position)?;
@@ -206,13 +250,13 @@ pub(in super::super) fn open_at_end(
 }
 
 /// Returns the position behind the last line end before `end`.
-fn last_line(content: &mut Content, end: u64) -> io::Result<u64> {
-    let mut from = end;
+fn last_line(content: &mut Content, end: u64, units: CodeUnits) -> io::Result<u64> {
+    let mut from = units.whole(end);
     while from > 0 {
         let begin = from.saturating_sub(BACKWARDS_BYTES);
         let part = content.read(begin, (from - begin) as usize)?;
-        if let Some(newline) = memchr::memrchr(b'\n', &part) {
-            return Ok(begin + newline as u64 + 1);
+        if let Some(end) = units.last_line_end(&part) {
+            return Ok(begin + end as u64);
         }
         from = begin;
     }

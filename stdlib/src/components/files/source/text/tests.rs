@@ -4,12 +4,19 @@ use weir_runtime::storage::{Machine, SimulatedDisk};
 
 use super::*;
 use crate::components::files::source::file_system::simulated::SimulatedFileSystem;
+use crate::tools::encoding::TextEncoding;
 use crate::tools::lines::{LineRules, LongLine};
 
 const PATH: &str = "/logs/a.log";
 
 fn rules(file_system: SimulatedFileSystem) -> TextRules {
-    let lines = LineRules { line_bytes_max: 1 << 10, long_lines: LongLine::Truncate, grouping: None };
+    let lines = LineRules {
+        line_bytes_max: 1 << 10,
+        long_lines: LongLine::Truncate,
+        grouping: None,
+        of_file: true,
+        encoding: TextEncoding::Utf8,
+    };
     TextRules {
         buffers: Buffers::default(),
         splitting: Splitting::Lines(lines),
