@@ -28,7 +28,7 @@ pub(super) struct Members {
 }
 
 enum Member {
-    Gzip(GzDecoder<MemberInput>),
+    Gzip(Box<GzDecoder<MemberInput>>),
     Zstd(ZstdDecoder<'static, MemberInput>),
     Bzip2(BzDecoder<MemberInput>),
 }
@@ -70,7 +70,7 @@ impl Read for Members {
 impl Member {
     fn new(codec: Codec, input: MemberInput) -> io::Result<Member> {
         match codec {
-            Codec::Gzip => Ok(Member::Gzip(GzDecoder::new(input))),
+            Codec::Gzip => Ok(Member::Gzip(Box::new(GzDecoder::new(input)))),
             Codec::Zstd => Ok(Member::Zstd(ZstdDecoder::with_buffer(input)?.single_frame())),
             Codec::Bzip2 => Ok(Member::Bzip2(BzDecoder::new(input))),
             Codec::None | Codec::Snappy | Codec::Lz4 => {
