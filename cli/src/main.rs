@@ -14,6 +14,7 @@ mod plan;
 mod process;
 mod program;
 mod run;
+mod state_directory;
 mod watch;
 
 use std::process::ExitCode;

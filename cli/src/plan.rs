@@ -8,6 +8,7 @@ use weir_compiler::lower;
 use crate::MISUSE;
 use crate::files::program_path;
 use crate::program::{Colours, Params, analyse, library, print, print_error, print_error_line, rendered};
+use crate::state_directory::state_directory;
 
 /// The arguments of `weir plan`.
 #[derive(Debug, clap::Args)]
@@ -49,9 +50,18 @@ fn plan(arguments: &Arguments) -> Result<bool, String> {
     let library = library()?;
     let analysis = analyse(&arguments.path, &library, &arguments.params)?;
     print_error(&rendered(&analysis.diagnostics, &analysis.files, arguments.colours));
-    let Some(plan) = lower(&analysis) else { return Ok(false) };
+    let Some(mut plan) = lower(&analysis) else { return Ok(false) };
     print(&match arguments.format {
-        PlanFormat::Text => plan.to_string(),
+        PlanFormat::Text => {
+            match state_directory(None).map_err(|error| error.to_string())? {
+                Some(state) => weir_stdlib::place_state(&mut plan, &state),
+                None => {
+                    let working = std::env::current_dir().map_err(|error| error.to_string())?;
+                    weir_stdlib::show_state(&mut plan, &working);
+                }
+            }
+            plan.to_string()
+        }
         PlanFormat::Json => serde_json::to_string_pretty(&plan).map_err(|error| error.to_string())? + "\n",
     });
     Ok(true)

@@ -24,7 +24,7 @@ pub use components::hdfs::repair::{HdfsAccess, repair_hdfs_ledger};
 #[cfg(feature = "kafka")]
 pub use components::kafka;
 pub use library::library_sources;
-pub use state_directory::place_state;
+pub use state_directory::{place_state, show_state};
 pub use tools::file_writer::{LedgerRepair, LedgerRepairError};
 use weir_runtime::Registry;
 

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use weir_plan::{Component, Plan, Value};
 
-/// The settings that name a place for state: a role's kind, and the setting.
-const POSITIONS: (&str, &str) = ("files", "positions");
-const CHANNEL: (&str, &str) = ("file", "path");
+/// The settings that name a place for state: the kinds of components, and the setting.
+const POSITIONS: (&[&str], &str) = (&["files", "hdfs"], "positions");
+const CHANNEL: (&[&str], &str) = (&["file"], "path");
 
 /// Gives the state of a plan its places in a directory: a channel without a `path` is in `PROGRAM/CHANNEL` there, and
 /// relative paths of channels and positions begin there.
@@ -20,11 +20,23 @@ pub fn place_state(plan: &mut Plan, directory: &Path) {
     }
 }
 
-fn place(component: &mut Component, setting: (&str, &str), directory: &Path, own: Option<String>) {
-    let (kind, name) = setting;
-    let Some(value) = component.settings.values.get_mut(name).filter(|_| component.kind == kind) else {
+/// Makes the relative paths of a plan's state absolute, for an agent without a state directory that is started in this
+/// directory.
+pub fn show_state(plan: &mut Plan, working: &Path) {
+    for source in &mut plan.sources {
+        place(source, POSITIONS, working, None);
+    }
+    for channel in &mut plan.channels {
+        place(channel, CHANNEL, working, None);
+    }
+}
+
+fn place(component: &mut Component, setting: (&[&str], &str), directory: &Path, own: Option<String>) {
+    let (kinds, name) = setting;
+    if !kinds.contains(&component.kind.as_str()) {
         return;
-    };
+    }
+    let Some(value) = component.settings.values.get_mut(name) else { return };
     let given = match value {
         Value::Text(path) => Some(path.clone()),
         Value::Null => own,
@@ -47,6 +59,7 @@ mod tests {
         let program = "source a = files { paths: [\"in/*\"], positions: \"a.positions\" }
 source b = files { paths: [\"in/*\"], positions: \"/else/b.positions\" }
 source c = files { paths: [\"in/*\"] }
+source e = hdfs { url: \"hdfs://a:1\", paths: [\"/in/*\"], positions: \"e.positions\" }
 source d = generate {}
 channel one = file {}
 channel two = file { path: \"two\" }
@@ -57,6 +70,7 @@ flow main { a -> one -> out }
 flow second { b -> two -> out }
 flow third { c -> three -> out }
 flow fourth { d -> four -> out }
+flow fifth { e -> four }
 ";
         let library = Library::parse(library_sources().iter().copied()).unwrap();
         let analysis = analyse(&("nginx.flow", program), "nginx.flow", &library, &Options::default());
@@ -67,10 +81,15 @@ flow fourth { d -> four -> out }
             other => format!("{other:?}"),
         };
         let positions: Vec<String> =
-            plan.sources[..3].iter().map(|source| text(source, "positions")).collect();
-        assert_eq!(positions, ["/state/a.positions", "/else/b.positions", "Some(Null)"]);
+            plan.sources[..4].iter().map(|source| text(source, "positions")).collect();
+        let expected = ["/state/a.positions", "/else/b.positions", "Some(Null)", "/state/e.positions"];
+        assert_eq!(positions, expected);
         let paths: Vec<String> = plan.channels[..3].iter().map(|channel| text(channel, "path")).collect();
         assert_eq!(paths, ["/state/nginx/one", "/state/two", "/else/three"]);
+        let mut shown = lower(&analysis).unwrap();
+        show_state(&mut shown, Path::new("/work"));
+        let paths: Vec<String> = shown.channels[..3].iter().map(|channel| text(channel, "path")).collect();
+        assert_eq!(paths, ["Some(Null)", "/work/two", "/else/three"]);
         assert_eq!(
             text(&plan.sinks[0], "path"),
             text(&lower(&analysis).unwrap().sinks[0], "path"),

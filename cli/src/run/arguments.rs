@@ -1,8 +1,6 @@
 //! The arguments of `weir run`.
 
-use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +10,7 @@ use weir_plan::Plan;
 use super::log::LogFormat;
 use crate::files::program_path;
 use crate::program::{Colours, Params};
+use crate::state_directory::state_directory;
 
 /// The arguments of `weir run`.
 #[derive(Debug, clap::Args)]
@@ -82,16 +81,7 @@ impl Arguments {
     /// # Errors
     /// When the working directory is gone.
     pub(super) fn state_directory(&self) -> std::io::Result<Option<PathBuf>> {
-        let of_variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        // systemd separates several directories by colons.
-        let first = |list: OsString| {
-            let first = list.as_bytes().split(|byte| *byte == b':').next().unwrap_or_default();
-            PathBuf::from(OsStr::from_bytes(first))
-        };
-        let named = of_variable("WEIR_STATE_DIR").map(PathBuf::from);
-        let named = self.state_dir.clone().or(named);
-        let named = named.or_else(|| of_variable("STATE_DIRECTORY").map(first));
-        named.map(std::path::absolute).transpose()
+        state_directory(self.state_dir.clone())
     }
 
     /// Returns which of the sources that the arguments name the plan does not have.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use weir_compiler::{Library, Options, analyse, lower};
 use weir_runtime::Clock;
 use weir_runtime::agent::{Agent, Ending, Report, Stop};
+use weir_runtime::metrics::Metrics;
 
 /// The time of day in these programs: 2026-01-31T12:00:00Z.
 pub(crate) const NOW: i64 = 1_769_860_800_000_000;
@@ -21,12 +22,34 @@ impl Clock for FixedClock {
 
 /// Runs a program until its sources have ended, and returns the counts of its components.
 pub(crate) async fn run(program: &str) -> Report {
+    run_to_stop(program, |_| std::future::pending()).await
+}
+
+/// Runs a program until no event moves any more.
+pub(crate) async fn run_until_idle(program: &str) -> Report {
+    run_to_stop(program, |metrics| async move { metrics.idle(Duration::from_millis(500)).await }).await
+}
+
+/// Runs a program until its sources have ended or it is to stop.
+async fn run_to_stop<Stopping>(program: &str, stops: impl FnOnce(Metrics) -> Stopping) -> Report
+where
+    Stopping: Future<Output = ()>,
+{
     let library = Library::parse(crate::library_sources().iter().copied()).expect("the library is right");
     let analysis = analyse(&("a.flow", program), "a.flow", &library, &Options::default());
     let plan = lower(&analysis).unwrap_or_else(|| panic!("{program}: {:?}", analysis.diagnostics));
     let agent = Agent::build(&plan, &crate::registry(), Arc::new(FixedClock));
     let agent = agent.unwrap_or_else(|error| panic!("{program}: {:?}", error.problems));
-    let (report, ending) = agent.run(Stop::default(), Duration::from_secs(60)).await;
+    let (stop, stopping) = (Stop::default(), stops(agent.metrics()));
+    let drain = stop.drain.clone();
+    let mut running = std::pin::pin!(agent.run(stop, Duration::from_secs(60)));
+    let (report, ending) = tokio::select! {
+        ended = &mut running => ended,
+        () = stopping => {
+            drain.cancel();
+            running.await
+        }
+    };
     assert!(matches!(ending, Ending::Complete), "{program}: {ending:?}");
     report
 }

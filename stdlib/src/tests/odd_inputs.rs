@@ -1,8 +1,9 @@
-//! Odd inputs as programs of the field write them, from the files in `tests/odd_inputs`, read by the parsers in complete agents.
+//! Odd inputs as programs of the field write them, from the files in `tests/odd_inputs`, read by parsers and by the source `files`
+//! in complete agents.
 //!
 //! A file begins with the items and the steps of a program. Each case has a title (`= …`), the input (`< …`, with the escapes
 //! `\n`, `\r`, `\t`, `\0`, `\\` and `\xNN`), and what becomes of it (`> …`): the event's fields as JSON, or `rejected:` and the
-//! reason. With `ODD_INPUTS=write` the test writes what becomes of them now.
+//! reason; for a file the bodies of its events. With `ODD_INPUTS=write` the test writes what becomes of them now.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::agents::{lines, run};
+use super::agents::{lines, run, run_until_idle};
 
 /// A file of cases.
 struct Corpus {
@@ -133,29 +134,68 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/odd_inputs")
 }
 
+/// Compares what became of the cases with what the corpus says, or writes it there.
+fn check(file: &Path, mut corpus: Corpus, results: Vec<String>) -> Vec<String> {
+    let mut differences = Vec::new();
+    for (case, result) in corpus.cases.iter_mut().zip(results) {
+        if case.expected != result {
+            let name = file.file_name().unwrap().display();
+            differences.push(format!("{name}: {}: {result}\n  instead of {}", case.title, case.expected));
+            case.expected = result;
+        }
+    }
+    if std::env::var_os("ODD_INPUTS").is_some_and(|value| value == "write") {
+        fs::write(file, corpus.written()).unwrap();
+        return Vec::new();
+    }
+    differences
+}
+
 #[tokio::test]
 async fn odd_inputs_become_what_the_corpus_says() {
     let mut files: Vec<PathBuf> =
-        fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        fs::read_dir(folder().join("bodies")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    let write = std::env::var_os("ODD_INPUTS").is_some_and(|value| value == "write");
-    let mut count = 0;
-    let mut differences = Vec::new();
-    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "txt")) {
-        let mut corpus = Corpus::read(file);
+    let (mut count, mut differences) = (0, Vec::new());
+    for file in files {
+        let corpus = Corpus::read(&file);
         count += corpus.cases.len();
         let results = corpus.results().await;
-        for (case, result) in corpus.cases.iter_mut().zip(results) {
-            if case.expected != result {
-                let name = file.file_name().unwrap().display();
-                differences.push(format!("{name}: {}: {result}\n  instead of {}", case.title, case.expected));
-                case.expected = result;
-            }
-        }
-        if write {
-            fs::write(file, corpus.written()).unwrap();
-        }
+        differences.extend(check(&file, corpus, results));
     }
-    assert!(write || differences.is_empty(), "{}", differences.join("\n"));
-    assert!(count >= 200, "{count} cases");
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    assert!(count >= 300, "{count} cases");
+}
+
+/// The files of the corpus are read in one run. A file that is delivered is renamed.
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_files_become_what_the_corpus_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let corpus = Corpus::read(&folder().join("files.txt"));
+    let path = |number: usize| directory.path().join(format!("{number}.log"));
+    for (number, case) in corpus.cases.iter().enumerate() {
+        fs::write(path(number), unescaped(&case.input)).unwrap();
+    }
+    let (paths, out) = (directory.path().join("*.log"), directory.path().join("out"));
+    run_until_idle(&format!(
+        "source files = files {{ paths: [{paths:?}], mode: complete {{ after: rename {{}} }}, decompress: true }}\n\
+         sink out = files {{ path: {out:?}, format: json {{ headers: [@file, @offset] }} }}\nflow main {{ files -> out }}\n"
+    ))
+    .await;
+    let mut found: Vec<Vec<(u64, Value)>> = vec![Vec::new(); corpus.cases.len()];
+    for line in lines(&out) {
+        let event: Value = serde_json::from_str(&line).unwrap();
+        let name = Path::new(event["file"].as_str().unwrap()).file_stem().unwrap().to_str().unwrap();
+        found[name.parse::<usize>().unwrap()]
+            .push((event["offset"].as_u64().unwrap(), event["body"].clone()));
+    }
+    let result = |(number, mut lines): (usize, Vec<(u64, Value)>)| {
+        lines.sort_by_key(|(offset, _)| *offset);
+        let bodies: Value = lines.into_iter().map(|(_, body)| body).collect();
+        let left = if path(number).exists() { "left where it is, " } else { "" };
+        format!("{left}{bodies}")
+    };
+    let results = found.into_iter().enumerate().map(result).collect();
+    let differences = check(&folder().join("files.txt"), corpus, results);
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }

@@ -67,6 +67,14 @@ impl Servers {
             Servers::DataNodes => "data nodes",
         }
     }
+
+    /// The verb behind the subject.
+    fn answer(self) -> &'static str {
+        match self {
+            Servers::NameNode => "answers",
+            Servers::DataNodes => "answer",
+        }
+    }
 }
 
 /// The setting that continues a file with the remaining DataNodes when a DataNode has failed and no other can replace
@@ -353,8 +361,9 @@ impl Hdfs {
             if let Some(lasted) = meter.resolve_trouble(servers.subject()) {
                 info!(
                     component = %component,
-                    "the {} of {url} answer again, after {} s",
+                    "the {} of {url} {} again, after {} s",
                     servers.subject(),
+                    servers.answer(),
                     lasted.as_secs()
                 );
             }
