@@ -151,7 +151,7 @@ impl LinesSource {
                 self.put(&mut port.outlet).await?;
                 departure.left();
             } else if self.lines.has_something() {
-                departure.joined(false);
+                departure.joined();
             }
         }
     }

@@ -24,6 +24,9 @@ use client::{RunContext, serve};
 /// The most chunks in the gatherer's queue. A chunk has at most the bytes of one read, and the line that they end.
 const CHUNKS_MAX: usize = 16;
 
+/// How long a batch waits to become full if no client waits for an acknowledgement.
+const LINGER: Duration = Duration::from_millis(5);
+
 #[derive(Deserialize)]
 struct TcpLinesSettings {
     bind: String,
@@ -34,7 +37,7 @@ struct TcpLinesSettings {
     max_connections: usize,
     idle: Option<Duration>,
     batch: usize,
-    linger: Duration,
+    linger: Option<Duration>,
     security: ServerSecurity,
 }
 
@@ -101,7 +104,8 @@ impl Source for TcpLinesSource {
         let endpoint = Endpoint::new(&self.context, bind, *max_connections, security);
         let endpoint = if *ack { endpoint.acknowledging() } else { endpoint };
         let listener = Listener::bind(endpoint).await.map_err(|error| error.into_failure())?;
-        let mut gatherer = Gatherer::new(&self.context, (*batch, *linger), self.sequence, &port);
+        let linger = linger.unwrap_or(if *ack { Duration::ZERO } else { LINGER });
+        let mut gatherer = Gatherer::new(&self.context, (*batch, linger), self.sequence, &port);
         let run_context = Arc::new(self.run_context(PutLimit::of(&port)));
         let SourcePort { outlet, deliveries, stop, .. } = port;
         let (chunks, queue) = mpsc::channel(CHUNKS_MAX);

@@ -247,7 +247,7 @@ impl<N: Attachment> Gatherer<N> {
             size = BatchSize::default().with(None, &chunk);
         }
         self.size = size;
-        self.departure.joined(chunk.attachment.awaited().is_some());
+        self.departure.joined();
         self.chunks.push(chunk);
         Ok(batch)
     }

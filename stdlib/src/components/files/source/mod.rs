@@ -291,13 +291,8 @@ impl FilesSource {
         let patterns = Patterns::new(settings.paths, complete, suffix)?;
         let discovery =
             Discovery::new(file_system.clone(), patterns, context.component.clone(), &context.meter);
-        let (grouping, pause) = match settings.multiline {
-            None => (None, None),
-            Some(multiline) => {
-                let (grouping, wait) = multiline.grouping()?;
-                (Some(grouping), Some(wait))
-            }
-        };
+        let multiline = settings.multiline.map(|multiline| multiline.grouping()).transpose()?;
+        let (grouping, pause) = multiline.unzip();
         let lines = LineRules {
             line_bytes_max: settings.max_line,
             long_lines: settings.long_lines,
@@ -305,14 +300,10 @@ impl FilesSource {
             of_file: true,
             encoding: settings.encoding,
         };
-        let splitting = match settings.records {
-            None => Splitting::Lines(lines),
-            Some(RecordRules { record_bytes_max, .. }) => Splitting::Frames { record_bytes_max },
-        };
         let buffers = Buffers::default();
         let rules = TextRules {
             buffers: buffers.clone(),
-            splitting,
+            splitting: Splitting::of(lines, settings.records),
             records: settings.records,
             events_max: settings.batch,
             follow: !complete || file_system.complete_files_grow(),

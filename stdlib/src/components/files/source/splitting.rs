@@ -1,6 +1,6 @@
 //! How a text is split into events: at its line ends, or into frames of records.
 
-use crate::formats::reading::FRAME_HEAD_BYTES;
+use crate::formats::reading::{FRAME_HEAD_BYTES, RecordRules};
 use crate::tools::encoding::TextEncoding;
 use crate::tools::lines::{Ending, LineRules, Span, Split};
 
@@ -17,6 +17,14 @@ pub(super) enum Splitting {
 }
 
 impl Splitting {
+    /// Returns the rule for the frames of records, if files have records, or else the one for lines.
+    pub(super) fn of(lines: LineRules, records: Option<RecordRules>) -> Splitting {
+        match records {
+            None => Splitting::Lines(lines),
+            Some(RecordRules { record_bytes_max, .. }) => Splitting::Frames { record_bytes_max },
+        }
+    }
+
     /// Returns the most bytes of a buffer that one event can take up.
     pub(super) fn event_bytes_max(&self) -> usize {
         match self {
