@@ -46,8 +46,11 @@ fn the_lists_name_what_is_registered() {
 type Variants = &'static [(&'static str, &'static str)];
 
 /// The values of settings with variants, and of settings that a component may not read.
-const VALUES: [(&str, &str, &str, Variants); 2] =
-    [("source", "kafka", "security", CLIENT), ("sink", "kafka", "security", CLIENT)];
+const VALUES: [(&str, &str, &str, Variants); 3] = [
+    ("source", "kafka", "security", CLIENT),
+    ("channel", "kafka", "security", CLIENT),
+    ("sink", "kafka", "security", CLIENT),
+];
 const KERBEROS: &str = "kerberos { principal: \"a\", keytab: \"b\" }";
 const CLIENT: Variants = &[
     ("plaintext", "plaintext"),
@@ -61,6 +64,7 @@ const CLIENT: Variants = &[
 fn program(role: &str, kind: &str, setting: &str) -> String {
     let others = match (role, kind) {
         ("source", "kafka") => "brokers: [\"localhost:9092\"], topics: [\"a\"], group: \"b\"",
+        ("channel", "kafka") => "brokers: [\"localhost:9092\"], topic: \"a\", group: \"b\"",
         ("sink", "kafka") => "brokers: [\"localhost:9092\"], topic: \"a\"",
         _ => "",
     };
@@ -68,6 +72,11 @@ fn program(role: &str, kind: &str, setting: &str) -> String {
     let component = format!("{kind} {{ {others}{comma}{setting} }}");
     match role {
         "source" => format!("source a = {component}\nsink b = null {{}}\nflow main {{ a -> b }}\n"),
+        "channel" => {
+            format!(
+                "source a = generate {{}}\nchannel c = {component}\nsink b = null {{}}\nflow main {{ a -> c -> b }}\n"
+            )
+        }
         _ => format!("source a = generate {{}}\nsink b = {component}\nflow main {{ a -> b }}\n"),
     }
 }

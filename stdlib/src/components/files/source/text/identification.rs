@@ -98,7 +98,9 @@ pub(in super::super) fn identify(
     if head.is_empty() {
         return Ok(Identified::Empty(stamp));
     }
-    if rules.copies && !knowledge.remembered.iter().any(|known| may_match(known.head, &head)) {
+    // A text behind a hole may be another one than a remembered text that begins alike.
+    let is_known = |known: &RememberedFile| may_match(known.head, &head) && !is_hole(&known.head);
+    if rules.copies && !knowledge.remembered.iter().any(is_known) {
         let Some(candidates) = &knowledge.candidates else { return Ok(Identified::Compressed(head)) };
         match find_origin(
             &mut content,
