@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::arrow::arrow_writer::ArrowWriterOptions;
-use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use arrow_array::builder::{Int32Builder, ListBuilder};
 use arrow_array::{
     ArrayRef, BinaryArray, BinaryViewArray, Date32Array, Decimal128Array, FixedSizeBinaryArray, Int32Array,
@@ -201,6 +201,40 @@ fn blocks_and_pages_that_unpack_to_too_much_are_refused() {
     let file = parquet(vec![("text", Arc::new(StringViewArray::from(vec![long.as_str()])))]);
     let message = error(RecordFormat::Parquet, &file);
     assert!(message.contains("a page of") && message.contains("at most 67108864"), "{message}");
+}
+
+#[test]
+fn pages_whose_headers_have_an_unusual_form_are_refused() {
+    let number: ArrayRef = Arc::new(Int32Array::from(vec![7]));
+    let mut file = parquet(vec![("number", number)]);
+    // The first field of the first page's header, in the long form.
+    assert_eq!(file[4], 0x15);
+    file.splice(4..5, [0x05, 0x02]);
+    let message = error(RecordFormat::Parquet, &file);
+    assert!(message.contains("a page's header has an unusual form"), "{message}");
+}
+
+#[test]
+fn pages_with_lists_and_statistics_are_read_in_both_versions() {
+    for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+        let mut lists = ListBuilder::new(Int32Builder::new());
+        for row in 0..10_000 {
+            lists.append_value((0..row % 5).map(Some));
+        }
+        let batch = RecordBatch::try_from_iter([("list", Arc::new(lists.finish()) as ArrayRef)]).unwrap();
+        let properties = WriterProperties::builder()
+            .set_writer_version(version)
+            .set_statistics_enabled(EnabledStatistics::Page)
+            .set_write_page_header_statistics(true)
+            .set_data_page_row_count_limit(100)
+            .set_write_batch_size(100)
+            .build();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        let rows = read(RecordFormat::Parquet, &writer.into_inner().unwrap(), RECORD_MAX).unwrap();
+        assert_eq!(rows.len(), 10_000);
+        assert_eq!(rows[9_998], br#"{"list":[0,1,2]}"#);
+    }
 }
 
 #[test]
