@@ -169,6 +169,50 @@ fn a_record_that_is_too_long_is_an_error_that_names_it() {
 }
 
 #[test]
+fn nothing_of_a_block_with_an_error_is_read_behind_the_error() {
+    let long = vec![b"short".to_vec(), vec![b'x'; 2_000]];
+    for format in FORMATS {
+        for file in files(format, &long) {
+            let file = Box::new(Bytes(Arc::new(file)));
+            let mut stream = frames(file, RecordRules { format, record_bytes_max: 1_000 }).unwrap();
+            let mut buffer = [0; 100];
+            assert!(stream.read(&mut buffer).is_err());
+            assert!(matches!(stream.read(&mut buffer), Ok(0) | Err(_)), "{format:?}");
+        }
+    }
+}
+
+/// A container of a block with these records.
+fn avro(schema: &str, records: u8, block: &[u8]) -> Vec<u8> {
+    let number = |number: usize| [number as u8 * 2 | 0x80, (number >> 6) as u8];
+    let mut file = [&b"Obj\x01\x02\x16avro.schema"[..], &number(schema.len()), schema.as_bytes(), &[0]].concat();
+    file.extend([7; 16]);
+    file.extend([records * 2]);
+    file.extend(number(block.len()));
+    file.extend(block);
+    file.extend([7; 16]);
+    file
+}
+
+#[test]
+fn nulls_in_place_of_long_values_take_little_memory() {
+    let fixed = |bytes: u64| format!(r#"{{"type":"fixed","name":"F","size":{bytes}}}"#);
+    let record = |kind: &str| {
+        format!(r#"{{"type":"record","name":"R","fields":[{{"name":"value","type":{kind}}}]}}"#)
+    };
+    let null = |bytes: u64| record(&format!(r#"["null",{}]"#, fixed(bytes)));
+    assert_eq!(read(RecordFormat::Avro, &avro(&null(16), 2, &[0, 0]), 1_000).unwrap(), [b"{}", b"{}"]);
+    assert_eq!(read(RecordFormat::Avro, &avro(&null(1 << 20), 60, &[0; 60]), 1 << 20).unwrap().len(), 60);
+    let message = error(RecordFormat::Avro, &avro(&null(2_147_483_647), 2, &[0, 0]));
+    assert!(message.contains("a `fixed` type of 2147483647 bytes"), "{message}");
+    let items = record(&format!(r#"{{"type":"array","items":["null",{}]}}"#, fixed(1 << 20)));
+    let block = [&[0xd0, 0x0f][..], &[0; 1_000], &[0]].concat();
+    assert!(read(RecordFormat::Avro, &avro(&items, 1, &[2, 0, 0]), 1_000_000_000).is_ok());
+    let message = error(RecordFormat::Avro, &avro(&items, 1, &[&block[..], &[0; 100]].concat()));
+    assert!(message.contains("whose nulls may take too much memory"), "{message}");
+}
+
+#[test]
 fn files_of_other_formats_are_refused_by_name() {
     let text = b"just a line of text that is long enough\n";
     assert_eq!(error(RecordFormat::SequenceFile, text), "it is no SequenceFile of version 5 or 6");
