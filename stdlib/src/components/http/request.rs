@@ -40,6 +40,8 @@ const SHORT_BODY_BYTES: usize = 64 << 10;
 const EVICTION_WAIT: Duration = Duration::from_secs(2);
 /// How many bytes of a compressed body are decompressed at a time.
 const DECOMPRESSED_BYTES: u64 = 64 << 10;
+/// How many bytes of a body are decoded at once.
+const DECODED_BYTES: usize = 64 << 10;
 /// The bytes that an entry of the headers takes in memory beside its text.
 const ENTRY_BYTES: usize = 32;
 /// The column of headers.
@@ -453,15 +455,22 @@ impl Service {
 
     /// Decodes a body, within the bound of a body's length.
     fn decode(&self, body: Vec<u8>, reservation: &mut BodyReservation) -> Result<Vec<u8>, Refusal> {
-        let before = body.len();
-        let (text, is_right) = self.format.decode(body);
+        let Some(mut decoder) = self.format.decoder() else { return Ok(body) };
+        let (mut text, mut is_right) = (Vec::new(), true);
+        let mut pieces = body.chunks(DECODED_BYTES).peekable();
+        while let Some(piece) = pieces.next() {
+            let (decoded, is_piece_right) = decoder.decode(piece, pieces.peek().is_none());
+            if text.len() + decoded.len() > self.body_bytes_max {
+                return Err(Refusal::too_long(self.body_bytes_max));
+            }
+            reservation.grow(decoded.len())?;
+            text.extend_from_slice(&decoded);
+            is_right &= is_piece_right;
+        }
         if !is_right {
             self.meter.count("malformed_bodies", 1);
         }
-        if text.len() > self.body_bytes_max {
-            return Err(Refusal::too_long(self.body_bytes_max));
-        }
-        reservation.grow(text.len().saturating_sub(before))?;
+        text.shrink_to_fit();
         Ok(text)
     }
 

@@ -104,7 +104,10 @@ impl AvroRecords {
             return Err(damaged(format!("a block of {} bytes with {records} records", block.len())));
         }
         if self.size.null_item_bytes.saturating_mul(block.len() as u64) > NULL_ITEMS_BYTES_MAX {
-            return Err(damaged(format!("a block of {} bytes whose nulls may take too much memory", block.len())));
+            return Err(damaged(format!(
+                "a block of {} bytes whose nulls may take too much memory",
+                block.len()
+            )));
         }
         let mut container = self.header.clone();
         write_zigzag(records, &mut container);

@@ -39,8 +39,8 @@ impl SchemaSize {
     /// # Errors
     /// When it is no JSON, or too large. A `fixed` type has at most `fixed_bytes_max` bytes.
     pub(super) fn of(schema: &[u8], fixed_bytes_max: usize) -> io::Result<SchemaSize> {
-        let schema: Value =
-            serde_json::from_slice(schema).map_err(|error| damaged(format!("its schema is no JSON: {error}")))?;
+        let schema: Value = serde_json::from_slice(schema)
+            .map_err(|error| damaged(format!("its schema is no JSON: {error}")))?;
         let mut sizes = Sizes { named: HashMap::new(), fixed_bytes_max: fixed_bytes_max as u64 };
         let size = sizes.of(&schema)?;
         let limits = [
@@ -179,7 +179,9 @@ mod tests {
     #[test]
     fn a_chain_of_names_is_refused_where_it_is_too_deep() {
         let mut types = vec![record("A0", &[])];
-        types.extend((1..150).map(|number| record(&format!("A{number}"), &[&format!(r#""A{}""#, number - 1)])));
+        types.extend(
+            (1..150).map(|number| record(&format!("A{number}"), &[&format!(r#""A{}""#, number - 1)])),
+        );
         let types: Vec<&str> = types.iter().map(String::as_str).collect();
         assert!(error(&record("all", &types)).contains("types within each other"));
         assert!(SchemaSize::of(record("all", &types[..100]).as_bytes(), 0).is_ok());
@@ -189,7 +191,9 @@ mod tests {
     fn long_attributes_of_a_type_with_many_uses_are_refused() {
         let described = format!(r#"{{"type":"fixed","name":"F","size":1,"why":"{}"}}"#, "x".repeat(1 << 20));
         let uses = vec![r#""F""#; 100];
-        assert!(error(&record("all", &[&[described.as_str()], &uses[..]].concat())).contains("bytes; at most"));
+        assert!(
+            error(&record("all", &[&[described.as_str()], &uses[..]].concat())).contains("bytes; at most")
+        );
     }
 
     #[test]

@@ -185,7 +185,8 @@ fn nothing_of_a_block_with_an_error_is_read_behind_the_error() {
 /// A container of a block with these records.
 fn avro(schema: &str, records: u8, block: &[u8]) -> Vec<u8> {
     let number = |number: usize| [number as u8 * 2 | 0x80, (number >> 6) as u8];
-    let mut file = [&b"Obj\x01\x02\x16avro.schema"[..], &number(schema.len()), schema.as_bytes(), &[0]].concat();
+    let mut file =
+        [&b"Obj\x01\x02\x16avro.schema"[..], &number(schema.len()), schema.as_bytes(), &[0]].concat();
     file.extend([7; 16]);
     file.extend([records * 2]);
     file.extend(number(block.len()));
@@ -197,9 +198,8 @@ fn avro(schema: &str, records: u8, block: &[u8]) -> Vec<u8> {
 #[test]
 fn nulls_in_place_of_long_values_take_little_memory() {
     let fixed = |bytes: u64| format!(r#"{{"type":"fixed","name":"F","size":{bytes}}}"#);
-    let record = |kind: &str| {
-        format!(r#"{{"type":"record","name":"R","fields":[{{"name":"value","type":{kind}}}]}}"#)
-    };
+    let record =
+        |kind: &str| format!(r#"{{"type":"record","name":"R","fields":[{{"name":"value","type":{kind}}}]}}"#);
     let null = |bytes: u64| record(&format!(r#"["null",{}]"#, fixed(bytes)));
     assert_eq!(read(RecordFormat::Avro, &avro(&null(16), 2, &[0, 0]), 1_000).unwrap(), [b"{}", b"{}"]);
     assert_eq!(read(RecordFormat::Avro, &avro(&null(1 << 20), 60, &[0; 60]), 1 << 20).unwrap().len(), 60);

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 
 use super::content::Content;
+use super::members::Rest;
 use super::splitting::Splitting;
 use super::text_hash::RunningHash;
 use crate::tools::buffers::Buffers;
@@ -39,8 +40,8 @@ pub(super) struct Chunk {
     pub(super) malformed: u64,
     /// How the text looks like one in another encoding, if this was found.
     pub(super) contradiction: Option<String>,
-    /// Whether something that is no text was found behind a compressed text.
-    pub(super) finds_rubbish: bool,
+    /// What was found behind a compressed text, if this is new.
+    pub(super) finds_rest: Rest,
     /// Whether there is no more to be read for now.
     pub(super) at_end: bool,
     /// The position up to which the text was searched for line ends. There is none between `next` and here.
