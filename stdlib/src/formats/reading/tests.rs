@@ -184,7 +184,7 @@ fn nothing_of_a_block_with_an_error_is_read_behind_the_error() {
 
 /// A container of a block with these records.
 fn avro(schema: &str, records: u8, block: &[u8]) -> Vec<u8> {
-    let number = |number: usize| [number as u8 * 2 | 0x80, (number >> 6) as u8];
+    let number = |number: usize| [(number * 2) as u8 | 0x80, (number >> 6) as u8];
     let mut file =
         [&b"Obj\x01\x02\x16avro.schema"[..], &number(schema.len()), schema.as_bytes(), &[0]].concat();
     file.extend([7; 16]);
