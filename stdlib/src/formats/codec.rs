@@ -110,7 +110,7 @@ impl Codec {
                 sequence_file_blocks: Some(Some("org.apache.hadoop.io.compress.ZStandardCodec")),
                 channel_logs: Some(LogCodec::Zstd),
                 kafka_batches: Some("zstd"),
-                source_files: Some(|first| first.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])),
+                source_files: Some(begins_zstd),
                 http_bodies: Some(&["zstd"]),
                 decoder: Some(|input| Ok(Box::new(zstd::stream::read::Decoder::with_buffer(input)?))),
             },
@@ -202,9 +202,18 @@ fn zstd_level() -> ZstdLevel {
     ZstdLevel::try_new(zstd::DEFAULT_COMPRESSION_LEVEL).unwrap_or_default()
 }
 
-/// The header `BZh` with the size of blocks, and the mark of a block.
+/// A frame, or a frame that decoders skip, as `pzstd` writes one first: its mark and its length.
+fn begins_zstd(first: &[u8]) -> bool {
+    matches!(first, [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, _, _, _, _, ..])
+}
+
+/// The header `BZh` with the size of blocks, and the mark of a block, or of the end if the stream is empty.
 fn begins_bzip2(first: &[u8]) -> bool {
-    matches!(first, [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..])
+    matches!(
+        first,
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
+            | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..]
+    )
 }
 
 /// A place that compresses or decompresses: a column of the table.

@@ -114,14 +114,11 @@ impl<'de> Deserialize<'de> for HeaderText {
 }
 
 impl Format {
-    /// Decodes a body, if this format has an encoding. Returns the text, and whether all of it is right.
-    pub(super) fn decode(self, body: Vec<u8>) -> (Vec<u8>, bool) {
+    /// Returns a decoder of bodies, if they are decoded in this format.
+    pub(super) fn decoder(self) -> Option<StreamDecoder> {
         match self {
-            Format::Lines { encoding } if encoding.decodes() => {
-                let (text, is_right) = StreamDecoder::new(encoding).decode(&body, true);
-                (text.into_owned(), is_right)
-            }
-            _ => (body, true),
+            Format::Lines { encoding } if encoding.decodes() => Some(StreamDecoder::new(encoding)),
+            _ => None,
         }
     }
 

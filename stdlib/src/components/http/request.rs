@@ -38,8 +38,8 @@ const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 const SHORT_BODY_BYTES: usize = 64 << 10;
 /// The longest time for which a request waits for the permits or the memory of clients that become quiet.
 const EVICTION_WAIT: Duration = Duration::from_secs(2);
-/// How many bytes of a compressed body are decompressed at a time.
-const DECOMPRESSED_BYTES: u64 = 64 << 10;
+/// How many bytes of a body are decompressed or decoded at a time.
+const PIECE_BYTES: usize = 64 << 10;
 /// The bytes that an entry of the headers takes in memory beside its text.
 const ENTRY_BYTES: usize = 32;
 /// The column of headers.
@@ -432,15 +432,13 @@ impl Service {
         if encoding == Encoding::Codec(Codec::None) {
             return Ok(body);
         }
-        let mut compressed = encoding
-            .decoder(Box::new(&body[..]))
-            .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+        let refused = |why: String| Refusal::new(StatusCode::BAD_REQUEST, why);
+        let decoder = encoding.decoder(Box::new(&body[..]));
+        let mut compressed = decoder.map_err(|error| refused(error.to_string()))?;
         let mut decompressed = Vec::new();
         loop {
-            let mut part = compressed.by_ref().take(DECOMPRESSED_BYTES);
-            let read = part.read_to_end(&mut decompressed).map_err(|error| {
-                Refusal::new(StatusCode::BAD_REQUEST, format!("the body can't be decompressed: {error}"))
-            })?;
+            let read = compressed.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut decompressed);
+            let read = read.map_err(|error| refused(format!("the body can't be decompressed: {error}")))?;
             if decompressed.len() > self.body_bytes_max {
                 return Err(Refusal::too_long(self.body_bytes_max));
             }
@@ -453,15 +451,21 @@ impl Service {
 
     /// Decodes a body, within the bound of a body's length.
     fn decode(&self, body: Vec<u8>, reservation: &mut BodyReservation) -> Result<Vec<u8>, Refusal> {
-        let before = body.len();
-        let (text, is_right) = self.format.decode(body);
+        let Some(mut decoder) = self.format.decoder() else { return Ok(body) };
+        let (mut text, mut is_right) = (Vec::new(), true);
+        for (number, piece) in body.chunks(PIECE_BYTES).enumerate() {
+            let (decoded, is_part_right) = decoder.decode(piece, (number + 1) * PIECE_BYTES >= body.len());
+            if text.len() + decoded.len() > self.body_bytes_max {
+                return Err(Refusal::too_long(self.body_bytes_max));
+            }
+            reservation.grow(decoded.len())?;
+            text.extend_from_slice(&decoded);
+            is_right &= is_part_right;
+        }
         if !is_right {
             self.meter.count("malformed_bodies", 1);
         }
-        if text.len() > self.body_bytes_max {
-            return Err(Refusal::too_long(self.body_bytes_max));
-        }
-        reservation.grow(text.len().saturating_sub(before))?;
+        text.shrink_to_fit();
         Ok(text)
     }
 

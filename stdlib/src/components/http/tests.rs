@@ -229,6 +229,12 @@ async fn bodies_in_other_encodings_are_decoded() {
     let stream = source.send("POST /events HTTP/1.1", &body).await;
     assert_eq!(source.bodies().await, ["one", "zwölf"]);
     assert_eq!(answer_of(stream).await.0, 200);
+    // A body is decoded piece by piece; characters of two units are cut.
+    let long = format!("x{}", "𝄞".repeat(50_000));
+    let body: Vec<u8> = long.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let stream = source.send("POST /events HTTP/1.1", &body).await;
+    assert_eq!(source.bodies().await, [long]);
+    assert_eq!(answer_of(stream).await.0, 200);
     source.end().await;
 }
 

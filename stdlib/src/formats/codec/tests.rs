@@ -136,3 +136,19 @@ fn other_files_and_encodings_are_not_recognised() {
     assert_eq!(Codec::of_content_encoding(b"").unwrap(), Codec::None);
     assert!(Codec::of_content_encoding(b"br").is_err());
 }
+
+#[test]
+fn files_are_recognised_by_their_first_bytes() {
+    let empty = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast()).finish().unwrap();
+    assert_eq!(Codec::of_file(&empty[..14]), Some(Codec::Bzip2));
+    assert_eq!(Codec::of_file(b"BZh9\x31\x41\x59\x26\x53\x59rest"), Some(Codec::Bzip2));
+    assert_eq!(Codec::of_file(&zstd::encode_all(&b"text"[..], 1).unwrap()), Some(Codec::Zstd));
+    for kind in 0x50..=0x5f {
+        assert_eq!(Codec::of_file(&[kind, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 9, 0, 0, 0]), Some(Codec::Zstd));
+    }
+    for text in
+        [&b"BZh9 is no stream"[..], b"P*M", b"P*M\x18", b"P*M is text", b"(\xb5/", b"", b"O*M\x18\x04\0\0\0"]
+    {
+        assert_eq!(Codec::of_file(text), None, "{text:?}");
+    }
+}

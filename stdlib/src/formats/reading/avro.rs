@@ -8,7 +8,8 @@ use std::io::{self, Cursor};
 use arrow_avro::reader::{Reader, ReaderBuilder};
 
 use super::blocks::{Blocks, Compressed};
-use super::{Frames, PendingRows, ReadAt, Records, arrow_error, damaged};
+use super::schema_size::SchemaSize;
+use super::{BLOCK_BYTES_MAX, Frames, PendingRows, ReadAt, Records, arrow_error, damaged};
 
 const MAGIC: [u8; 4] = *b"Obj\x01";
 
@@ -24,6 +25,9 @@ const ROWS: usize = 1_024;
 /// The most records of a block that have no bytes, as records without fields have none.
 const EMPTY_RECORDS_MAX: i64 = 1 << 20;
 
+/// The most bytes that the nulls in the arrays and maps of a block may take.
+const NULL_ITEMS_BYTES_MAX: u64 = 1 << 30;
+
 type BlockReader = Reader<Cursor<Vec<u8>>>;
 
 pub(super) struct AvroRecords {
@@ -32,14 +36,16 @@ pub(super) struct AvroRecords {
     /// The header of the containers for single blocks.
     header: Vec<u8>,
     sync: [u8; 16],
+    /// The size of the file's schema.
+    size: SchemaSize,
     /// The block that is being decoded.
     block: Option<BlockReader>,
     pending: PendingRows,
 }
 
 impl AvroRecords {
-    /// Reads the header.
-    pub(super) fn open(file: Box<dyn ReadAt>) -> io::Result<AvroRecords> {
+    /// Reads the header. A record has at most `record_bytes_max` bytes.
+    pub(super) fn open(file: Box<dyn ReadAt>, record_bytes_max: usize) -> io::Result<AvroRecords> {
         let mut file = Blocks::new(file);
         if file.array::<4>()? != MAGIC {
             return Err(damaged("it is no Avro container file"));
@@ -77,8 +83,9 @@ impl AvroRecords {
         if schema.len() > SCHEMA_BYTES_MAX {
             return Err(damaged(format!("a schema of {} bytes", schema.len())));
         }
+        let size = SchemaSize::of(&schema, record_bytes_max)?;
         let header = header(&schema, sync);
-        Ok(AvroRecords { file, codec, header, sync, block: None, pending: PendingRows::default() })
+        Ok(AvroRecords { file, codec, header, sync, size, block: None, pending: PendingRows::default() })
     }
 }
 
@@ -96,12 +103,19 @@ impl AvroRecords {
         if records < 0 || records > EMPTY_RECORDS_MAX.max(block.len() as i64) {
             return Err(damaged(format!("a block of {} bytes with {records} records", block.len())));
         }
+        if self.size.null_item_bytes.saturating_mul(block.len() as u64) > NULL_ITEMS_BYTES_MAX {
+            return Err(damaged(format!(
+                "a block of {} bytes whose nulls may take too much memory",
+                block.len()
+            )));
+        }
         let mut container = self.header.clone();
         write_zigzag(records, &mut container);
         write_zigzag(block.len() as i64, &mut container);
         container.extend(block);
         container.extend(self.sync);
-        let builder = ReaderBuilder::new().with_utf8_view(true).with_batch_size(ROWS);
+        let rows = (BLOCK_BYTES_MAX as u64 / self.size.null_bytes.max(1)).clamp(1, ROWS as u64);
+        let builder = ReaderBuilder::new().with_utf8_view(true).with_batch_size(rows as usize);
         builder.build(Cursor::new(container)).map(Some).map_err(arrow_error)
     }
 }

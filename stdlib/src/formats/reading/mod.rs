@@ -13,6 +13,7 @@
 mod avro;
 mod blocks;
 mod parquet;
+mod schema_size;
 mod sequence_file;
 #[cfg(test)]
 mod tests;
@@ -204,8 +205,14 @@ impl Read for FrameStream {
             self.frames.bytes.clear();
             self.read = 0;
             let next = catch_unwind(AssertUnwindSafe(|| self.records.next(&mut self.frames)));
-            if !next.unwrap_or_else(|_| Err(damaged("the reader of its format has failed")))? {
-                return Ok(0);
+            match next.unwrap_or_else(|_| Err(damaged("the reader of its format has failed"))) {
+                Ok(true) => {}
+                Ok(false) => return Ok(0),
+                Err(error) => {
+                    // The frames that the block already has are those of a part of it.
+                    self.frames.bytes.clear();
+                    return Err(error);
+                }
             }
         }
         let left = &self.frames.bytes[self.read..];
@@ -225,7 +232,9 @@ pub(crate) fn frames(file: Box<dyn ReadAt>, rules: RecordRules) -> io::Result<Bo
         RecordFormat::SequenceFile => {
             sequence_file::SequenceRecords::open(file).map(|records| Box::new(records) as Box<dyn Records>)
         }
-        RecordFormat::Avro => avro::AvroRecords::open(file).map(|records| Box::new(records) as _),
+        RecordFormat::Avro => {
+            avro::AvroRecords::open(file, rules.record_bytes_max).map(|records| Box::new(records) as _)
+        }
         RecordFormat::Parquet => parquet::ParquetRecords::open(file).map(|records| Box::new(records) as _),
     }));
     let records = opened.unwrap_or_else(|_| Err(damaged("the reader of its format has failed")))?;

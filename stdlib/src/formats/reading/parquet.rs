@@ -3,7 +3,7 @@
 //! The crate allocates what the header of a page announces. The headers are looked at before the crate reads them, and pages
 //! that are too large are refused.
 
-use std::io::{self, Cursor};
+use std::io::{self, Cursor, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_schema::{DataType, Field, Schema};
@@ -18,6 +18,9 @@ use super::{Frames, PendingRows, ReadAt, Records, damaged};
 
 /// The longest footer, with the schema and the statistics.
 const FOOTER_BYTES_MAX: u32 = 64 << 20;
+
+/// The end of the footer: its length and the magic.
+const FOOTER_END_BYTES: u64 = 8;
 
 /// The most columns, nested ones included.
 const COLUMNS_MAX: usize = 4_096;
@@ -140,20 +143,45 @@ impl Length for Pages {
     }
 }
 
-impl ChunkReader for Pages {
-    type T = Cursor<Vec<u8>>;
+/// Reads a page's header, or the end of the footer, once what the header announces is admitted. The crate also asks for readers
+/// at pages whose headers it has read before, and then does not use them.
+struct HeaderReader {
+    pages: Pages,
+    start: u64,
+    bytes: Option<Cursor<Vec<u8>>>,
+}
 
-    /// Returns a reader of a page's header, after it has checked what the header announces.
-    fn get_read(&self, start: u64) -> ParquetResult<Cursor<Vec<u8>>> {
-        let left = self.length.saturating_sub(start);
+impl HeaderReader {
+    fn admitted(&self) -> io::Result<Vec<u8>> {
+        let HeaderReader { pages, start, .. } = self;
+        let left = pages.length.saturating_sub(*start);
         let length = usize::try_from(left).map_or(WINDOW_BYTES, |left| left.min(WINDOW_BYTES));
-        let mut reading = self.lock();
-        let window = reading.range(start, length)?;
-        if let Some(page) = announced(&window) {
-            self.admit(&mut reading, &page).map_err(ParquetError::General)?;
+        let mut reading = pages.lock();
+        let window = reading.range(*start, length)?;
+        if left != FOOTER_END_BYTES {
+            let page = announced(&window).ok_or_else(|| damaged("a page's header has an unusual form"))?;
+            pages.admit(&mut reading, &page).map_err(damaged)?;
         }
-        reading.window = (start, window.clone());
-        Ok(Cursor::new(window))
+        reading.window = (*start, window.clone());
+        Ok(window)
+    }
+}
+
+impl Read for HeaderReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(bytes) = &mut self.bytes {
+            return bytes.read(buffer);
+        }
+        let bytes = self.admitted()?;
+        self.bytes.insert(Cursor::new(bytes)).read(buffer)
+    }
+}
+
+impl ChunkReader for Pages {
+    type T = HeaderReader;
+
+    fn get_read(&self, start: u64) -> ParquetResult<HeaderReader> {
+        Ok(HeaderReader { pages: self.clone(), start, bytes: None })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
@@ -169,44 +197,97 @@ impl ChunkReader for Pages {
 struct Announced {
     /// The size, the larger one of that with and without compression.
     bytes: u64,
-    /// The number of values; 0 if it is not known.
+    /// The number of values; 0 if the page has none.
     values: u64,
 }
 
-/// Returns what a page's header announces: in Thrift's compact protocol, the fields 1 (type), 2 (decompressed size), 3
-/// (compressed size) and perhaps 4 (checksum), and a structure whose field 1 is the number of values. `None` if the header is
-/// another one, which the crate refuses.
+/// Returns what a page's header announces, in Thrift's compact protocol. `None` if it has another form than that of the known
+/// writers: the crate also takes fields in any order and several times, and values whose types are wrong.
 fn announced(mut header: &[u8]) -> Option<Announced> {
-    let header = &mut header;
-    number(header)?;
-    let bytes = number(header)?.max(number(header)?);
-    let _checksum = number(header);
-    let values = match header.split_first() {
-        // A field whose type is a structure.
-        Some((field, rest)) if field & 0x0f == 0x0c => {
-            *header = rest;
-            number(header).unwrap_or(0)
-        }
-        _ => 0,
-    };
-    Some(Announced { bytes, values })
+    let mut announced = Announced { bytes: 0, values: 0 };
+    structure(&mut header, Structure::Header, &mut announced)?;
+    Some(announced)
 }
 
-/// Takes the field after the one before, if it is a number: a byte `0x15` and a zig-zag number. A negative number counts as
-/// 0, since the crate refuses it.
-fn number(header: &mut &[u8]) -> Option<u64> {
-    let mut left = header.strip_prefix(&[0x15])?;
-    let mut number = 0;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = left.split_first()?;
-        left = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        if *byte < 0x80 {
-            break;
+/// The structures in a page's header.
+#[derive(Debug, Clone, Copy)]
+enum Structure {
+    Header,
+    DataPage,
+    IndexPage,
+    DictionaryPage,
+    DataPageV2,
+    Statistics,
+}
+
+/// The types of fields.
+const BOOLEANS: [u8; 2] = [1, 2];
+const I32: u8 = 5;
+const I64: u8 = 6;
+const BINARY: u8 = 8;
+const STRUCT: u8 = 12;
+
+/// Takes a structure. Its fields must be the specified ones, in the order of their numbers, and in the short form.
+fn structure(header: &mut &[u8], kind: Structure, announced: &mut Announced) -> Option<()> {
+    use Structure::*;
+    let mut field = 0_u8;
+    loop {
+        let (first, rest) = header.split_first()?;
+        *header = rest;
+        let (step, value) = (first >> 4, first & 0x0f);
+        if value == 0 {
+            return Some(());
+        }
+        if step == 0 {
+            return None;
+        }
+        field = field.checked_add(step)?;
+        match (kind, field, value) {
+            (Header, 2 | 3, I32) => announced.bytes = announced.bytes.max(number(header)?),
+            (DataPage | DictionaryPage | DataPageV2, 1, I32) => {
+                announced.values = announced.values.max(number(header)?);
+            }
+            (Header, 1 | 4, I32)
+            | (DataPage, 2..=4, I32)
+            | (DictionaryPage, 2, I32)
+            | (DataPageV2, 2..=6, I32)
+            | (Statistics, 3 | 4 | 9, I64) => {
+                number(header)?;
+            }
+            (Header, 5, STRUCT) => structure(header, DataPage, announced)?,
+            (Header, 6, STRUCT) => structure(header, IndexPage, announced)?,
+            (Header, 7, STRUCT) => structure(header, DictionaryPage, announced)?,
+            (Header, 8, STRUCT) => structure(header, DataPageV2, announced)?,
+            (DataPage, 5, STRUCT) | (DataPageV2, 8, STRUCT) => structure(header, Statistics, announced)?,
+            (Statistics, 1 | 2 | 5 | 6, BINARY) => {
+                let length = usize::try_from(varint(header)?).ok()?;
+                *header = header.get(length..)?;
+            }
+            (DictionaryPage, 3, value) | (DataPageV2, 7, value) | (Statistics, 7 | 8, value)
+                if BOOLEANS.contains(&value) => {}
+            _ => return None,
         }
     }
-    *header = left;
+}
+
+/// Takes a zig-zag number. A negative number counts as 0, since the crate refuses it.
+fn number(header: &mut &[u8]) -> Option<u64> {
+    let number = varint(header)?;
     Some(if number & 1 == 1 { 0 } else { number >> 1 })
+}
+
+/// Takes a number of at most 10 bytes.
+fn varint(header: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = header.split_first()?;
+        *header = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if *byte < 0x80 {
+            return Some(number);
+        }
+    }
+    None
 }
 
 pub(super) struct ParquetRecords {
@@ -223,7 +304,7 @@ impl ParquetRecords {
     pub(super) fn open(file: Box<dyn ReadAt>) -> io::Result<ParquetRecords> {
         let length = file.length()?;
         let mut pages = Pages::new(file, length);
-        let end = length.checked_sub(8).filter(|end| *end >= 4);
+        let end = length.checked_sub(FOOTER_END_BYTES).filter(|end| *end >= 4);
         let end = end.ok_or_else(|| damaged("it is no Parquet file"))?;
         let end = pages.get_bytes(end, 8).map_err(|error| pages.error(error))?;
         let footer = u32::from_le_bytes([end[0], end[1], end[2], end[3]]);
@@ -297,4 +378,58 @@ fn viewed(field: &Arc<Field>) -> Arc<Field> {
         _ => return field.clone(),
     };
     Arc::new(field.as_ref().clone().with_data_type(viewed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A header with a checksum and statistics, as parquet-mr and Arrow's writer in C++ write it.
+    const DATA_PAGE: [u8; 34] = [
+        0x15, 0x00, 0x15, 0xd0, 0x0f, 0x15, 0xc8, 0x01, 0x15, 0x03, 0x1c, 0x15, 0x14, 0x15, 0x00, 0x15, 0x06,
+        0x15, 0x06, 0x1c, 0x36, 0x00, 0x28, 0x01, b'b', 0x18, 0x01, b'a', 0x11, 0x12, 0x00, 0x00, 0x00, 0xff,
+    ];
+    const DICTIONARY_PAGE: [u8; 15] =
+        [0x15, 0x04, 0x15, 0x64, 0x15, 0x64, 0x4c, 0x15, 0x08, 0x15, 0x00, 0x12, 0x00, 0x00, 0xff];
+    const DATA_PAGE_V2: [u8; 24] = [
+        0x15, 0x06, 0x15, 0x64, 0x15, 0x32, 0x5c, 0x15, 0x14, 0x15, 0x02, 0x15, 0x14, 0x15, 0x00, 0x15, 0x04,
+        0x15, 0x00, 0x11, 0x1c, 0x00, 0x00, 0x00,
+    ];
+
+    #[test]
+    fn headers_of_the_known_writers_announce_their_pages() {
+        let announces = |header: &[u8]| announced(header).map(|page| (page.bytes, page.values));
+        assert_eq!(announces(&DATA_PAGE), Some((1_000, 10)));
+        assert_eq!(announces(&DICTIONARY_PAGE), Some((50, 4)));
+        assert_eq!(announces(&DATA_PAGE_V2), Some((50, 10)));
+        // An index page, whose structure has no fields.
+        assert_eq!(announces(&[0x15, 0x02, 0x15, 0x08, 0x15, 0x08, 0x3c, 0x00, 0x00]), Some((4, 0)));
+    }
+
+    #[test]
+    fn headers_of_an_unusual_form_are_refused() {
+        let rest = &DATA_PAGE[2..];
+        let long_form = [&[0x05, 0x02, 0x00], rest].concat();
+        let another_type = [&[0x16, 0x00], rest].concat();
+        // A number of more than 10 bytes, of which the crate takes the last ones too.
+        let long_number = [&[0x15][..], &[0x80; 10], &[0x7f], rest].concat();
+        // The size once more, behind the page.
+        let twice = [&DATA_PAGE[..32], &[0x05, 0x04, 0xfe, 0xff, 0xff, 0xff, 0x0f, 0x00]].concat();
+        let unknown_field = [&DATA_PAGE[..32], &[0xf5, 0x00, 0x00]].concat();
+        // A text that is longer than the file.
+        let mut text = DATA_PAGE;
+        text[23] = 0x7f;
+        for header in [
+            &long_form[..],
+            &another_type,
+            &long_number,
+            &twice,
+            &unknown_field,
+            &text,
+            &DATA_PAGE[..20],
+            b"",
+        ] {
+            assert_eq!(announced(header), None, "{header:?}");
+        }
+    }
 }

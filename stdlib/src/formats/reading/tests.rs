@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::arrow::arrow_writer::ArrowWriterOptions;
-use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use arrow_array::builder::{Int32Builder, ListBuilder};
 use arrow_array::{
     ArrayRef, BinaryArray, BinaryViewArray, Date32Array, Decimal128Array, FixedSizeBinaryArray, Int32Array,
@@ -169,6 +169,50 @@ fn a_record_that_is_too_long_is_an_error_that_names_it() {
 }
 
 #[test]
+fn nothing_of_a_block_with_an_error_is_read_behind_the_error() {
+    let long = vec![b"short".to_vec(), vec![b'x'; 2_000]];
+    for format in FORMATS {
+        for file in files(format, &long) {
+            let file = Box::new(Bytes(Arc::new(file)));
+            let mut stream = frames(file, RecordRules { format, record_bytes_max: 1_000 }).unwrap();
+            let mut buffer = [0; 100];
+            assert!(stream.read(&mut buffer).is_err());
+            assert!(matches!(stream.read(&mut buffer), Ok(0) | Err(_)), "{format:?}");
+        }
+    }
+}
+
+/// A container of a block with these records.
+fn avro(schema: &str, records: u8, block: &[u8]) -> Vec<u8> {
+    let number = |number: usize| [(number * 2) as u8 | 0x80, (number >> 6) as u8];
+    let mut file =
+        [&b"Obj\x01\x02\x16avro.schema"[..], &number(schema.len()), schema.as_bytes(), &[0]].concat();
+    file.extend([7; 16]);
+    file.extend([records * 2]);
+    file.extend(number(block.len()));
+    file.extend(block);
+    file.extend([7; 16]);
+    file
+}
+
+#[test]
+fn nulls_in_place_of_long_values_take_little_memory() {
+    let fixed = |bytes: u64| format!(r#"{{"type":"fixed","name":"F","size":{bytes}}}"#);
+    let record =
+        |kind: &str| format!(r#"{{"type":"record","name":"R","fields":[{{"name":"value","type":{kind}}}]}}"#);
+    let null = |bytes: u64| record(&format!(r#"["null",{}]"#, fixed(bytes)));
+    assert_eq!(read(RecordFormat::Avro, &avro(&null(16), 2, &[0, 0]), 1_000).unwrap(), [b"{}", b"{}"]);
+    assert_eq!(read(RecordFormat::Avro, &avro(&null(1 << 20), 60, &[0; 60]), 1 << 20).unwrap().len(), 60);
+    let message = error(RecordFormat::Avro, &avro(&null(2_147_483_647), 2, &[0, 0]));
+    assert!(message.contains("a `fixed` type of 2147483647 bytes"), "{message}");
+    let items = record(&format!(r#"{{"type":"array","items":["null",{}]}}"#, fixed(1 << 20)));
+    let block = [&[0xd0, 0x0f][..], &[0; 1_000], &[0]].concat();
+    assert!(read(RecordFormat::Avro, &avro(&items, 1, &[2, 0, 0]), 1_000_000_000).is_ok());
+    let message = error(RecordFormat::Avro, &avro(&items, 1, &[&block[..], &[0; 100]].concat()));
+    assert!(message.contains("whose nulls may take too much memory"), "{message}");
+}
+
+#[test]
 fn files_of_other_formats_are_refused_by_name() {
     let text = b"just a line of text that is long enough\n";
     assert_eq!(error(RecordFormat::SequenceFile, text), "it is no SequenceFile of version 5 or 6");
@@ -201,6 +245,40 @@ fn blocks_and_pages_that_unpack_to_too_much_are_refused() {
     let file = parquet(vec![("text", Arc::new(StringViewArray::from(vec![long.as_str()])))]);
     let message = error(RecordFormat::Parquet, &file);
     assert!(message.contains("a page of") && message.contains("at most 67108864"), "{message}");
+}
+
+#[test]
+fn pages_whose_headers_have_an_unusual_form_are_refused() {
+    let number: ArrayRef = Arc::new(Int32Array::from(vec![7]));
+    let mut file = parquet(vec![("number", number)]);
+    // The first field of the first page's header, in the long form.
+    assert_eq!(file[4], 0x15);
+    file.splice(4..5, [0x05, 0x02]);
+    let message = error(RecordFormat::Parquet, &file);
+    assert!(message.contains("a page's header has an unusual form"), "{message}");
+}
+
+#[test]
+fn pages_with_lists_and_statistics_are_read_in_both_versions() {
+    for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+        let mut lists = ListBuilder::new(Int32Builder::new());
+        for row in 0..10_000 {
+            lists.append_value((0..row % 5).map(Some));
+        }
+        let batch = RecordBatch::try_from_iter([("list", Arc::new(lists.finish()) as ArrayRef)]).unwrap();
+        let properties = WriterProperties::builder()
+            .set_writer_version(version)
+            .set_statistics_enabled(EnabledStatistics::Page)
+            .set_write_page_header_statistics(true)
+            .set_data_page_row_count_limit(100)
+            .set_write_batch_size(100)
+            .build();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        let rows = read(RecordFormat::Parquet, &writer.into_inner().unwrap(), RECORD_MAX).unwrap();
+        assert_eq!(rows.len(), 10_000);
+        assert_eq!(rows[9_998], br#"{"list":[0,1,2]}"#);
+    }
 }
 
 #[test]

@@ -2,12 +2,10 @@
 
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::file_system::{FileSystem, OpenFile};
 use super::identity::{HEAD_BYTES, State};
-use super::members::Members;
+use super::members::{FoundRest, Members, Rest};
 use crate::formats::codec::{Codec, Decoder, unreadable_packing};
 use crate::formats::reading::{ReadAt, RecordRules, frames};
 
@@ -50,8 +48,8 @@ pub(super) struct Compressed {
     kept: Vec<u8>,
     /// Whether the file ends within the compressed data: it is still being written, or damaged.
     incomplete: bool,
-    /// Whether something else follows the compressed data.
-    has_rubbish: Arc<AtomicBool>,
+    /// What follows the compressed data.
+    rest: FoundRest,
 }
 
 /// How a file is packed.
@@ -105,10 +103,10 @@ impl Content {
     /// Returns the same file as an encoded text.
     pub(super) fn decompressed(self, encoding: impl Into<Encoding>) -> io::Result<Content> {
         let Content::Plain(file) = self else { return Ok(self) };
-        let (encoding, has_rubbish) = (encoding.into(), Arc::new(AtomicBool::new(false)));
-        let decoder = decoder(&*file, encoding, &has_rubbish)?;
+        let (encoding, rest) = (encoding.into(), FoundRest::default());
+        let decoder = decoder(&*file, encoding, &rest)?;
         Ok(Content::Compressed(Box::new(Compressed {
-            has_rubbish,
+            rest,
             file,
             encoding,
             decoder,
@@ -139,9 +137,12 @@ impl Content {
         matches!(self, Content::Compressed(compressed) if compressed.incomplete)
     }
 
-    /// Whether reading has found that something else follows the compressed data.
-    pub(super) fn has_rubbish(&self) -> bool {
-        matches!(self, Content::Compressed(compressed) if compressed.has_rubbish.load(Ordering::Relaxed))
+    /// What reading has found behind the compressed data.
+    pub(super) fn rest(&self) -> Rest {
+        match self {
+            Content::Plain(_) => Rest::Nothing,
+            Content::Compressed(compressed) => compressed.rest.get(),
+        }
     }
 
     /// Reads the first [`HEAD_BYTES`] bytes of the text, or all if there are fewer.
@@ -179,17 +180,13 @@ impl Read for SequentialReader {
     }
 }
 
-fn decoder(
-    file: &dyn OpenFile,
-    encoding: Encoding,
-    has_rubbish: &Arc<AtomicBool>,
-) -> io::Result<Decoder<'static>> {
+fn decoder(file: &dyn OpenFile, encoding: Encoding, rest: &FoundRest) -> io::Result<Decoder<'static>> {
     let file = file.again()?;
     match encoding {
         Encoding::Compressed(codec) => {
             let reader = SequentialReader { file, position: 0 };
             let input = BufReader::with_capacity(COMPRESSED_READ_BYTES, reader);
-            Ok(Box::new(Members::new(codec, Box::new(input), has_rubbish.clone())?))
+            Ok(Box::new(Members::new(codec, Box::new(input), rest.clone())?))
         }
         Encoding::Records(rules) => frames(Box::new(RecordFile(file)), rules),
     }
@@ -213,7 +210,7 @@ impl Compressed {
     fn read_into(&mut self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
         buffer.clear();
         if self.incomplete || position < self.at - self.kept.len() as u64 {
-            self.decoder = decoder(&*self.file, self.encoding, &self.has_rubbish)?;
+            self.decoder = decoder(&*self.file, self.encoding, &self.rest)?;
             (self.at, self.kept, self.incomplete) = (0, Vec::new(), false);
         }
         while self.at < position {
@@ -311,6 +308,20 @@ mod tests {
     fn several_compressed_parts_in_one_file_are_one_text() {
         let compressed = [gzip(b"one\n"), gzip(b"two\n")].concat();
         assert_eq!(content(&compressed).read(0, 100).unwrap(), b"one\ntwo\n");
+    }
+
+    #[test]
+    fn frames_that_decoders_skip_and_empty_streams_are_parts_of_a_compressed_text() {
+        let skipped = [0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 13, 0, 0, 0];
+        let frame = zstd::encode_all(&b"one\n"[..], 1).unwrap();
+        let frames = [&skipped[..], &frame, &skipped, &frame].concat();
+        assert_eq!(content(&frames).read(0, 100).unwrap(), b"one\none\n");
+        let encoder = || bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        let empty = encoder().finish().unwrap();
+        assert_eq!(content(&empty).read(0, 100).unwrap(), b"");
+        let mut one = encoder();
+        one.write_all(b"one\n").unwrap();
+        assert_eq!(content(&[empty, one.finish().unwrap()].concat()).read(0, 100).unwrap(), b"one\n");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Decompresses the members of a file: gzip's members, zstd's frames, bzip2's streams, one behind the other. The text ends
-//! where something else follows the last member, as it does for `gzip`.
+//! where something else follows the last member, as it does for `gzip`. Zeros are padding; other bytes may be members whose
+//! beginnings are damaged.
 
 use std::io::{self, BufRead, Chain, Cursor, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use bzip2::bufread::BzDecoder;
 use flate2::bufread::GzDecoder;
@@ -18,13 +19,38 @@ type Input = Box<dyn BufRead + Send>;
 /// The input from the beginning of a member on. Its first bytes were read already.
 type MemberInput = Chain<Cursor<Vec<u8>>, Input>;
 
+/// What follows the last member.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rest {
+    /// Nothing, as far as was read.
+    #[default]
+    Nothing,
+    /// Only zeros.
+    Zeros,
+    /// Bytes that begin no member.
+    Other,
+}
+
+/// What the readers of a file have found behind its last member.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FoundRest(Arc<AtomicU8>);
+
+impl FoundRest {
+    fn note(&self, rest: Rest) {
+        self.0.fetch_max(rest as u8, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> Rest {
+        [Rest::Nothing, Rest::Zeros, Rest::Other][usize::from(self.0.load(Ordering::Relaxed))]
+    }
+}
+
 /// The text of all members. After an error it can't be read on.
 pub(super) struct Members {
     codec: Codec,
     /// The decoder of the present member; `None` behind the last one.
     member: Option<Member>,
-    /// Whether something that is no member follows the last one.
-    has_rubbish: Arc<AtomicBool>,
+    found: FoundRest,
 }
 
 enum Member {
@@ -34,13 +60,13 @@ enum Member {
 }
 
 impl Members {
-    /// Begins to read. `has_rubbish` becomes true when something that is no member is found behind a member.
+    /// Begins to read. What follows the last member is noted in `found`.
     ///
     /// # Errors
     /// When reading fails, or if files are not read with this codec.
-    pub(super) fn new(codec: Codec, input: Input, has_rubbish: Arc<AtomicBool>) -> io::Result<Members> {
+    pub(super) fn new(codec: Codec, input: Input, found: FoundRest) -> io::Result<Members> {
         let member = Some(Member::new(codec, with_first_bytes(input)?)?);
-        Ok(Members { codec, member, has_rubbish })
+        Ok(Members { codec, member, found })
     }
 }
 
@@ -59,8 +85,8 @@ impl Read for Members {
             let first = input.get_ref().0.get_ref();
             if begins_member(self.codec, first) {
                 self.member = Some(Member::new(self.codec, input)?);
-            } else if !first.is_empty() {
-                self.has_rubbish.store(true, Ordering::Relaxed);
+            } else {
+                self.found.note(rest(input)?);
             }
         }
         Ok(0)
@@ -103,6 +129,23 @@ fn with_first_bytes(mut input: Input) -> io::Result<MemberInput> {
     Ok(Cursor::new(first).chain(input))
 }
 
+/// Looks at the bytes behind the last member, up to the first one that is not zero.
+fn rest(mut input: MemberInput) -> io::Result<Rest> {
+    let mut rest = Rest::Nothing;
+    loop {
+        let bytes = input.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(rest);
+        }
+        if bytes.iter().any(|byte| *byte != 0) {
+            return Ok(Rest::Other);
+        }
+        rest = Rest::Zeros;
+        let length = bytes.len();
+        input.consume(length);
+    }
+}
+
 /// Returns whether these bytes begin another member, or are a part of its beginning at the end of the file.
 fn begins_member(codec: Codec, first: &[u8]) -> bool {
     let begins = |magic: &[u8]| !first.is_empty() && first.iter().zip(magic).all(|(one, other)| one == other);
@@ -139,25 +182,33 @@ mod tests {
         }
     }
 
-    fn read(codec: Codec, file: &[u8], buffer_bytes: usize) -> (io::Result<String>, bool) {
-        let has_rubbish = Arc::new(AtomicBool::new(false));
+    fn read(codec: Codec, file: &[u8], buffer_bytes: usize) -> (io::Result<String>, Rest) {
+        let found = FoundRest::default();
         let input = BufReader::with_capacity(buffer_bytes, Cursor::new(file.to_vec()));
-        let mut members = Members::new(codec, Box::new(input), has_rubbish.clone()).unwrap();
+        let mut members = Members::new(codec, Box::new(input), found.clone()).unwrap();
         let mut text = String::new();
         let read = members.read_to_string(&mut text).map(|_| text);
-        (read, has_rubbish.load(Ordering::Relaxed))
+        (read, found.get())
     }
 
     #[test]
     fn what_follows_the_last_member_is_left_out() {
         for codec in [Codec::Gzip, Codec::Zstd, Codec::Bzip2] {
             let members = [&b"one\n"[..], b"", b"two\n"].map(|text| compressed(codec, text)).concat();
-            let rubbish: [&[u8]; 5] = [b"", &[0; 20_000], b"rubbish", b"\x1f\x8crubbish", b"\0"];
-            for rest in rubbish {
+            let behind_zeros = [&[0; 70_000][..], b"\x01"].concat();
+            let rests: [(&[u8], Rest); 6] = [
+                (b"", Rest::Nothing),
+                (&[0; 20_000], Rest::Zeros),
+                (b"rubbish", Rest::Other),
+                (b"\x1f\x8crubbish", Rest::Other),
+                (b"\0", Rest::Zeros),
+                (&behind_zeros, Rest::Other),
+            ];
+            for (rest, expected) in rests {
                 for buffer_bytes in [1, 2, 7, 65_536] {
-                    let (text, has_rubbish) = read(codec, &[&members, rest].concat(), buffer_bytes);
-                    assert_eq!(text.unwrap(), "one\ntwo\n", "{codec:?} {rest:?}");
-                    assert_eq!(has_rubbish, !rest.is_empty(), "{codec:?} {rest:?}");
+                    let (text, found) = read(codec, &[&members, rest].concat(), buffer_bytes);
+                    assert_eq!(text.unwrap(), "one\ntwo\n", "{codec:?} {}", rest.len());
+                    assert_eq!(found, expected, "{codec:?} {}", rest.len());
                 }
             }
         }
@@ -168,11 +219,15 @@ mod tests {
         for codec in [Codec::Gzip, Codec::Zstd, Codec::Bzip2] {
             let (first, second) = (compressed(codec, b"one\n"), compressed(codec, b"two\n"));
             for length in 1..second.len() {
-                let (text, has_rubbish) = read(codec, &[&first, &second[..length]].concat(), 100);
+                let (text, found) = read(codec, &[&first, &second[..length]].concat(), 100);
                 assert_eq!(text.unwrap_err().kind(), ErrorKind::UnexpectedEof, "{codec:?} {length}");
-                assert!(!has_rubbish);
+                assert_eq!(found, Rest::Nothing);
             }
-            let mut damaged = [first, second].concat();
+            let mut damaged = [&first[..], &second].concat();
+            damaged[first.len()] ^= 1;
+            let (text, found) = read(codec, &damaged, 100);
+            assert_eq!((text.unwrap().as_str(), found), ("one\n", Rest::Other), "{codec:?}");
+            damaged[first.len()] ^= 1;
             let end = damaged.len();
             damaged[end - 9..].fill(0xa5);
             assert!(read(codec, &damaged, 100).0.is_err(), "{codec:?}");

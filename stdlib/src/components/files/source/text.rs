@@ -12,6 +12,7 @@ use weir_runtime::source::DeliveredThrough;
 use super::content::{Content, Encoding, Packing};
 use super::file_system::FileSystem;
 use super::identity::{HEAD_BYTES, Head, Key, PartitionName, Stamp, State};
+use super::members::Rest;
 use super::partial_lines::{PartialLine, PartialLines};
 use super::positions::RememberedFile;
 use super::splitting::Splitting;
@@ -66,8 +67,8 @@ pub(super) struct Text {
     pub(super) at_rest: bool,
     /// The partial line behind the position.
     pub(super) partial_line: Option<PartialLine>,
-    /// Whether it was found that something else follows the compressed text.
-    has_rubbish: bool,
+    /// What was found behind the compressed text.
+    pub(super) rest: Rest,
 }
 
 /// The result of reading on in a file.
@@ -120,7 +121,7 @@ impl Text {
             stamp,
             at_rest: false,
             partial_line: None,
-            has_rubbish: false,
+            rest: Rest::Nothing,
         }
     }
 
@@ -222,8 +223,9 @@ impl Text {
         )?;
         self.at_rest = chunk.at_end;
         self.partial_line = rules.partial_lines.keep(std::mem::take(&mut chunk.partial_line));
-        chunk.finds_rubbish = content.has_rubbish() && !self.has_rubbish;
-        self.has_rubbish |= chunk.finds_rubbish;
+        if content.rest() > self.rest {
+            (self.rest, chunk.finds_rest) = (content.rest(), content.rest());
+        }
         if rules.complete && chunk.at_end {
             if content.is_incomplete() {
                 return Ok((content, Outcome::Incomplete));

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 
 use super::content::Content;
+use super::members::Rest;
 use super::splitting::Splitting;
 use super::text_hash::RunningHash;
 use crate::tools::buffers::Buffers;
@@ -39,8 +40,8 @@ pub(super) struct Chunk {
     pub(super) malformed: u64,
     /// How the text looks like one in another encoding, if this was found.
     pub(super) contradiction: Option<String>,
-    /// Whether something that is no text was found behind a compressed text.
-    pub(super) finds_rubbish: bool,
+    /// What was found behind a compressed text, if this is new.
+    pub(super) finds_rest: Rest,
     /// Whether there is no more to be read for now.
     pub(super) at_end: bool,
     /// The position up to which the text was searched for line ends. There is none between `next` and here.
@@ -76,13 +77,15 @@ pub(super) struct TextReader {
     /// No line ends between `position` and this position.
     pub(super) scanned: u64,
     pub(super) hash: RunningHash,
+    /// The last hole whose end was searched: where it begins, and the position up to which there were only zeros.
+    zeros: Range<u64>,
     /// The average size of the last chunk's events, from which the size of the next read is estimated.
     event_bytes: usize,
 }
 
 impl TextReader {
     pub(super) fn new(position: u64, hash: RunningHash) -> TextReader {
-        TextReader { position, scanned: position, hash, event_bytes: 128 }
+        TextReader { position, scanned: position, hash, zeros: 0..0, event_bytes: 128 }
     }
 
     /// Estimates the number of bytes that contain `events_max` events.
@@ -127,13 +130,49 @@ impl TextReader {
             }
             if bytes == enough {
                 match rules.hole_bytes(&buffer, begin) {
-                    1.. => begin = end_of_zeros(content, rules, begin, u64::MAX)?,
+                    1.. => begin = self.end_of_zeros(content, rules, ending, begin..u64::MAX)?,
                     0 => return self.long_line(content, rules, ending, begin, buffer),
                 }
             }
             bytes = enough;
             buffers.give_back(buffer);
         }
+    }
+
+    /// Returns the end of the hole at `begin`, at most `through`. In a text that is still written, zeros that were seen before
+    /// are not read again while the first ones are still there and no text is behind them: they may be a file that was
+    /// allocated in advance.
+    fn end_of_zeros(
+        &mut self,
+        content: &mut Content,
+        rules: &Splitting,
+        ending: Ending,
+        hole: Range<u64>,
+    ) -> io::Result<u64> {
+        let Range { start: begin, end: through } = hole;
+        let is_known = ending == Ending::Open && (self.zeros.start..=self.zeros.end).contains(&begin);
+        let mut known = if is_known { self.zeros.end } else { begin };
+        let (mut position, mut has_skipped) = (begin, false);
+        while position < through {
+            let text = content.read(position, CHUNK_BYTES)?;
+            match text.iter().position(|byte| *byte != 0) {
+                // There may be text in the zeros that were not read again.
+                Some(_) if has_skipped => (position, known, has_skipped) = (begin, begin, false),
+                Some(zeros) => {
+                    position += zeros as u64;
+                    break;
+                }
+                None if text.is_empty() => break,
+                None => {
+                    position += text.len() as u64;
+                    has_skipped |= position < known;
+                    position = position.max(known);
+                }
+            }
+        }
+        let end = position.min(through);
+        self.zeros = begin..end;
+        Ok(begin + rules.encoding().units().whole(end - begin))
     }
 
     /// Makes a chunk of the events in a buffer, and moves on to its end. `place` is the position of the buffer and that of
@@ -213,7 +252,7 @@ impl TextReader {
         if buffer.is_empty() {
             buffer = content.read(begin, enough)?;
             if rules.hole_bytes(&buffer, begin) > 0 {
-                begin = end_of_zeros(content, rules, begin, next)?;
+                begin = self.end_of_zeros(content, rules, ending, begin..next)?;
                 buffer = content.read(begin, enough)?;
             }
         }
@@ -226,23 +265,6 @@ impl TextReader {
         let hole_bytes = hole_bytes + begin - after;
         Ok(Chunk { buffer, spans, after, begin, next, too_long, hole_bytes, seen: next, ..Chunk::default() })
     }
-}
-
-/// Returns the end of the hole at `begin`, at most `through`.
-fn end_of_zeros(content: &mut Content, rules: &Splitting, begin: u64, through: u64) -> io::Result<u64> {
-    let mut position = begin;
-    while position < through {
-        let text = content.read(position, CHUNK_BYTES)?;
-        match text.iter().position(|byte| *byte != 0) {
-            Some(zeros) => {
-                position += zeros as u64;
-                break;
-            }
-            None if text.is_empty() => break,
-            None => position += text.len() as u64,
-        }
-    }
-    Ok(begin + rules.encoding().units().whole(position.min(through) - begin))
 }
 
 #[cfg(test)]
@@ -404,6 +426,31 @@ mod tests {
             file.write_all(b"three\n").unwrap();
             assert!(read().ends_with(b"three\n"));
         }
+    }
+
+    #[test]
+    fn zeros_that_were_seen_are_not_read_again_until_text_is_behind_them() {
+        let mut file = file(&vec![0; 8 * CHUNK_BYTES]);
+        let mut content = Content::Plain(Box::new(file.try_clone().unwrap()));
+        let mut reading = TextReader::new(0, RunningHash::new(0));
+        let rules = Splitting::Lines(RULES);
+        let mut read = |ending| {
+            let chunk = reading.read_chunk(&mut content, &Buffers::default(), &rules, 100, ending).unwrap();
+            (chunk.buffer, reading.zeros.clone())
+        };
+        let end = 8 * CHUNK_BYTES as u64;
+        assert_eq!(read(Ending::Open), (Vec::new(), 0..end));
+        file.seek(SeekFrom::Start(0)).unwrap();
+        file.write_all(b"one\n").unwrap();
+        assert_eq!(read(Ending::Open).0, b"one\n");
+        assert_eq!(read(Ending::Open), (Vec::new(), 4..end));
+        // It is found when text is behind the zeros, or when the file is complete.
+        file.seek(SeekFrom::Start(5 * CHUNK_BYTES as u64)).unwrap();
+        file.write_all(b"two\n").unwrap();
+        assert_eq!(read(Ending::Open), (Vec::new(), 4..end));
+        file.seek(SeekFrom::End(0)).unwrap();
+        file.write_all(b"three\n").unwrap();
+        assert!(read(Ending::Open).0.starts_with(b"two\n"));
     }
 
     #[test]

@@ -6,8 +6,9 @@ use weir_runtime::source::Delivered;
 use weir_runtime::{is_disk_failure, is_outage};
 
 use super::super::identity::{Stamp, State};
+use super::super::members::Rest;
 use super::super::tracked::{AfterState, FileId, Phase};
-use super::super::{FileMode, FilesError};
+use super::super::{After, FileMode, FilesError};
 use super::{OUTAGE_RETRY, RETRY, Run};
 
 impl Run<'_> {
@@ -47,8 +48,21 @@ impl Run<'_> {
     /// Keeps, renames or deletes a file. If that fails, the file stays, and is not read again.
     async fn apply_after(&mut self, id: FileId, stamp: Stamp) -> Result<(), FilesError> {
         let FileMode::Complete { after } = self.source.mode.clone() else { return Ok(()) };
+        let component = self.source.component.clone();
         let Some(file) = self.files.get(id) else { return Ok(()) };
         let (path, key) = (file.path.clone(), file.key);
+        // The bytes behind the last member may be members whose beginnings are damaged.
+        if after != After::Keep && file.text.as_ref().is_some_and(|text| text.rest == Rest::Other) {
+            file.after = AfterState::Done;
+            warn!(
+                component = %component,
+                "{} is delivered and is neither renamed nor deleted, since bytes that can't be decompressed are behind its lines; \
+                 it stays",
+                path.display()
+            );
+            self.source.meter.count("files_not_put_away", 1);
+            return Ok(());
+        }
         let away = {
             let (file_system, path) = (self.file_system(), path.clone());
             file_system
@@ -62,7 +76,6 @@ impl Run<'_> {
         if let Some(file) = self.files.get(id) {
             file.after = if outage || disk_failed { AfterState::Attempted(stamp) } else { AfterState::Done };
         }
-        let component = self.source.component.clone();
         match away {
             Ok(()) => self.source.meter.count("files_delivered", 1),
             Err(error) if outage => {

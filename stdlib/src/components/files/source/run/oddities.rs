@@ -5,6 +5,7 @@ use std::path::Path;
 use tracing::warn;
 
 use super::super::content::Packing;
+use super::super::members::Rest;
 use super::super::text_reader::Chunk;
 use super::super::tracked::{FileId, Phase};
 use super::Run;
@@ -50,11 +51,17 @@ impl Run<'_> {
                 );
             }
         }
-        if chunk.finds_rubbish {
-            meter.count("packed_files_with_rubbish", 1);
-            if let Some(more) = self.source.rubbish.occurred() {
-                warn!(component = %component, "{path} goes on behind its compressed lines, which is left out{more}");
-            }
+        let rest = match chunk.finds_rest {
+            Rest::Nothing => return,
+            Rest::Zeros => "zeros",
+            Rest::Other => "bytes that can't be decompressed",
+        };
+        meter.count("packed_files_with_rubbish", 1);
+        if let Some(more) = self.source.rubbish.occurred() {
+            warn!(
+                component = %component,
+                "{path} goes on behind its compressed lines with {rest}, which are left out{more}"
+            );
         }
     }
 

@@ -53,6 +53,33 @@ async fn a_compressed_file_with_rubbish_behind_its_end_gives_its_lines() {
     }
 }
 
+/// The bytes may be a member whose first bytes are damaged.
+#[tokio::test]
+async fn a_compressed_file_with_rubbish_behind_its_end_is_neither_deleted_nor_renamed() {
+    let suffix = variant("rename", &[("suffix", Value::Text(".done".into()))]);
+    for after in [variant("delete", &[]), suffix] {
+        let mut environment = Environment::new(complete(after)).with_positions().with_durable_channel();
+        let mut damaged = gzip(b"2\n");
+        damaged[0] ^= 1;
+        environment.write("a.log", [gzip(b"1\n"), damaged].concat());
+        environment.write("b.log", [gzip(b"3\n"), vec![0; 512]].concat());
+        for restarts in [false, true] {
+            let mut harness = environment.begin().await;
+            if !restarts {
+                let mut lines = harness.lines(2).await;
+                lines.sort();
+                assert_eq!(lines, ["1", "3"]);
+                harness.counted("files_delivered", 1).await;
+            }
+            harness.counted("files_not_put_away", 1).await;
+            assert!(harness.path("a.log").exists() && !harness.path("b.log").exists());
+            harness.write("c.log", "last\n");
+            assert_eq!(harness.lines(1).await, ["last"]);
+            environment = harness.end().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn packed_files_that_are_not_decompressed_are_left_out() {
     for (decompress, left_out) in [(false, 6), (true, 2)] {
