@@ -146,8 +146,8 @@ pub(super) struct Taker {
     topic_checked: Instant,
     /// The partitions that are still to be read from their next record on, since the channel was closed; none before.
     unsought: Option<BTreeSet<i32>>,
-    /// The partitions of which everything was taken, since the channel was closed.
-    at_end: BTreeSet<i32>,
+    /// The partitions whose ends are still to be asked for, since `topic_checked`.
+    unasked: BTreeSet<i32>,
 }
 
 impl Taker {
@@ -176,7 +176,7 @@ impl Taker {
             next_lookup: None,
             topic_checked: Instant::now(),
             unsought: None,
-            at_end: BTreeSet::new(),
+            unasked: BTreeSet::new(),
         })
     }
 
@@ -225,7 +225,10 @@ impl Taker {
         if self.topic_checked.elapsed() >= LOOKUP_INTERVAL {
             self.topic_checked = Instant::now();
             check_identity(self.consumer.client(), self.topic())?;
+            let idle = self.taking().offsets().idle();
+            self.unasked = idle;
         }
+        self.pass_ends_of_transactions();
         if self.committed.elapsed() >= COMMIT_INTERVAL {
             self.committed = Instant::now();
             self.commit_due();
@@ -286,23 +289,50 @@ impl Taker {
         }
         let owned: BTreeSet<i32> = self.taking().offsets().owned().collect();
         if self.unsought.is_none() {
-            self.at_end.clear();
+            self.taking().offsets().look_for_last_ends();
             self.unsought = Some(owned.clone());
         }
         let unsought = std::mem::take(self.unsought.get_or_insert_default());
         let mut left = BTreeSet::new();
         for partition in unsought.intersection(&owned) {
-            let Some(next) = self.taking().offsets().next(*partition) else { continue };
-            let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
-            if self.consumer.seek(&self.topic().name, *partition, offset, REQUEST_TIMEOUT).is_err() {
+            if !self.seek_next(*partition) {
                 left.insert(*partition);
             }
         }
-        let is_drained = left.is_empty() && self.held.is_none() && owned.is_subset(&self.at_end);
+        let is_drained = left.is_empty() && self.held.is_none() && self.taking().offsets().are_at_ends();
         self.unsought = Some(left);
         if is_drained {
             *queue = None;
             self.pause(true);
+        }
+    }
+
+    /// Lets one partition be read again from its next record on. Returns whether it will be.
+    fn seek_next(&self, partition: i32) -> bool {
+        let Some(next) = self.taking().offsets().next(partition) else { return true };
+        let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
+        self.consumer.seek(&self.topic().name, partition, offset, REQUEST_TIMEOUT).is_ok()
+    }
+
+    /// Moves the next record of one idle partition behind the ends of transactions: reads it again, with its end known before. One
+    /// request for each call, so that the thread polls in between.
+    fn pass_ends_of_transactions(&mut self) {
+        if self.unsought.is_some() || self.held.is_some() {
+            return;
+        }
+        let Some(partition) = self.unasked.pop_first() else { return };
+        let is_idle = self.taking().offsets().idle().contains(&partition);
+        let Some(next) = self.taking().offsets().next(partition).filter(|_| is_idle) else { return };
+        let Ok((_, end)) = self.consumer.fetch_watermarks(&self.topic().name, partition, REQUEST_TIMEOUT)
+        else {
+            // Brokers that don't answer are asked again later.
+            self.unasked.clear();
+            return;
+        };
+        let end = u64::try_from(end).unwrap_or(0);
+        // An end that was found before the seek is discarded by librdkafka.
+        if end > next && self.seek_next(partition) {
+            self.taking().offsets().read_again(partition, end);
         }
     }
 
@@ -343,14 +373,13 @@ impl Taker {
             None => return Ok(()),
             Some(Ok(message)) => message,
             Some(Err(KafkaError::PartitionEOF(partition))) => {
-                self.at_end.insert(partition);
+                self.taking().offsets().reach_end(partition);
                 return Ok(());
             }
             Some(Err(error)) => return self.handle(error),
         };
         self.consumer.context().taking.connection.answered();
         let partition = message.partition();
-        self.at_end.remove(&partition);
         if self.held.is_some() || queue.is_none() {
             // A partition that was assigned meanwhile is not paused yet. The record is read again from its offset.
             let (name, offset) = (self.topic().name.clone(), Offset::Offset(message.offset()));
