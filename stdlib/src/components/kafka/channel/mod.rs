@@ -7,7 +7,7 @@
 //! | module | content |
 //! | --- | --- |
 //! | `topic` | the topic: made, checked, known by its identity |
-//! | `puts`, `writer` | puts, in transactions if a flow promises `exactly_once` |
+//! | `puts`, `writer`, `sending` | puts, in transactions if a flow promises `exactly_once` |
 //! | `offsets` | which records are delivered: plain data |
 //! | `assignment`, `identity`, `taker` | the thread that takes records for a reader and commits offsets |
 //! | `reader` | what was taken, until it is delivered |
@@ -19,6 +19,7 @@ mod identity;
 mod offsets;
 mod puts;
 mod reader;
+mod sending;
 mod settings;
 mod taker;
 mod topic;

@@ -12,8 +12,9 @@ use weir_runtime::channel::{
 use weir_runtime::{Acknowledgement, Failure};
 
 use super::error::ChannelError;
+use super::sending::Submitted;
 use super::topic::Topic;
-use super::writer::{Submitted, Unwritten, position_name};
+use super::writer::{Unwritten, position_name};
 use crate::components::kafka::connection::Connection;
 
 /// What the puts and the tasks of a channel share.
