@@ -46,6 +46,9 @@ impl ConsumerContext for Callbacks {
                 // The group waits for an answer, and this member can't go on.
                 let _ending_anyway = consumer.unassign();
                 self.taking.fail(error);
+            } else if self.taking.offsets().owned().next().is_none() {
+                // Nothing will arrive by which the brokers show that they answer.
+                self.taking.resolve_trouble();
             }
             self.taking.has_joined.store(true, Ordering::Release);
         } else {

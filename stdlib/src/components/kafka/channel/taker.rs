@@ -22,9 +22,9 @@ use rdkafka::message::Message;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tracing::{debug, warn};
-use weir_runtime::Meter;
 use weir_runtime::batch::Batch;
 use weir_runtime::channel::encoding::Decoder;
+use weir_runtime::{Cause, Meter, Reminder};
 
 use super::assignment::{Callbacks, assign, commit};
 use super::error::{ChannelError, is_refusal};
@@ -41,7 +41,8 @@ const POLL_WAIT: Duration = Duration::from_millis(100);
 /// The wait for space in the queue.
 const SPACE_WAIT: Duration = Duration::from_millis(5);
 
-/// How long the queue must be full before the partitions are paused. A pause discards what was fetched in advance.
+/// How long the queue must be full before the partitions are paused, unless the group gives up a member that does not poll for so
+/// long. A pause discards what was fetched in advance.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
 
 /// The time between two commits.
@@ -77,6 +78,8 @@ pub(super) struct Taking {
     ending: AtomicBool,
     /// Whether the group has assigned partitions, or there are none to be assigned.
     pub(super) has_joined: AtomicBool,
+    /// Whether a trouble is reported.
+    is_troubled: AtomicBool,
     /// The error of a callback.
     failed: Mutex<Option<ChannelError>>,
 }
@@ -99,6 +102,7 @@ impl Taking {
             closing: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             has_joined: AtomicBool::new(false),
+            is_troubled: AtomicBool::new(false),
             failed: Mutex::default(),
         }
     }
@@ -121,6 +125,23 @@ impl Taking {
         self.ending.load(Ordering::Acquire)
     }
 
+    /// Reports that the thread has failed. Returns what a warning adds, if one is due.
+    pub(super) fn report_trouble(&self, cause: Cause, text: String) -> Option<Reminder> {
+        self.is_troubled.store(true, Ordering::Release);
+        self.meter.report_trouble(&self.subject(), cause, text)
+    }
+
+    /// Notes that the brokers answer the thread.
+    pub(super) fn resolve_trouble(&self) {
+        if self.is_troubled.load(Ordering::Acquire) && self.is_troubled.swap(false, Ordering::AcqRel) {
+            self.meter.resolve_trouble(&self.subject());
+        }
+    }
+
+    fn subject(&self) -> String {
+        format!("group {}", self.group)
+    }
+
     pub(super) fn fail(&self, error: ChannelError) {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
@@ -138,6 +159,8 @@ pub(super) struct Taker {
     /// A record that waits for space in the queue.
     held: Option<Arrival>,
     full_since: Option<Instant>,
+    /// How long the queue must be full before the partitions are paused.
+    pause_after: Duration,
     paused: bool,
     committed: Instant,
     failing_since: Option<Instant>,
@@ -158,6 +181,7 @@ impl Taker {
     pub(super) fn new(
         consumer: BaseConsumer<Callbacks>,
         partitions: Partitions,
+        session_timeout: Duration,
     ) -> Result<Taker, ChannelError> {
         check_identity(consumer.client(), &consumer.context().topic)?;
         if let Partitions::Group = partitions {
@@ -170,6 +194,7 @@ impl Taker {
             decoder: Decoder::default(),
             held: None,
             full_since: None,
+            pause_after: PAUSE_AFTER.min(session_timeout / 4),
             paused: false,
             committed: Instant::now(),
             failing_since: None,
@@ -204,10 +229,11 @@ impl Taker {
     fn take_all(&mut self, queue: &mut Queue) -> Result<(), ChannelError> {
         while !self.taking().is_ending() {
             self.do_housekeeping()?;
+            self.pass_on(queue);
+            // After the held record has been passed on and before another one is taken: others may put without a pause.
             if self.taking().closing.load(Ordering::Acquire) && self.taking().unwritten.is_empty() {
                 self.end_when_drained(queue);
             }
-            self.pass_on(queue);
             match (&self.held, self.paused || queue.is_none()) {
                 (Some(_), false) => thread::sleep(SPACE_WAIT),
                 _ => self.poll(queue)?,
@@ -350,7 +376,7 @@ impl Taker {
             Err(TrySendError::Full(arrival)) => {
                 self.held = Some(arrival);
                 let since = *self.full_since.get_or_insert_with(Instant::now);
-                if !self.paused && since.elapsed() >= PAUSE_AFTER {
+                if !self.paused && since.elapsed() >= self.pause_after {
                     self.pause(true);
                 }
             }
@@ -373,12 +399,14 @@ impl Taker {
             None => return Ok(()),
             Some(Ok(message)) => message,
             Some(Err(KafkaError::PartitionEOF(partition))) => {
+                self.taking().resolve_trouble();
                 self.taking().offsets().reach_end(partition);
                 return Ok(());
             }
             Some(Err(error)) => return self.handle(error),
         };
         self.consumer.context().taking.connection.answered();
+        self.consumer.context().taking.resolve_trouble();
         let partition = message.partition();
         if self.held.is_some() || queue.is_none() {
             // A partition that was assigned meanwhile is not paused yet. The record is read again from its offset.
