@@ -17,7 +17,7 @@ pub(super) struct Offsets {
     partitions: BTreeMap<i32, Owned>,
     /// The number of assignments so far.
     assignments: u64,
-    /// A partition whose end was found stays at its end, although records follow.
+    /// A partition whose end was found or passed stays at its end, although records follow.
     ends_stay: bool,
 }
 
@@ -33,6 +33,8 @@ struct Owned {
     /// The end of the partition before the reading began that will find its end. The end of a transaction takes an offset that is
     /// never taken.
     end: u64,
+    /// The partition is at its end when everything before this offset was taken, although no reading finds its end.
+    last: Option<u64>,
     /// Whether everything was taken that the partition had.
     at_end: bool,
 }
@@ -50,7 +52,8 @@ impl Offsets {
     pub(super) fn assign(&mut self, partition: i32, offset: u64, committed: Option<u64>, end: u64) {
         self.assignments += 1;
         let (assignment, undelivered) = (self.assignments, BTreeSet::new());
-        let owned = Owned { assignment, next: offset, undelivered, committed, end, at_end: false };
+        let owned =
+            Owned { assignment, next: offset, undelivered, committed, end, last: None, at_end: false };
         self.partitions.insert(partition, owned);
     }
 
@@ -67,7 +70,8 @@ impl Offsets {
     pub(super) fn take(&mut self, partition: i32, offset: u64) -> Option<Ticket> {
         let owned = self.partitions.get_mut(&partition).filter(|owned| offset >= owned.next)?;
         owned.next = offset + 1;
-        owned.at_end &= self.ends_stay;
+        let is_last = owned.last.is_some_and(|last| owned.next >= last);
+        owned.at_end = self.ends_stay && (owned.at_end || is_last);
         owned.undelivered.insert(offset);
         Some(Ticket { partition, offset, assignment: owned.assignment })
     }
@@ -104,6 +108,20 @@ impl Offsets {
     pub(super) fn look_for_last_ends(&mut self) {
         self.ends_stay = true;
         self.partitions.values_mut().for_each(|owned| owned.at_end = false);
+    }
+
+    /// The partitions whose last ends are neither found nor known.
+    pub(super) fn endless(&self) -> BTreeSet<i32> {
+        let endless = self.partitions.iter().filter(|(_, owned)| !owned.at_end && owned.last.is_none());
+        endless.map(|(partition, _)| *partition).collect()
+    }
+
+    /// Notes the last end of a partition, which a reading may not find while others put.
+    pub(super) fn end_at(&mut self, partition: i32, end: u64) {
+        if let Some(owned) = self.partitions.get_mut(&partition) {
+            owned.last = Some(end);
+            owned.at_end |= owned.next >= end;
+        }
     }
 
     /// Whether all partitions are at their ends.
@@ -234,5 +252,13 @@ mod tests {
         assert!(offsets.are_at_ends());
         offsets.assign(1, 0, Some(0), 0);
         assert!(!offsets.are_at_ends(), "it is read anew");
+        assert_eq!(offsets.endless(), BTreeSet::from([1]));
+        offsets.end_at(1, 2);
+        assert_eq!(offsets.endless(), BTreeSet::new());
+        offsets.take(1, 0);
+        assert!(!offsets.are_at_ends());
+        // The end of a transaction is at 1.
+        offsets.take(1, 2);
+        assert!(offsets.are_at_ends());
     }
 }

@@ -126,24 +126,28 @@ where
     }
 }
 
-/// Waits until all records are written or have failed, and adds the puts that are written.
+/// Waits until all records are written. With `written`, waits for the others after a failure as well, and adds the puts that are
+/// written; in a transaction, none of them would count.
 ///
 /// # Errors
 /// The first error, with the size of its record.
 pub(super) async fn await_reports(
     reports: Vec<Report>,
-    written: &mut BTreeSet<usize>,
+    mut written: Option<&mut BTreeSet<usize>>,
 ) -> Result<(), (KafkaError, usize)> {
     let mut ended = Ok(());
     for Report { put, delivery, bytes } in reports {
         let error = match delivery.await {
             Ok(Ok(_)) => {
-                written.extend(put);
+                written.iter_mut().for_each(|written| written.extend(put));
                 continue;
             }
             Ok(Err((error, _))) => error,
             Err(_canceled) => KafkaError::Canceled,
         };
+        if written.is_none() {
+            return Err((error, bytes));
+        }
         ended = ended.and(Err((error, bytes)));
     }
     ended

@@ -48,6 +48,10 @@ const PAUSE_AFTER: Duration = Duration::from_secs(1);
 /// The time between two commits.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How long the last ends of partitions are looked for by reading, before they are asked for. While others put without a pause, a
+/// reading finds no end. By this time, the transactions of this agent's last puts have ended.
+const BUSY_AFTER: Duration = Duration::from_secs(2);
+
 /// The time between two lookups of new partitions, if the group does not assign them.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -169,6 +173,8 @@ pub(super) struct Taker {
     topic_checked: Instant,
     /// The partitions that are still to be read from their next record on, since the channel was closed; none before.
     unsought: Option<BTreeSet<i32>>,
+    /// When the last ends of busy partitions are asked for; none before the channel is closed.
+    ends_asked: Option<Instant>,
     /// The partitions whose ends are still to be asked for, since `topic_checked`.
     unasked: BTreeSet<i32>,
 }
@@ -201,6 +207,7 @@ impl Taker {
             next_lookup: None,
             topic_checked: Instant::now(),
             unsought: None,
+            ends_asked: None,
             unasked: BTreeSet::new(),
         })
     }
@@ -325,11 +332,28 @@ impl Taker {
                 left.insert(*partition);
             }
         }
+        self.ask_for_last_ends();
         let is_drained = left.is_empty() && self.held.is_none() && self.taking().offsets().are_at_ends();
         self.unsought = Some(left);
         if is_drained {
             *queue = None;
             self.pause(true);
+        }
+    }
+
+    /// Asks for the last ends of partitions that no reading has found for a while.
+    fn ask_for_last_ends(&mut self) {
+        let now = Instant::now();
+        if now < *self.ends_asked.get_or_insert(now + BUSY_AFTER) {
+            return;
+        }
+        self.ends_asked = Some(now + BUSY_AFTER);
+        let endless = self.taking().offsets().endless();
+        for partition in endless {
+            let asked = self.consumer.fetch_watermarks(&self.topic().name, partition, REQUEST_TIMEOUT);
+            // Brokers that don't answer are asked again later.
+            let Ok((_, end)) = asked else { return };
+            self.taking().offsets().end_at(partition, u64::try_from(end).unwrap_or(0));
         }
     }
 

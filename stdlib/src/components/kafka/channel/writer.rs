@@ -9,7 +9,7 @@
 //! Without the promise, records are written by an idempotent producer without transactions: an agent that dies within a
 //! transaction would block all readers until the brokers end the transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -241,8 +241,6 @@ impl Writer {
                 // The commit whose outcome was unknown has succeeded.
                 return Ok(());
             }
-            // What was written belonged to a transaction that was aborted.
-            written.clear();
             let mut settled = Settled::new();
             for (partition, through) in group.iter().flat_map(|put| &put.positions) {
                 let known = settled.entry(partition.clone()).or_default();
@@ -260,10 +258,11 @@ impl Writer {
         let records = unwritten.filter_map(|(put, submitted)| Some((put, submitted.record.as_deref()?)));
         let mut sent =
             send_puts(&ready.producer, &self.topic, &mut self.partition, records, &mut reports).await;
-        if let (Ok(()), Some(Transactions { positions, .. })) = (&sent, transactions) {
+        if let Some(Transactions { positions, .. }) = transactions {
+            sent?;
             sent = send_positions(&ready.producer, positions, &own, &mut reports).await;
         }
-        let reported = await_reports(reports, written).await;
+        let reported = await_reports(reports, transactions.is_none().then_some(written)).await;
         sent?;
         reported.map_err(|(error, bytes)| refused(topic, error, bytes))?;
         if let Some(Transactions { id, .. }) = transactions {
@@ -338,7 +337,7 @@ async fn take_over(
         producer.begin_transaction().map_err(TransactionError::from).map_err(failed)?;
         let mut reports = Vec::new();
         send_positions(producer, positions, &[Positions::writer_record(id, writer, 0)], &mut reports).await?;
-        let reported = await_reports(reports, &mut BTreeSet::new()).await;
+        let reported = await_reports(reports, None).await;
         reported.map_err(|(source, _)| failure("writing positions", positions, source))?;
         commit(producer, topic, id).await?;
         *taken = true;
