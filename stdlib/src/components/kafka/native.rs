@@ -10,8 +10,8 @@ use rdkafka::ClientContext;
 use rdkafka::bindings::{
     rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_request_timeout,
     rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics, rd_kafka_TopicCollection_destroy,
-    rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error,
-    rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_least_significant_bits,
+    rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error, rd_kafka_TopicDescription_name,
+    rd_kafka_TopicDescription_t, rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_least_significant_bits,
     rd_kafka_Uuid_most_significant_bits, rd_kafka_admin_op_t, rd_kafka_brokers_add,
     rd_kafka_commit_transaction, rd_kafka_error_code, rd_kafka_error_destroy, rd_kafka_error_is_retriable,
     rd_kafka_error_string, rd_kafka_event_DescribeTopics_result, rd_kafka_event_destroy,
@@ -99,17 +99,23 @@ impl std::fmt::Display for TopicId {
     }
 }
 
-/// Asks the brokers for the identity of a topic; none if the brokers give their topics none, as those before Kafka 2.8. Blocks
-/// for at most about `limit`.
+/// The identity of a topic; none if the brokers give their topics none, as those before Kafka 2.8. Or the code of the broker:
+/// [`RDKafkaErrorCode::UnknownTopicOrPartition`] if there is no such topic.
+type Described = Result<Option<TopicId>, RDKafkaErrorCode>;
+
+/// Asks the brokers for the identities of topics, by one request. Blocks for at most about `limit`. Returns the topics of which
+/// the answer says something.
 ///
 /// # Errors
-/// The code of the broker or of librdkafka: [`RDKafkaErrorCode::UnknownTopicOrPartition`] if there is no such topic.
-fn topic_id<C: ClientContext>(
+/// The code of the broker or of librdkafka.
+pub(super) fn topic_ids<C: ClientContext>(
     client: &Client<C>,
-    topic: &str,
+    topics: &[&str],
     limit: Duration,
-) -> Result<Option<TopicId>, RDKafkaErrorCode> {
-    let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+) -> Result<Vec<(String, Described)>, RDKafkaErrorCode> {
+    let names: Result<Vec<CString>, _> = topics.iter().map(|topic| CString::new(*topic)).collect();
+    let names = names.map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+    let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
     let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
     let handle = client.native_ptr();
     // SAFETY: the client is alive as long as it is borrowed, and may be called by several threads. Each object that is made here is
@@ -121,11 +127,10 @@ fn topic_id<C: ClientContext>(
             rd_kafka_AdminOptions_new(handle, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
         // Only a time out of range is refused; the default is taken then.
         rd_kafka_AdminOptions_set_request_timeout(options, milliseconds, ptr::null_mut(), 0);
-        let mut names = [name.as_ptr()];
-        let topics = rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+        let topics = rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
         rd_kafka_DescribeTopics(handle, topics, options, queue);
         let event = rd_kafka_queue_poll(queue, milliseconds);
-        let found = described_id(event);
+        let found = described_ids(event);
         rd_kafka_event_destroy(event);
         rd_kafka_TopicCollection_destroy(topics);
         rd_kafka_AdminOptions_destroy(options);
@@ -134,26 +139,29 @@ fn topic_id<C: ClientContext>(
     }
 }
 
-/// The same as [`topic_id`]; none as well if the brokers don't know the request.
+/// Asks the brokers for the identity of a topic; none as well if the brokers don't know the request. Blocks for at most about
+/// `limit`.
 ///
 /// # Errors
-/// As [`topic_id`].
+/// The code of the broker or of librdkafka: [`RDKafkaErrorCode::UnknownTopicOrPartition`] if there is no such topic.
 pub(super) fn known_id<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
     limit: Duration,
 ) -> Result<Option<TopicId>, RDKafkaErrorCode> {
-    match topic_id(client, topic, limit) {
+    match topic_ids(client, &[topic], limit).map(|found| found.into_iter().next()) {
         Err(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion) => Ok(None),
-        asked => asked,
+        Err(code) => Err(code),
+        Ok(Some((_, described))) => described,
+        Ok(None) => Err(RDKafkaErrorCode::UnknownTopicOrPartition),
     }
 }
 
-/// Reads the identity of the only topic in the answer to a request.
+/// Reads the identities of the topics in the answer to a request.
 ///
 /// # Safety
 /// The event is null, or the answer to `rd_kafka_DescribeTopics` that is not yet destroyed.
-unsafe fn described_id(event: *mut rd_kafka_event_t) -> Result<Option<TopicId>, RDKafkaErrorCode> {
+unsafe fn described_ids(event: *mut rd_kafka_event_t) -> Result<Vec<(String, Described)>, RDKafkaErrorCode> {
     if event.is_null() {
         return Err(RDKafkaErrorCode::OperationTimedOut);
     }
@@ -169,10 +177,24 @@ unsafe fn described_id(event: *mut rd_kafka_event_t) -> Result<Option<TopicId>, 
         }
         let mut count = 0;
         let topics = rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
-        if count == 0 {
-            return Err(RDKafkaErrorCode::UnknownTopicOrPartition);
+        if topics.is_null() {
+            return Ok(Vec::new());
         }
-        let topic = *topics;
+        let described = |topic: &*const rd_kafka_TopicDescription_t| {
+            let name = CStr::from_ptr(rd_kafka_TopicDescription_name(*topic));
+            (name.to_string_lossy().into_owned(), described_id(*topic))
+        };
+        Ok(std::slice::from_raw_parts(topics, count).iter().map(described).collect())
+    }
+}
+
+/// Reads the identity of a topic.
+///
+/// # Safety
+/// The description is not null, and its answer is not yet destroyed.
+unsafe fn described_id(topic: *const rd_kafka_TopicDescription_t) -> Described {
+    // SAFETY: by the contract of this function. What is read belongs to the answer, and is copied.
+    unsafe {
         let error = rd_kafka_TopicDescription_error(topic);
         if !error.is_null() && rd_kafka_error_code(error) != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
             return Err(rd_kafka_error_code(error).into());

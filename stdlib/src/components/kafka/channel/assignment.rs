@@ -46,6 +46,9 @@ impl ConsumerContext for Callbacks {
                 // The group waits for an answer, and this member can't go on.
                 let _ending_anyway = consumer.unassign();
                 self.taking.fail(error);
+            } else if self.taking.offsets().owned().next().is_none() {
+                // Nothing will arrive by which the brokers show that they answer.
+                self.taking.resolve_trouble();
             }
             self.taking.has_joined.store(true, Ordering::Release);
         } else {
@@ -82,11 +85,12 @@ pub(super) fn assign(consumer: &BaseConsumer<Callbacks>, partitions: &[i32]) -> 
                 let (topic, group, partition) = (topic.name.clone(), taking.group.clone(), *partition);
                 return Err(ChannelError::Gone { topic, group, partition, offset, low, high });
             }
-            starts.push((*partition, u64::try_from(offset).unwrap_or(0), committed));
+            let end = u64::try_from(high).unwrap_or(0);
+            starts.push((*partition, u64::try_from(offset).unwrap_or(0), committed, end));
         }
     }
     let mut list = TopicPartitionList::with_capacity(starts.len());
-    for (partition, offset, _) in &starts {
+    for (partition, offset, ..) in &starts {
         let offset = Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX));
         list.add_partition_offset(&topic.name, *partition, offset).map_err(lookup_failed)?;
     }
@@ -97,7 +101,9 @@ pub(super) fn assign(consumer: &BaseConsumer<Callbacks>, partitions: &[i32]) -> 
     };
     assigned.map_err(lookup_failed)?;
     let mut offsets = taking.offsets();
-    starts.iter().for_each(|(partition, offset, committed)| offsets.assign(*partition, *offset, *committed));
+    for (partition, offset, committed, end) in starts {
+        offsets.assign(partition, offset, committed, end);
+    }
     drop(offsets);
     if !partitions.is_empty() {
         let (component, group) = (&*taking.component, &taking.group);

@@ -7,7 +7,7 @@
 //! | module | content |
 //! | --- | --- |
 //! | `topic` | the topic: made, checked, known by its identity |
-//! | `puts`, `writer` | puts, in transactions if a flow promises `exactly_once` |
+//! | `puts`, `writer`, `sending` | puts, in transactions if a flow promises `exactly_once` |
 //! | `offsets` | which records are delivered: plain data |
 //! | `assignment`, `identity`, `taker` | the thread that takes records for a reader and commits offsets |
 //! | `reader` | what was taken, until it is delivered |
@@ -19,6 +19,7 @@ mod identity;
 mod offsets;
 mod puts;
 mod reader;
+mod sending;
 mod settings;
 mod taker;
 mod topic;
@@ -234,15 +235,14 @@ fn take_until_ended(
 ) {
     // None when everything is passed on.
     let (mut queue, mut wait) = (Some(queue), RETRY_WAIT_MIN);
-    let (component, meter) = (&*taking.component, &taking.meter);
-    let subject = format!("group {}", taking.group);
+    let component = &*taking.component;
     while !taking.is_ending() {
         let callbacks = Callbacks { taking: taking.clone(), topic: topic.clone() };
         let started = std::time::Instant::now();
-        let taker = settings.consumer_config(&taking.group).and_then(|config| {
+        let taker = settings.consumer_config(&taking.group, topic.record_bytes_max).and_then(|config| {
             let consumer: Result<BaseConsumer<Callbacks>, _> = config.create_with_context(callbacks);
             let consumer = consumer.map_err(|error| ChannelError::Client(Box::new(error)))?;
-            Taker::new(consumer, settings.partitions.clone())
+            Taker::new(consumer, settings.partitions.clone(), settings.session_timeout)
         });
         let error = match taker {
             Ok(mut taker) => match taker.run(&mut queue) {
@@ -259,12 +259,11 @@ fn take_until_ended(
             wait = RETRY_WAIT_MIN;
         }
         let (cause, text) = (error.cause(), Failure::transient(error).to_string());
-        if let Some(reminder) = meter.report_trouble(&subject, cause, text.clone()) {
+        if let Some(reminder) = taking.report_trouble(cause, text.clone()) {
             warn!(component, "channel {component}: {text}; it takes again in {wait:.1?}{reminder}");
         }
         thread::sleep(wait);
         wait = (wait * 2).min(RETRY_WAIT_MAX);
-        meter.resolve_trouble(&subject);
     }
 }
 

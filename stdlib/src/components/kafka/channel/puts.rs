@@ -12,8 +12,9 @@ use weir_runtime::channel::{
 use weir_runtime::{Acknowledgement, Failure};
 
 use super::error::ChannelError;
+use super::sending::Submitted;
 use super::topic::Topic;
-use super::writer::{Submitted, Unwritten, position_name};
+use super::writer::{Unwritten, position_name};
 use crate::components::kafka::connection::Connection;
 
 /// What the puts and the tasks of a channel share.
@@ -64,6 +65,14 @@ impl Shared {
         self.failure().clone().map(Failure::permanent)
     }
 
+    /// Queues a put. Without the writer, the channel has failed, and the acknowledgement fails with the put.
+    fn submit(&self, puts: &Puts, put: Submitted) {
+        if let Some(queue) = &puts.queue {
+            self.unwritten.add();
+            let _dropped = queue.send(put);
+        }
+    }
+
     /// Returns the number of permits of a put.
     pub(super) fn permits(&self, amount: Fill, limits: &Limits) -> Result<u32, ReserveError> {
         let too_large = |requested: u64, limit: u64, unit| ReserveError::TooLarge { requested, limit, unit };
@@ -93,6 +102,13 @@ impl PutTransaction for KafkaPut {
         let KafkaPut { shared, space } = *self;
         let intervals = batch.origins().intervals().iter();
         let position = |partition, through| (position_name(scope.name(), partition), through);
+        if shared.puts().positions.is_none() {
+            // Without an order of positions, puts are encoded at the same time.
+            let record = (!batch.is_empty()).then(|| shared.encoder.encode(&batch));
+            shared
+                .submit(&shared.puts(), Submitted { record, positions: Vec::new(), acknowledgement, space });
+            return Ok(());
+        }
         let mut puts = shared.puts();
         let (batch, positions) = match &mut puts.positions {
             Some(recorded) => {
@@ -107,12 +123,7 @@ impl PutTransaction for KafkaPut {
         };
         // A put of which the channel has everything waits for the puts before it, which may not be written yet.
         let record = batch.map(|batch| shared.encoder.encode(&batch));
-        if let Some(queue) = &puts.queue {
-            shared.unwritten.add();
-            let submitted = Submitted { record, positions, acknowledgement, space };
-            // Without the writer, the channel has failed, and the acknowledgement fails with the put.
-            let _dropped = queue.send(submitted);
-        }
+        shared.submit(&puts, Submitted { record, positions, acknowledgement, space });
         Ok(())
     }
 }

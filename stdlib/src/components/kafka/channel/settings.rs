@@ -25,6 +25,12 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most bytes of a batch of several records.
 const BATCH_BYTES_MAX: u64 = 1_000_000;
 
+/// The most bytes that a fetch asks for, by default, with room for what the answer has around the records.
+const FETCH_BYTES_MAX: u64 = 51 << 20;
+
+/// The default of librdkafka for the most bytes of an answer.
+const ANSWER_BYTES_MIN: u64 = 100_000_000;
+
 /// The most bytes that are fetched in advance for one reader, in KiB.
 const PREFETCH_KIB: &str = "16384";
 
@@ -42,7 +48,7 @@ pub(super) struct KafkaChannelSettings {
     pub(super) byte_capacity: u64,
     pub(super) keep_alive: Duration,
     compress: Codec,
-    session_timeout: Duration,
+    pub(super) session_timeout: Duration,
     transactional_id: Option<String>,
     positions: Option<String>,
     pub(super) security: Security,
@@ -66,6 +72,11 @@ pub(super) enum SettingsError {
          events have arrived: `partitions: all` or `only` is missing"
     )]
     Moving,
+}
+
+/// The most bytes of an answer of a broker: those that a fetch asks for, and a record that goes beyond them.
+fn answer_bytes_max(record_bytes_max: u64) -> u64 {
+    record_bytes_max.saturating_add(FETCH_BYTES_MAX).clamp(ANSWER_BYTES_MIN, i32::MAX as u64)
 }
 
 impl KafkaChannelSettings {
@@ -133,7 +144,11 @@ impl KafkaChannelSettings {
     }
 
     /// The settings of the consumer of a reader's group.
-    pub(super) fn consumer_config(&self, group: &str) -> Result<ClientConfig, ChannelError> {
+    pub(super) fn consumer_config(
+        &self,
+        group: &str,
+        record_bytes_max: u64,
+    ) -> Result<ClientConfig, ChannelError> {
         let mut config = self.protected_config()?;
         let session = milliseconds(self.session_timeout);
         let heartbeat = (self.session_timeout / 3).min(HEARTBEAT_INTERVAL_MAX);
@@ -150,9 +165,22 @@ impl KafkaChannelSettings {
             .set("enable.partition.eof", "true")
             .set("isolation.level", "read_committed")
             .set("check.crcs", "true")
+            .set("receive.message.max.bytes", answer_bytes_max(record_bytes_max).to_string())
             .set("queued.max.messages.kbytes", PREFETCH_KIB)
             // The wait before a full queue is checked again. The default of a second delays a fast reader.
             .set("fetch.queue.backoff.ms", "20");
         Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_room_for_the_largest_record() {
+        assert_eq!(answer_bytes_max(1 << 20), ANSWER_BYTES_MIN);
+        assert_eq!(answer_bytes_max(80 << 20), 131 << 20);
+        assert_eq!(answer_bytes_max(u64::MAX), i32::MAX as u64);
     }
 }

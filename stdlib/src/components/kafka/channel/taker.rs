@@ -22,9 +22,9 @@ use rdkafka::message::Message;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tracing::{debug, warn};
-use weir_runtime::Meter;
 use weir_runtime::batch::Batch;
 use weir_runtime::channel::encoding::Decoder;
+use weir_runtime::{Cause, Meter, Reminder};
 
 use super::assignment::{Callbacks, assign, commit};
 use super::error::{ChannelError, is_refusal};
@@ -41,11 +41,16 @@ const POLL_WAIT: Duration = Duration::from_millis(100);
 /// The wait for space in the queue.
 const SPACE_WAIT: Duration = Duration::from_millis(5);
 
-/// How long the queue must be full before the partitions are paused. A pause discards what was fetched in advance.
+/// How long the queue must be full before the partitions are paused, unless the group gives up a member that does not poll for so
+/// long. A pause discards what was fetched in advance.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
 
 /// The time between two commits.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long the last ends of partitions are looked for by reading, before they are asked for. While others put without a pause, a
+/// reading finds no end. By this time, the transactions of this agent's last puts have ended.
+const BUSY_AFTER: Duration = Duration::from_secs(2);
 
 /// The time between two lookups of new partitions, if the group does not assign them.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
@@ -77,6 +82,8 @@ pub(super) struct Taking {
     ending: AtomicBool,
     /// Whether the group has assigned partitions, or there are none to be assigned.
     pub(super) has_joined: AtomicBool,
+    /// Whether a trouble is reported.
+    is_troubled: AtomicBool,
     /// The error of a callback.
     failed: Mutex<Option<ChannelError>>,
 }
@@ -99,6 +106,7 @@ impl Taking {
             closing: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             has_joined: AtomicBool::new(false),
+            is_troubled: AtomicBool::new(false),
             failed: Mutex::default(),
         }
     }
@@ -121,6 +129,23 @@ impl Taking {
         self.ending.load(Ordering::Acquire)
     }
 
+    /// Reports that the thread has failed. Returns what a warning adds, if one is due.
+    pub(super) fn report_trouble(&self, cause: Cause, text: String) -> Option<Reminder> {
+        self.is_troubled.store(true, Ordering::Release);
+        self.meter.report_trouble(&self.subject(), cause, text)
+    }
+
+    /// Notes that the brokers answer the thread.
+    pub(super) fn resolve_trouble(&self) {
+        if self.is_troubled.load(Ordering::Acquire) && self.is_troubled.swap(false, Ordering::AcqRel) {
+            self.meter.resolve_trouble(&self.subject());
+        }
+    }
+
+    fn subject(&self) -> String {
+        format!("group {}", self.group)
+    }
+
     pub(super) fn fail(&self, error: ChannelError) {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
@@ -138,6 +163,8 @@ pub(super) struct Taker {
     /// A record that waits for space in the queue.
     held: Option<Arrival>,
     full_since: Option<Instant>,
+    /// How long the queue must be full before the partitions are paused.
+    pause_after: Duration,
     paused: bool,
     committed: Instant,
     failing_since: Option<Instant>,
@@ -146,8 +173,10 @@ pub(super) struct Taker {
     topic_checked: Instant,
     /// The partitions that are still to be read from their next record on, since the channel was closed; none before.
     unsought: Option<BTreeSet<i32>>,
-    /// The partitions of which everything was taken, since the channel was closed.
-    at_end: BTreeSet<i32>,
+    /// When the last ends of busy partitions are asked for; none before the channel is closed.
+    ends_asked: Option<Instant>,
+    /// The partitions whose ends are still to be asked for, since `topic_checked`.
+    unasked: BTreeSet<i32>,
 }
 
 impl Taker {
@@ -158,6 +187,7 @@ impl Taker {
     pub(super) fn new(
         consumer: BaseConsumer<Callbacks>,
         partitions: Partitions,
+        session_timeout: Duration,
     ) -> Result<Taker, ChannelError> {
         check_identity(consumer.client(), &consumer.context().topic)?;
         if let Partitions::Group = partitions {
@@ -170,13 +200,15 @@ impl Taker {
             decoder: Decoder::default(),
             held: None,
             full_since: None,
+            pause_after: PAUSE_AFTER.min(session_timeout / 4),
             paused: false,
             committed: Instant::now(),
             failing_since: None,
             next_lookup: None,
             topic_checked: Instant::now(),
             unsought: None,
-            at_end: BTreeSet::new(),
+            ends_asked: None,
+            unasked: BTreeSet::new(),
         })
     }
 
@@ -204,10 +236,11 @@ impl Taker {
     fn take_all(&mut self, queue: &mut Queue) -> Result<(), ChannelError> {
         while !self.taking().is_ending() {
             self.do_housekeeping()?;
+            self.pass_on(queue);
+            // After the held record has been passed on and before another one is taken: others may put without a pause.
             if self.taking().closing.load(Ordering::Acquire) && self.taking().unwritten.is_empty() {
                 self.end_when_drained(queue);
             }
-            self.pass_on(queue);
             match (&self.held, self.paused || queue.is_none()) {
                 (Some(_), false) => thread::sleep(SPACE_WAIT),
                 _ => self.poll(queue)?,
@@ -225,7 +258,10 @@ impl Taker {
         if self.topic_checked.elapsed() >= LOOKUP_INTERVAL {
             self.topic_checked = Instant::now();
             check_identity(self.consumer.client(), self.topic())?;
+            let idle = self.taking().offsets().idle();
+            self.unasked = idle;
         }
+        self.pass_ends_of_transactions();
         if self.committed.elapsed() >= COMMIT_INTERVAL {
             self.committed = Instant::now();
             self.commit_due();
@@ -286,23 +322,67 @@ impl Taker {
         }
         let owned: BTreeSet<i32> = self.taking().offsets().owned().collect();
         if self.unsought.is_none() {
-            self.at_end.clear();
+            self.taking().offsets().look_for_last_ends();
             self.unsought = Some(owned.clone());
         }
         let unsought = std::mem::take(self.unsought.get_or_insert_default());
         let mut left = BTreeSet::new();
         for partition in unsought.intersection(&owned) {
-            let Some(next) = self.taking().offsets().next(*partition) else { continue };
-            let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
-            if self.consumer.seek(&self.topic().name, *partition, offset, REQUEST_TIMEOUT).is_err() {
+            if !self.seek_next(*partition) {
                 left.insert(*partition);
             }
         }
-        let is_drained = left.is_empty() && self.held.is_none() && owned.is_subset(&self.at_end);
+        self.ask_for_last_ends();
+        let is_drained = left.is_empty() && self.held.is_none() && self.taking().offsets().are_at_ends();
         self.unsought = Some(left);
         if is_drained {
             *queue = None;
             self.pause(true);
+        }
+    }
+
+    /// Asks for the last ends of partitions that no reading has found for a while.
+    fn ask_for_last_ends(&mut self) {
+        let now = Instant::now();
+        if now < *self.ends_asked.get_or_insert(now + BUSY_AFTER) {
+            return;
+        }
+        self.ends_asked = Some(now + BUSY_AFTER);
+        let endless = self.taking().offsets().endless();
+        for partition in endless {
+            let asked = self.consumer.fetch_watermarks(&self.topic().name, partition, REQUEST_TIMEOUT);
+            // Brokers that don't answer are asked again later.
+            let Ok((_, end)) = asked else { return };
+            self.taking().offsets().end_at(partition, u64::try_from(end).unwrap_or(0));
+        }
+    }
+
+    /// Lets one partition be read again from its next record on. Returns whether it will be.
+    fn seek_next(&self, partition: i32) -> bool {
+        let Some(next) = self.taking().offsets().next(partition) else { return true };
+        let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
+        self.consumer.seek(&self.topic().name, partition, offset, REQUEST_TIMEOUT).is_ok()
+    }
+
+    /// Moves the next record of one idle partition behind the ends of transactions: reads it again, with its end known before. One
+    /// request for each call, so that the thread polls in between.
+    fn pass_ends_of_transactions(&mut self) {
+        if self.unsought.is_some() || self.held.is_some() {
+            return;
+        }
+        let Some(partition) = self.unasked.pop_first() else { return };
+        let is_idle = self.taking().offsets().idle().contains(&partition);
+        let Some(next) = self.taking().offsets().next(partition).filter(|_| is_idle) else { return };
+        let Ok((_, end)) = self.consumer.fetch_watermarks(&self.topic().name, partition, REQUEST_TIMEOUT)
+        else {
+            // Brokers that don't answer are asked again later.
+            self.unasked.clear();
+            return;
+        };
+        let end = u64::try_from(end).unwrap_or(0);
+        // An end that was found before the seek is discarded by librdkafka.
+        if end > next && self.seek_next(partition) {
+            self.taking().offsets().read_again(partition, end);
         }
     }
 
@@ -320,7 +400,7 @@ impl Taker {
             Err(TrySendError::Full(arrival)) => {
                 self.held = Some(arrival);
                 let since = *self.full_since.get_or_insert_with(Instant::now);
-                if !self.paused && since.elapsed() >= PAUSE_AFTER {
+                if !self.paused && since.elapsed() >= self.pause_after {
                     self.pause(true);
                 }
             }
@@ -343,14 +423,15 @@ impl Taker {
             None => return Ok(()),
             Some(Ok(message)) => message,
             Some(Err(KafkaError::PartitionEOF(partition))) => {
-                self.at_end.insert(partition);
+                self.taking().resolve_trouble();
+                self.taking().offsets().reach_end(partition);
                 return Ok(());
             }
             Some(Err(error)) => return self.handle(error),
         };
         self.consumer.context().taking.connection.answered();
+        self.consumer.context().taking.resolve_trouble();
         let partition = message.partition();
-        self.at_end.remove(&partition);
         if self.held.is_some() || queue.is_none() {
             // A partition that was assigned meanwhile is not paused yet. The record is read again from its offset.
             let (name, offset) = (self.topic().name.clone(), Offset::Offset(message.offset()));

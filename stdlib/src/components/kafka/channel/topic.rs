@@ -1,5 +1,6 @@
 //! The topic of a channel: made if the settings say so, and checked before anything is put or taken.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -7,6 +8,7 @@ use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use serde::Deserialize;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::error::{ChannelError, is_refusal};
@@ -71,22 +73,28 @@ pub(super) async fn find(
     component: &str,
 ) -> Result<Topic, ChannelError> {
     let client = |error| ChannelError::Client(Box::new(error));
-    let admin: AdminClient<DefaultClientContext> = config.create().map_err(client)?;
-    let mut was_made = false;
+    let admin: Arc<AdminClient<DefaultClientContext>> = Arc::new(config.create().map_err(client)?);
+    let mut made: Option<Instant> = None;
     let (id, partitions) = loop {
-        let asked = ask(&admin, name)?;
-        match (asked, create) {
-            (Some(found), _) => break found,
+        let (asked, of) = (admin.clone(), name.to_owned());
+        let stopped = |_| Err(failure("asking for it", name, KafkaError::Canceled));
+        let asked = tokio::task::spawn_blocking(move || ask(&asked, &of)).await.unwrap_or_else(stopped)?;
+        match (asked, create, made) {
+            (Some(found), ..) => break found,
             // The other brokers learn of a new topic a little later.
-            (None, _) if was_made => tokio::time::sleep(MADE_PAUSE).await,
-            (None, Some(create)) => {
+            (None, _, Some(made)) if made.elapsed() < CREATE_TIMEOUT => tokio::time::sleep(MADE_PAUSE).await,
+            (None, _, Some(_)) => {
+                let unknown = KafkaError::AdminOp(RDKafkaErrorCode::UnknownTopicOrPartition);
+                return Err(failure("asking for it after it was made", name, unknown));
+            }
+            (None, Some(create), None) => {
                 // Another agent may be faster.
                 if make(&admin, name, create, needed).await? {
                     info!(component, "topic {name} was made, with {} partitions", create.partitions);
                 }
-                was_made = true;
+                made = Some(Instant::now());
             }
-            (None, None) => return Err(ChannelError::NoTopic { topic: name.to_owned() }),
+            (None, None, None) => return Err(ChannelError::NoTopic { topic: name.to_owned() }),
         }
     };
     let record_bytes_max = check(&admin, name, [put_size, needed], component).await?;

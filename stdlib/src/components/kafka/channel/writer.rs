@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Without the promise, records are written by an idempotent producer without transactions: an agent that dies within a
-//! transaction would hold up all readers until the brokers end the transaction.
+//! transaction would block all readers until the brokers end the transaction.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,23 +17,21 @@ use std::time::{Duration, Instant};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use rdkafka::producer::{FutureProducer, Producer};
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::{info, warn};
+use weir_runtime::Meter;
 use weir_runtime::batch::Partition;
-use weir_runtime::{Acknowledgement, Meter};
 
 use super::error::{ChannelError, is_refusal};
+use super::sending::{Progress, Submitted, await_reports, group_of, refused, send_positions, send_puts};
 use super::topic::{Topic, check_identity, failure};
 use crate::components::kafka::connection::Connection;
 use crate::components::kafka::native::{TransactionError, commit_transaction};
-use crate::components::kafka::positions::{self, PARTITION, PositionRecord, Positions, PositionsError};
+use crate::components::kafka::positions::{self, Positions, PositionsError};
 use crate::components::kafka::security::Security;
 use crate::tools::arrived::{Arrived, Settled};
-
-/// The most puts that are written together.
-const GROUP_PUTS_MAX: usize = 1_000;
 
 /// The longest time that one call for a transaction blocks. A call that takes longer is repeated, and goes on where it was.
 const SLICE: Duration = Duration::from_secs(1);
@@ -50,20 +48,6 @@ const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The wait before a call is repeated that has failed before its time.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
-
-/// The wait for space in the producer's queue.
-const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
-
-/// A put that is to be written.
-pub(super) struct Submitted {
-    /// The record; none if the channel has all events already, or there are none.
-    pub(super) record: Option<Vec<u8>>,
-    /// The positions that the channel has with this put, each under the name of the scope and of the partition.
-    pub(super) positions: Vec<(Partition, u64)>,
-    pub(super) acknowledgement: Acknowledgement,
-    /// The space of the put, which is given back at its end.
-    pub(super) space: Option<OwnedSemaphorePermit>,
-}
 
 /// The puts that are not written yet, as others see them.
 #[derive(Debug, Default)]
@@ -191,12 +175,7 @@ impl Writer {
         mut queue: mpsc::UnboundedReceiver<Submitted>,
     ) -> Result<(), ChannelError> {
         while let Some(first) = queue.recv().await {
-            let mut group = vec![first];
-            while group.len() < GROUP_PUTS_MAX
-                && let Ok(next) = queue.try_recv()
-            {
-                group.push(next);
-            }
+            let group = group_of(first, &mut queue);
             self.write(&group).await?;
             let count = group.len();
             for Submitted { acknowledgement, space, .. } in group {
@@ -210,9 +189,9 @@ impl Writer {
 
     /// Writes puts, and tries again while that may succeed.
     async fn write(&mut self, group: &[Submitted]) -> Result<(), ChannelError> {
-        let (mut number, mut wait, mut failed) = (None, RETRY_WAIT_MIN, false);
+        let (mut progress, mut wait, mut failed) = (Progress::default(), RETRY_WAIT_MIN, false);
         loop {
-            let error = match self.write_once(group, &mut number).await {
+            let error = match self.write_once(group, &mut progress).await {
                 Ok(()) => break,
                 Err(error) if !error.is_transient() => return Err(error),
                 Err(error) => error,
@@ -243,11 +222,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes puts once. `number` is the number of their commit, from the first attempt on.
+    /// Writes the puts once that are not written yet.
     async fn write_once(
         &mut self,
         group: &[Submitted],
-        number: &mut Option<u64>,
+        Progress { number, written }: &mut Progress,
     ) -> Result<(), ChannelError> {
         if self.ready.is_none() {
             self.ready = Some(self.open().await?);
@@ -273,27 +252,19 @@ impl Writer {
             let failed = |error| transaction_error(&self.topic.name, id, "beginning", error);
             ready.producer.begin_transaction().map_err(TransactionError::from).map_err(failed)?;
         }
-        let topic = &self.topic.name;
+        let (topic, transactions) = (&self.topic.name, self.transactions.as_ref());
         let mut reports = Vec::with_capacity(group.len() + own.len());
-        for record in group.iter().filter_map(|put| put.record.as_deref()) {
-            self.partition = (self.partition + 1) % self.topic.partitions.max(1);
-            let partition = self.partition;
-            let send = || FutureRecord::<(), [u8]>::to(topic).partition(partition).payload(record);
-            let sent = send_record(&ready.producer, send).await;
-            reports.push((sent.map_err(|error| refused(topic, error, record.len()))?, record.len()));
+        let unwritten = group.iter().enumerate().filter(|(put, _)| !written.contains(put));
+        let records = unwritten.filter_map(|(put, submitted)| Some((put, submitted.record.as_deref()?)));
+        let mut sent =
+            send_puts(&ready.producer, &self.topic, &mut self.partition, records, &mut reports).await;
+        if let Some(Transactions { positions, .. }) = transactions {
+            sent?;
+            sent = send_positions(&ready.producer, positions, &own, &mut reports).await;
         }
-        let transactions = self.transactions.as_ref();
-        for PositionRecord { key, value } in &own {
-            let Some(Transactions { positions, .. }) = transactions else { break };
-            let send = || {
-                let record = FutureRecord { payload: value.as_deref(), ..FutureRecord::to(positions) };
-                record.partition(PARTITION).key(key.as_str())
-            };
-            let sent = send_record(&ready.producer, send).await;
-            reports
-                .push((sent.map_err(|source| failure("writing positions", positions, source))?, key.len()));
-        }
-        await_reports(reports).await.map_err(|(error, bytes)| refused(topic, error, bytes))?;
+        let reported = await_reports(reports, transactions.is_none().then_some(written)).await;
+        sent?;
+        reported.map_err(|(error, bytes)| refused(topic, error, bytes))?;
         if let Some(Transactions { id, .. }) = transactions {
             commit(&ready.producer, topic, id).await?;
             if ready.disturbed.swap(false, Ordering::AcqRel) {
@@ -364,14 +335,10 @@ async fn take_over(
     if !*taken {
         let failed = |error| transaction_error(topic, id, "beginning", error);
         producer.begin_transaction().map_err(TransactionError::from).map_err(failed)?;
-        let PositionRecord { key, value } = Positions::writer_record(id, writer, 0);
-        let send = || {
-            let record = FutureRecord { payload: value.as_deref(), ..FutureRecord::to(positions.as_str()) };
-            record.partition(PARTITION).key(key.as_str())
-        };
-        let failed = |source| failure("writing positions", positions, source);
-        let sent = send_record(producer, send).await.map_err(failed)?;
-        await_reports(vec![(sent, 0)]).await.map_err(|(error, _)| failed(error))?;
+        let mut reports = Vec::new();
+        send_positions(producer, positions, &[Positions::writer_record(id, writer, 0)], &mut reports).await?;
+        let reported = await_reports(reports, None).await;
+        reported.map_err(|(source, _)| failure("writing positions", positions, source))?;
         commit(producer, topic, id).await?;
         *taken = true;
     }
@@ -382,41 +349,6 @@ async fn take_over(
         true => Ok(read),
         false => Err(ChannelError::TakenOver { id: id.clone() }),
     }
-}
-
-/// Passes a record to the producer. Waits while its queue is full.
-async fn send_record<'r, K, P>(
-    producer: &FutureProducer<Callbacks>,
-    record: impl Fn() -> FutureRecord<'r, K, P>,
-) -> Result<DeliveryFuture, KafkaError>
-where
-    K: rdkafka::message::ToBytes + ?Sized + 'r,
-    P: rdkafka::message::ToBytes + ?Sized + 'r,
-{
-    loop {
-        match producer.send_result(record()) {
-            Ok(report) => return Ok(report),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                sleep(QUEUE_FULL_PAUSE).await
-            }
-            Err((error, _)) => return Err(error),
-        }
-    }
-}
-
-/// Waits until all records are written.
-///
-/// # Errors
-/// The first error, with the size of its record.
-async fn await_reports(reports: Vec<(DeliveryFuture, usize)>) -> Result<(), (KafkaError, usize)> {
-    for (report, bytes) in reports {
-        match report.await {
-            Ok(Ok(_)) => {}
-            Ok(Err((error, _))) => return Err((error, bytes)),
-            Err(_canceled) => return Err((KafkaError::Canceled, bytes)),
-        }
-    }
-    Ok(())
 }
 
 async fn commit(producer: &FutureProducer<Callbacks>, topic: &str, id: &str) -> Result<(), ChannelError> {
@@ -449,16 +381,6 @@ async fn call(
         if called.elapsed() < SLICE {
             sleep(RETRY_PAUSE).await;
         }
-    }
-}
-
-/// Makes the error of a record of this size that was not written.
-fn refused(topic: &str, error: KafkaError, bytes: usize) -> ChannelError {
-    match error.rdkafka_error_code() {
-        Some(code) if code == RDKafkaErrorCode::MessageSizeTooLarge || is_refusal(code) => {
-            ChannelError::Refused { topic: topic.to_owned(), bytes, code }
-        }
-        _ => failure("writing a put", topic, error),
     }
 }
 

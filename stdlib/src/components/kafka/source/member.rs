@@ -21,7 +21,7 @@ use super::error::{SourceError, is_refusal};
 use super::positions::{Commit, GoesOn, Positions, StartOffset, TopicPartition};
 use super::start::{LookedUp, Start, metadata, start_offsets};
 use crate::components::kafka::connection::Connection;
-use crate::components::kafka::native::known_id;
+use crate::components::kafka::native::topic_ids;
 use crate::components::kafka::security::Security;
 
 /// The shortest time between two warnings of the same kind.
@@ -180,12 +180,18 @@ impl Member {
     /// When one of them was deleted and made again.
     pub(super) fn check_topics(&self, consumer: &BaseConsumer<Member>) -> Result<(), SourceError> {
         let topics = lock(&self.positions).topics();
-        for (topic, before) in topics {
-            // A topic that is missing now may be made again later; brokers that don't answer are no change.
-            if let Ok(Some(now)) = known_id(consumer.client(), &topic, TOPIC_CHECK_TIMEOUT)
+        let names: Vec<&str> = topics.keys().map(|topic| &**topic).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        // Brokers that don't answer are no change.
+        let found = topic_ids(consumer.client(), &names, TOPIC_CHECK_TIMEOUT).unwrap_or_default();
+        for (topic, now) in found {
+            // A topic that is missing now may be made again later.
+            if let (Some(before), Ok(Some(now))) = (topics.get(&*topic).copied(), now)
                 && now != before
             {
-                let (component, topic) = (self.component(), topic.to_string());
+                let component = self.component();
                 return Err(SourceError::MadeAgain { component, topic, before, now });
             }
         }

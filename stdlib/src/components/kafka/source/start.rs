@@ -220,12 +220,10 @@ impl Lookup<'_> {
         })
     }
 
-    /// Returns the identity of a topic; none if the brokers give it none, or there is no such topic.
+    /// Returns the identity of a topic; none if the brokers give it none. A broker that does not know a new topic yet is an error,
+    /// and is asked again: without its identity, the topic would have another name for sinks than after the next start.
     fn topic_id(&self, topic: &str, timeout: Duration) -> KafkaResult<Option<TopicId>> {
-        match known_id(self.consumer.client(), topic, timeout) {
-            Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
-            asked => asked.map_err(KafkaError::AdminOp),
-        }
+        known_id(self.consumer.client(), topic, timeout).map_err(KafkaError::AdminOp)
     }
 
     /// Returns how many partitions each topic had when the group started.
