@@ -87,9 +87,9 @@ flow fifth { e -> four }
         let paths: Vec<String> = plan.channels[..3].iter().map(|channel| text(channel, "path")).collect();
         assert_eq!(paths, ["/state/nginx/one", "/state/two", "/else/three"]);
         let mut shown = lower(&analysis).unwrap();
-        show_state(&mut shown, Path::new("/work"));
+        show_state(&mut shown, Path::new("/here"));
         let paths: Vec<String> = shown.channels[..3].iter().map(|channel| text(channel, "path")).collect();
-        assert_eq!(paths, ["Some(Null)", "/work/two", "/else/three"]);
+        assert_eq!(paths, ["Some(Null)", "/here/two", "/else/three"]);
         assert_eq!(
             text(&plan.sinks[0], "path"),
             text(&lower(&analysis).unwrap().sinks[0], "path"),
