@@ -224,7 +224,7 @@ async fn compressed_bodies_are_decompressed_within_the_bound() {
 #[tokio::test]
 async fn bodies_in_other_encodings_are_decoded() {
     let utf16 = variant("lines", &[("encoding", variant("utf16le", &[]))]);
-    let mut source = RunningSource::start(&[("format", utf16)]).await;
+    let mut source = RunningSource::start(&[("format", utf16), ("max_body", Value::Size(1 << 20))]).await;
     let body: Vec<u8> = "\u{feff}one\r\nzwölf\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let stream = source.send("POST /events HTTP/1.1", &body).await;
     assert_eq!(source.bodies().await, ["one", "zwölf"]);
