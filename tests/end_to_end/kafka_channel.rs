@@ -24,7 +24,10 @@ struct Agent<'s> {
 impl<'s> Agent<'s> {
     fn new(scene: &'s Scene, name: &'static str, kafka: &Kafka, topic: &str) -> Agent<'s> {
         let from = scene.path(&format!("{name}-logs"));
-        fs::create_dir_all(&from).expect("the folder is empty");
+        let lines = scene.folder().join(name).join("lines");
+        for folder in [from.as_ref(), lines.as_path()] {
+            fs::create_dir_all(folder).expect("the folder is empty");
+        }
         let settings = vec![
             ("brokers", kafka.brokers()),
             ("from", from),

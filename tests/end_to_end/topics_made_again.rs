@@ -32,6 +32,7 @@ impl Reading<'_> {
 }
 
 fn reading<'s>(scene: &'s Scene, kafka: &Kafka, topic: &str) -> Reading<'s> {
+    fs::create_dir_all(scene.folder().join("out/lines")).expect("the folder is empty");
     let settings = [
         ("brokers", kafka.brokers()),
         ("topic", topic.to_owned()),
@@ -93,6 +94,7 @@ fn a_topic_that_is_made_again_while_no_agent_runs_is_read_from_its_start() {
 fn an_agent_ends_when_the_topic_of_its_channel_is_made_again() {
     let session = Servers::shared();
     let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), "topic_of_a_channel_made_again");
+    fs::create_dir_all(scene.folder().join("out/lines")).expect("the folder is empty");
     let kafka = session.kafka();
     let topic = format!("{}-{}", scene.name(), std::process::id());
     fs::create_dir_all(scene.folder().join("logs")).expect("the folder is empty");
