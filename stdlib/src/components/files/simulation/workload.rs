@@ -25,7 +25,7 @@ struct Writer {
     generation: usize,
     /// The rest of the last line, which is not written yet.
     partial_line: Vec<u8>,
-    /// What is written before the next line and belongs to none: a byte order mark, or the hole that a writer without
+    /// The bytes before the next line that belong to no line: a byte order mark, or the hole that a writer without
     /// `O_APPEND` leaves.
     lead: Vec<u8>,
 }

@@ -23,6 +23,16 @@ pub(super) enum Encoding {
     Records(RecordRules),
 }
 
+impl Encoding {
+    /// The name of the encoding, for messages.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Encoding::Compressed(codec) => codec.name(),
+            Encoding::Records(_) => "records",
+        }
+    }
+}
+
 impl From<Codec> for Encoding {
     fn from(codec: Codec) -> Encoding {
         Encoding::Compressed(codec)
@@ -48,15 +58,15 @@ pub(super) struct Compressed {
     kept: Vec<u8>,
     /// Whether the file ends within the compressed data: it is still being written, or damaged.
     incomplete: bool,
-    /// What follows the compressed data.
+    /// Whether something follows the compressed data.
     rest: FoundRest,
 }
 
 /// How a file is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Packing {
-    /// In a format that can be decompressed.
-    Compressed(Codec),
+    /// In an encoding that can be decoded.
+    Encoded(Encoding),
     /// In the format with this name, which is not decompressed.
     Unreadable(&'static str),
 }
@@ -67,36 +77,29 @@ impl Content {
         file_system.open(path).map(Content::Plain)
     }
 
-    /// Returns how the file is packed, by its first bytes; `None` if it is not packed.
-    pub(super) fn packing(&self) -> io::Result<Option<Packing>> {
+    /// Returns how the file is packed; `None` if it holds plain text. With rules for records, every file that is not empty holds
+    /// records; otherwise its first bytes tell how it is packed.
+    pub(super) fn packing(&self, records: Option<RecordRules>) -> io::Result<Option<Packing>> {
+        if let Some(rules) = records {
+            let has_records = self.state()?.stamp.length > 0;
+            return Ok(has_records.then_some(Packing::Encoded(Encoding::Records(rules))));
+        }
         match self {
             Content::Plain(file) => {
                 let mut first = Vec::new();
                 file.read(0, 16, &mut first)?;
-                let compressed = Codec::of_file(&first).map(Packing::Compressed);
-                Ok(compressed.or_else(|| unreadable_packing(&first).map(Packing::Unreadable)))
+                let codec = Codec::of_file(&first).map(|codec| Packing::Encoded(codec.into()));
+                Ok(codec.or_else(|| unreadable_packing(&first).map(Packing::Unreadable)))
             }
-            Content::Compressed(compressed) => match compressed.encoding {
-                Encoding::Compressed(codec) => Ok(Some(Packing::Compressed(codec))),
-                Encoding::Records(_) => Ok(None),
-            },
+            Content::Compressed(compressed) => Ok(Some(Packing::Encoded(compressed.encoding))),
         }
     }
 
     /// Returns the format that the file is compressed with; `None` if it can't be decompressed.
     pub(super) fn compression(&self) -> io::Result<Option<Codec>> {
-        match self.packing()? {
-            Some(Packing::Compressed(codec)) => Ok(Some(codec)),
-            Some(Packing::Unreadable(_)) | None => Ok(None),
-        }
-    }
-
-    /// Returns how the text is encoded in the file, whose records are read if there are rules for that; `None` for a plain
-    /// text, and for an empty file.
-    pub(super) fn encoding(&self, records: Option<RecordRules>) -> io::Result<Option<Encoding>> {
-        match records {
-            None => Ok(self.compression()?.map(Encoding::Compressed)),
-            Some(rules) => Ok((self.state()?.stamp.length > 0).then_some(Encoding::Records(rules))),
+        match self.packing(None)? {
+            Some(Packing::Encoded(Encoding::Compressed(codec))) => Ok(Some(codec)),
+            Some(Packing::Encoded(Encoding::Records(_)) | Packing::Unreadable(_)) | None => Ok(None),
         }
     }
 
@@ -137,7 +140,7 @@ impl Content {
         matches!(self, Content::Compressed(compressed) if compressed.incomplete)
     }
 
-    /// What reading has found behind the compressed data.
+    /// Returns whether reading has found zeros or other bytes behind the compressed data.
     pub(super) fn rest(&self) -> Rest {
         match self {
             Content::Plain(_) => Rest::Nothing,

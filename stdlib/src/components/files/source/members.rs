@@ -19,7 +19,7 @@ type Input = Box<dyn BufRead + Send>;
 /// The input from the beginning of a member on. Its first bytes were read already.
 type MemberInput = Chain<Cursor<Vec<u8>>, Input>;
 
-/// What follows the last member.
+/// The bytes behind the last member.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rest {
     /// Nothing, as far as was read.
@@ -31,7 +31,7 @@ pub(super) enum Rest {
     Other,
 }
 
-/// What the readers of a file have found behind its last member.
+/// The bytes that the readers of a file have found behind its last member.
 #[derive(Debug, Clone, Default)]
 pub(super) struct FoundRest(Arc<AtomicU8>);
 
@@ -60,7 +60,7 @@ enum Member {
 }
 
 impl Members {
-    /// Begins to read. What follows the last member is noted in `found`.
+    /// Begins to read. Bytes behind the last member are noted in `found`.
     ///
     /// # Errors
     /// When reading fails, or if files are not read with this codec.

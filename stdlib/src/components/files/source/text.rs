@@ -67,7 +67,7 @@ pub(super) struct Text {
     pub(super) at_rest: bool,
     /// The partial line behind the position.
     pub(super) partial_line: Option<PartialLine>,
-    /// What was found behind the compressed text.
+    /// The bytes that were found behind the compressed text.
     pub(super) rest: Rest,
 }
 
@@ -125,18 +125,6 @@ impl Text {
         }
     }
 
-    /// Whether the file is encoded in another way than it was when the text was identified.
-    fn is_packed_differently(&self, content: &Content, rules: &TextRules) -> io::Result<bool> {
-        if rules.records.is_some() {
-            return Ok(content.encoding(rules.records)? != self.encoding);
-        }
-        let packing = match self.encoding {
-            Some(Encoding::Compressed(codec)) => Some(Packing::Compressed(codec)),
-            Some(Encoding::Records(_)) | None => None,
-        };
-        Ok(content.packing()? != packing)
-    }
-
     pub(super) fn is_compressed(&self) -> bool {
         self.encoding.is_some()
     }
@@ -192,7 +180,7 @@ impl Text {
         }
         // Without birth times, the inode may belong to another file now; and a short file may have become compressed.
         let verifies = rules.follow && (closed || self.reader.position == 0);
-        if verifies && self.is_packed_differently(&content, rules)? {
+        if verifies && content.packing(rules.records)? != self.encoding.map(Packing::Encoded) {
             // The first bytes may have come one by one.
             let is_unread = self.partition.is_none() && self.reader.position == 0;
             let why = "it is packed in another way than it was";
@@ -343,11 +331,11 @@ impl Text {
     /// be identified.
     pub(super) fn restart(&self, content: Content) -> io::Result<Option<(Text, Content)>> {
         let mut content = content.plain();
-        let has_text = match self.encoding {
-            Some(Encoding::Records(_)) => content.state()?.stamp.length == 0,
-            _ => content.packing()?.is_none(),
+        let records = match self.encoding {
+            Some(Encoding::Records(rules)) => Some(rules),
+            Some(Encoding::Compressed(_)) | None => None,
         };
-        if !has_text {
+        if content.packing(records)?.is_some() {
             return Ok(None);
         }
         let head = Head::of(&content.head()?);

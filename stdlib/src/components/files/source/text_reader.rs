@@ -40,7 +40,7 @@ pub(super) struct Chunk {
     pub(super) malformed: u64,
     /// How the text looks like one in another encoding, if this was found.
     pub(super) contradiction: Option<String>,
-    /// What was found behind a compressed text, if this is new.
+    /// The bytes that were found behind a compressed text, if this is new.
     pub(super) finds_rest: Rest,
     /// Whether there is no more to be read for now.
     pub(super) at_end: bool,

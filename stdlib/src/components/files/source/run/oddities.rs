@@ -75,15 +75,15 @@ impl Run<'_> {
         let (path, component) = (file.path.display(), &self.source.component);
         self.source.meter.count("packed_files_left_out", 1);
         let limit = match packing {
-            Packing::Compressed(_) => &self.source.compressed_files,
+            Packing::Encoded(_) => &self.source.compressed_files,
             Packing::Unreadable(_) => &self.source.packed_files,
         };
         let Some(more) = limit.occurred() else { return };
         match packing {
-            Packing::Compressed(codec) => warn!(
+            Packing::Encoded(encoding) => warn!(
                 component = %component,
                 "{path} is compressed ({}) and is left out: `decompress: true` reads its lines{more}",
-                codec.name()
+                encoding.name()
             ),
             Packing::Unreadable(format) => warn!(
                 component = %component,

@@ -68,29 +68,18 @@ pub(in super::super) fn identify(
     if key != knowledge.key {
         return Ok(Identified::Moved);
     }
-    let found = match rules.records {
-        Some(_) => content.encoding(rules.records)?,
-        None => match content.packing()? {
-            Some(packing @ Packing::Unreadable(_)) => return Ok(Identified::Packed(packing)),
-            Some(Packing::Compressed(codec)) => Some(Encoding::Compressed(codec)),
-            None => None,
-        },
+    let encoding = match content.packing(rules.records)? {
+        Some(Packing::Encoded(encoding)) => encoding,
+        Some(packing @ Packing::Unreadable(_)) => return Ok(Identified::Packed(packing)),
+        None if content.head()?.is_empty() => return Ok(Identified::Empty(stamp)),
+        None => return recognise(content, None, stamp, knowledge, rules),
     };
-    let Some(encoding) = found else {
-        return match content.head()?.is_empty() {
-            true => Ok(Identified::Empty(stamp)),
-            false => recognise(content, None, stamp, knowledge, rules),
-        };
-    };
-    let packed = || match encoding {
-        Encoding::Compressed(codec) => Some(Identified::Packed(Packing::Compressed(codec))),
-        Encoding::Records(_) => None,
-    };
+    let packed = || Ok(Identified::Packed(Packing::Encoded(encoding)));
     let head = content.decompressed(encoding).and_then(|mut content| Ok((content.head()?, content)));
-    let (head, mut content) = match (head, packed()) {
+    let (head, mut content) = match head {
         // Nobody needs its text.
-        (Err(error), Some(packed)) if !rules.decompress && is_damage(&error) => return Ok(packed),
-        (head, _) => head?,
+        Err(error) if !rules.decompress && is_damage(&error) => return packed(),
+        head => head?,
     };
     if head.len() < HEAD_BYTES && content.is_incomplete() {
         return Ok(Identified::Incomplete);
@@ -108,10 +97,8 @@ pub(in super::super) fn identify(
             rules.file_system.as_ref(),
             rules.splitting.encoding().units(),
         )? {
-            CopyOrigin::Unknown => match packed() {
-                Some(packed) if !rules.decompress => return Ok(packed),
-                _ => {}
-            },
+            CopyOrigin::Unknown if !rules.decompress => return packed(),
+            CopyOrigin::Unknown => {}
             CopyOrigin::File(id) => return Ok(Identified::Copies(id)),
             CopyOrigin::Finished(partition) => return Ok(Identified::Done(partition)),
             CopyOrigin::Incomplete => return Ok(Identified::Incomplete),
@@ -220,14 +207,13 @@ pub(in super::super) fn open_at_end(
 ) -> io::Result<Option<Box<Text>>> {
     let mut content = Content::open(&*rules.file_system, path)?;
     let state = content.state()?;
-    let encoding = match content.encoding(rules.records)? {
-        Some(encoding) if rules.decompress => {
+    let encoding = match content.packing(rules.records)? {
+        Some(Packing::Encoded(encoding)) if rules.decompress => {
             content = content.decompressed(encoding)?;
             Some(encoding)
         }
         // It is left out.
         Some(_) => return Ok(None),
-        None if rules.records.is_none() && content.packing()?.is_some() => return Ok(None),
         None => None,
     };
     let head = content.head()?;
