@@ -23,6 +23,10 @@ use super::security::Refusal;
 /// reached again at once.
 const WARN_AFTER: Duration = Duration::from_secs(1);
 
+/// The longest time between two heartbeats. A member learns of a rebalance from the answer to a heartbeat, and a
+/// rebalance waits until all members know of it.
+const HEARTBEAT_INTERVAL_MAX: Duration = Duration::from_secs(1);
+
 /// The time between two probes of the brokers during an outage.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -43,6 +47,26 @@ pub(super) fn client_config(brokers: &[String]) -> ClientConfig {
         .set("api.version.request.timeout.ms", "5000")
         .set_log_level(RDKafkaLogLevel::Info);
     config
+}
+
+/// Adds the settings of a member of this group, whose offsets the component commits itself, and which reads committed records.
+pub(super) fn set_member(config: &mut ClientConfig, group: &str, session_timeout: Duration) {
+    let session = milliseconds(session_timeout);
+    let heartbeat = (session_timeout / 3).min(HEARTBEAT_INTERVAL_MAX);
+    config
+        .set("group.id", group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", &session)
+        .set("heartbeat.interval.ms", milliseconds(heartbeat))
+        // The thread always polls, so a member that is silent for either reason has the same time limit.
+        .set("max.poll.interval.ms", &session)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", "read_committed")
+        .set("check.crcs", "true")
+        // The wait before a full queue is checked again. The default of a second delays a fast reader.
+        .set("fetch.queue.backoff.ms", "20");
 }
 
 /// Formats a duration for librdkafka's settings.

@@ -12,6 +12,7 @@ mod positions;
 mod security;
 mod sink;
 mod source;
+mod transaction_calls;
 
 pub(crate) use channel::make_channel;
 pub use sink::make_sink;

@@ -9,15 +9,11 @@ use weir_runtime::Context;
 
 use super::error::ChannelError;
 use super::topic::Create;
-use crate::components::kafka::connection::{client_config, milliseconds};
+use crate::components::kafka::connection::{client_config, milliseconds, set_member};
 use crate::components::kafka::positions::topic_of;
 use crate::components::kafka::security::Security;
 use crate::components::kafka::source::Partitions;
 use crate::formats::codec::{Codec, KAFKA_BATCHES};
-
-/// The longest time between two heartbeats. A member learns of a rebalance from the answer to a heartbeat, and a
-/// rebalance waits until all members know of it.
-const HEARTBEAT_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
 /// How long the producer tries to write a record, and a transaction may last, before the brokers end it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -150,25 +146,11 @@ impl KafkaChannelSettings {
         record_bytes_max: u64,
     ) -> Result<ClientConfig, ChannelError> {
         let mut config = self.protected_config()?;
-        let session = milliseconds(self.session_timeout);
-        let heartbeat = (self.session_timeout / 3).min(HEARTBEAT_INTERVAL_MAX);
+        set_member(&mut config, group, self.session_timeout);
         config
-            .set("group.id", group)
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", &session)
-            .set("heartbeat.interval.ms", milliseconds(heartbeat))
-            // The thread always polls, so a member that is silent for either reason has the same time limit.
-            .set("max.poll.interval.ms", &session)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "error")
             .set("enable.partition.eof", "true")
-            .set("isolation.level", "read_committed")
-            .set("check.crcs", "true")
             .set("receive.message.max.bytes", answer_bytes_max(record_bytes_max).to_string())
-            .set("queued.max.messages.kbytes", PREFETCH_KIB)
-            // The wait before a full queue is checked again. The default of a second delays a fast reader.
-            .set("fetch.queue.backoff.ms", "20");
+            .set("queued.max.messages.kbytes", PREFETCH_KIB);
         Ok(config)
     }
 }

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -31,10 +31,8 @@ use crate::components::kafka::connection::Connection;
 use crate::components::kafka::native::{TransactionError, commit_transaction};
 use crate::components::kafka::positions::{self, Positions, PositionsError};
 use crate::components::kafka::security::Security;
+use crate::components::kafka::transaction_calls::{self, SLICE};
 use crate::tools::arrived::{Arrived, Settled};
-
-/// The longest time that one call for a transaction blocks. A call that takes longer is repeated, and goes on where it was.
-const SLICE: Duration = Duration::from_secs(1);
 
 /// How long the beginning or the end of a transaction may take.
 const TRANSACTION_LIMIT: Duration = Duration::from_secs(30);
@@ -45,9 +43,6 @@ const ABORT_LIMIT: Duration = Duration::from_secs(2);
 /// The first and the longest wait after a failed attempt.
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(100);
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
-
-/// The wait before a call is repeated that has failed before its time.
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// The puts that are not written yet, as others see them.
 #[derive(Debug, Default)]
@@ -363,25 +358,12 @@ async fn call(
     action: &'static str,
     call: fn(&FutureProducer<Callbacks>) -> Result<(), TransactionError>,
 ) -> Result<(), ChannelError> {
-    let begin = Instant::now();
-    loop {
-        let (called, on) = (Instant::now(), producer.clone());
-        let error = match tokio::task::spawn_blocking(move || call(&on)).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => error,
-            Err(_panicked) => TransactionError {
-                code: RDKafkaErrorCode::Unknown,
-                reason: "the call has panicked".to_owned(),
-                is_retriable: false,
-            },
-        };
-        if !error.is_retriable || begin.elapsed() >= TRANSACTION_LIMIT {
-            return Err(transaction_error(topic, id, action, error));
-        }
-        if called.elapsed() < SLICE {
-            sleep(RETRY_PAUSE).await;
-        }
-    }
+    let next = || {
+        let on = producer.clone();
+        Some(move || call(&on))
+    };
+    let called = transaction_calls::repeat(TRANSACTION_LIMIT, next).await;
+    called.map_err(|error| transaction_error(topic, id, action, error))
 }
 
 fn transaction_error(topic: &str, id: &str, action: &'static str, source: TransactionError) -> ChannelError {

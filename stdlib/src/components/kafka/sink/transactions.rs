@@ -2,7 +2,7 @@
 //! producer goes on.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -12,15 +12,10 @@ use super::error::SinkError;
 use super::producer::{Callbacks, PendingBatch, ProducerHandle};
 use crate::components::kafka::native::{TransactionError, commit_transaction};
 use crate::components::kafka::positions::{PARTITION, PositionRecord};
-
-/// The longest time that one call blocks. A call that takes longer is repeated, and goes on where it was.
-const SLICE: Duration = Duration::from_secs(1);
+use crate::components::kafka::transaction_calls::{self, SLICE};
 
 /// How long a producer may take to be initialised before the sink reports an error and tries again.
 const INITIALISE_LIMIT: Duration = Duration::from_secs(30);
-
-/// The wait before a call is repeated that has failed before its time.
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// The wait for space in the producer's queue.
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
@@ -135,26 +130,11 @@ impl TransactionalProducer {
     }
 
     async fn call(&self, action: &'static str, limit: Duration, call: BlockingCall) -> Result<(), SinkError> {
-        let context = &self.handle.reports().context;
-        let begin = Instant::now();
-        while let Some(producer) = self.handle.producer().cloned() {
-            let (called, done) = (Instant::now(), tokio::task::spawn_blocking(move || call(&producer)).await);
-            let error = match done {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) => error,
-                Err(_panicked) => TransactionError {
-                    code: RDKafkaErrorCode::Unknown,
-                    reason: "the call has panicked".to_owned(),
-                    is_retriable: false,
-                },
-            };
-            if !error.is_retriable || begin.elapsed() >= limit {
-                return Err(context.transaction(&self.id, action, error));
-            }
-            if called.elapsed() < SLICE {
-                sleep(RETRY_PAUSE).await;
-            }
-        }
-        Ok(())
+        let next = || {
+            let producer = self.handle.producer()?.clone();
+            Some(move || call(&producer))
+        };
+        let called = transaction_calls::repeat(limit, next).await;
+        called.map_err(|error| self.handle.reports().context.transaction(&self.id, action, error))
     }
 }

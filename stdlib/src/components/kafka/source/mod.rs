@@ -35,7 +35,7 @@ use weir_runtime::source::{Deliveries, Outlet, PutError, Source, SourcePort};
 use weir_runtime::{ConnectFailure, Context, Failure};
 
 use super::asking::ask;
-use super::connection::{client_config, milliseconds};
+use super::connection::{client_config, milliseconds, set_member};
 use super::security::Security;
 use batch_builder::BatchBuilder;
 use channels::Channels;
@@ -52,10 +52,6 @@ const QUEUED_BATCHES_MAX: usize = 2;
 
 /// How long the last commit and leaving the group may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The longest time between two heartbeats. A member learns of a rebalance from the answer to a heartbeat, and a
-/// rebalance waits until all members know of it.
-const HEARTBEAT_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
 /// The time between two statistics of the client, from which the lag is read.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
@@ -78,28 +74,14 @@ struct KafkaSourceSettings {
 
 impl KafkaSourceSettings {
     fn client_config(&self) -> ClientConfig {
-        let session = milliseconds(self.session_timeout);
-        let heartbeat = (self.session_timeout / 3).min(HEARTBEAT_INTERVAL_MAX);
         let mut config = client_config(&self.brokers);
+        set_member(&mut config, &self.group, self.session_timeout);
         if let Some(member) = &self.member {
             config.set("group.instance.id", member);
         }
         config
-            .set("group.id", &self.group)
-            .set("partition.assignment.strategy", "cooperative-sticky")
             .set("statistics.interval.ms", milliseconds(STATISTICS_INTERVAL))
-            .set("session.timeout.ms", &session)
-            .set("heartbeat.interval.ms", milliseconds(heartbeat))
-            // The thread always polls, so a member that is silent for either reason has the same time limit.
-            .set("max.poll.interval.ms", &session)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "error")
-            .set("isolation.level", "read_committed")
-            .set("check.crcs", "true")
-            .set("queued.max.messages.kbytes", (self.prefetch / 1024).to_string())
-            // The wait before a full queue is checked again. The default of a second delays a fast reader.
-            .set("fetch.queue.backoff.ms", "20");
+            .set("queued.max.messages.kbytes", (self.prefetch / 1024).to_string());
         config
     }
 }
