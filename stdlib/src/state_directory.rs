@@ -11,23 +11,24 @@ const CHANNEL: (&[&str], &str) = (&["file"], "path");
 /// Gives the state of a plan its places in a directory: a channel without a `path` is in `PROGRAM/CHANNEL` there, and
 /// relative paths of channels and positions begin there.
 pub fn place_state(plan: &mut Plan, directory: &Path) {
-    for source in &mut plan.sources {
-        place(source, POSITIONS, directory, None);
-    }
-    for channel in &mut plan.channels {
-        let own = format!("{}/{}", plan.program, channel.name);
-        place(channel, CHANNEL, directory, Some(own));
-    }
+    let program = plan.program.clone();
+    place_each(plan, directory, |channel| Some(format!("{program}/{channel}")));
 }
 
 /// Makes the relative paths of a plan's state absolute, for an agent without a state directory that is started in this
 /// directory.
 pub fn show_state(plan: &mut Plan, working: &Path) {
+    place_each(plan, working, |_| None);
+}
+
+/// Makes the relative paths of a plan's state begin in a directory. `own` is the path there of a channel that names none.
+fn place_each(plan: &mut Plan, directory: &Path, own: impl Fn(&str) -> Option<String>) {
     for source in &mut plan.sources {
-        place(source, POSITIONS, working, None);
+        place(source, POSITIONS, directory, None);
     }
     for channel in &mut plan.channels {
-        place(channel, CHANNEL, working, None);
+        let own = own(&channel.name);
+        place(channel, CHANNEL, directory, own);
     }
 }
 

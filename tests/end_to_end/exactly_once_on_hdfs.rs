@@ -3,18 +3,12 @@
 use std::process;
 use std::time::Duration;
 
-use weir_tests::{Hdfs, Scene, Server, Servers, Session, Weir, print_line};
+use weir_tests::{Scene, Server, Servers, Session, Weir, print_line};
 
 const EVENTS: usize = 150_000;
 const KILLS: usize = 6;
 const PATIENCE: Duration = Duration::from_secs(120);
 const FLOW: &str = "tests/end_to_end/flows/exactly_once_on_hdfs.flow";
-
-/// The number of complete files below a path.
-fn complete(hdfs: &Hdfs, path: &str) -> usize {
-    let files = hdfs.files(path).into_iter();
-    files.filter(|file| !file.is_unfinished() && !file.path.contains("/.weir/")).count()
-}
 
 /// Kills a server and starts it again.
 fn restart_a_server(session: &Session, kill: usize) {
@@ -38,14 +32,14 @@ fn every_event_is_in_one_file_on_hdfs_whatever_is_killed() {
         ("events", EVENTS.to_string()),
     ];
     for kill in 0..KILLS {
-        let before = complete(&hdfs, &path);
+        let before = hdfs.complete(&path);
         let mut weir = Weir::run(&scene, FLOW, &settings);
         weir.await_event("it has completed a file", PATIENCE, |_| {
-            (complete(&hdfs, &path) > before).then_some(())
+            (hdfs.complete(&path) > before).then_some(())
         });
         restart_a_server(&session, kill);
         weir.kill();
-        print_line(scene.name(), format_args!("killed with {} files", complete(&hdfs, &path)));
+        print_line(scene.name(), format_args!("killed with {} files", hdfs.complete(&path)));
     }
     Weir::run(&scene, FLOW, &settings).finish().assert_success();
     for channel in ["disk", "memory"] {

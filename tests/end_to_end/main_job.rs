@@ -35,10 +35,7 @@ fn two_million_records_arrive_once_and_in_order_in_three_formats() {
     ];
     let mut killed = Weir::run(&scene, FLOW, &settings);
     killed.await_event("a file in each format", PATIENCE, |_| {
-        let has_file = |kind: &str| {
-            let files = hdfs.files(&format!("{directory}/{kind}")).into_iter();
-            files.filter(|file| !file.is_unfinished() && !file.path.contains("/.weir/")).count() > 0
-        };
+        let has_file = |kind: &str| hdfs.complete(&format!("{directory}/{kind}")) > 0;
         ["lines", "columns", "pairs"].into_iter().all(has_file).then_some(())
     });
     killed.kill();

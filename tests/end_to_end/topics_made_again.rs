@@ -31,7 +31,10 @@ impl Reading<'_> {
     }
 }
 
-fn reading<'s>(scene: &'s Scene, kafka: &Kafka, topic: &str) -> Reading<'s> {
+/// Starts an agent that reads a topic, and waits until it has the lines that are there: the first of `sent`.
+fn begin<'s>(scene: &'s Scene, kafka: &Kafka, topic: &str, sent: &[String]) -> (Reading<'s>, Weir) {
+    kafka.create_topic(topic, 2);
+    kafka.produce(topic, &sent[..OLD]);
     fs::create_dir_all(scene.folder().join("out/lines")).expect("the folder is empty");
     let settings = [
         ("brokers", kafka.brokers()),
@@ -39,7 +42,10 @@ fn reading<'s>(scene: &'s Scene, kafka: &Kafka, topic: &str) -> Reading<'s> {
         ("channel", scene.path("channel")),
         ("to", scene.path("out")),
     ];
-    Reading { scene, settings }
+    let reading = Reading { scene, settings };
+    let mut weir = reading.run();
+    reading.await_lines(&mut weir, OLD);
+    (reading, weir)
 }
 
 fn make_again(kafka: &Kafka, topic: &str, lines: &[String]) {
@@ -55,11 +61,7 @@ fn a_topic_that_is_made_again_while_it_is_read_is_named_and_read_from_its_start(
     let kafka = session.kafka();
     let topic = format!("{}-{}", scene.name(), std::process::id());
     let sent = access_log(0, OLD + NEW);
-    kafka.create_topic(&topic, 2);
-    kafka.produce(&topic, &sent[..OLD]);
-    let reading = reading(&scene, &kafka, &topic);
-    let mut weir = reading.run();
-    reading.await_lines(&mut weir, OLD);
+    let (reading, mut weir) = begin(&scene, &kafka, &topic, &sent);
     let position = weir.log_end();
     make_again(&kafka, &topic, &sent[OLD..]);
     let named =
@@ -77,11 +79,7 @@ fn a_topic_that_is_made_again_while_no_agent_runs_is_read_from_its_start() {
     let kafka = session.kafka();
     let topic = format!("{}-{}", scene.name(), std::process::id());
     let sent = access_log(0, OLD + NEW);
-    kafka.create_topic(&topic, 2);
-    kafka.produce(&topic, &sent[..OLD]);
-    let reading = reading(&scene, &kafka, &topic);
-    let mut weir = reading.run();
-    reading.await_lines(&mut weir, OLD);
+    let (reading, weir) = begin(&scene, &kafka, &topic, &sent);
     weir.terminate().assert_success();
     make_again(&kafka, &topic, &sent[OLD..]);
     let mut weir = reading.run();

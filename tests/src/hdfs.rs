@@ -41,6 +41,12 @@ impl Hdfs {
         listing(&self.client(&["list", path]))
     }
 
+    /// Returns the number of complete files below a path, without those of ledgers.
+    pub fn complete(&self, path: &str) -> usize {
+        let files = self.files(path).into_iter();
+        files.filter(|file| !file.is_unfinished() && !file.path.contains("/.weir/")).count()
+    }
+
     /// Returns the decompressed lines of all finished files below a path, and the files that have names of unfinished files.
     ///
     /// # Panics
