@@ -14,6 +14,7 @@
 //!   when the disk is full, until they free space.
 
 mod maintenance;
+mod spare;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -30,7 +31,8 @@ use super::superblock::Superblock;
 use crate::environment::storage::Storage;
 use crate::failure::is_outage;
 
-pub(super) use maintenance::{SEGMENT_NEW, SPARE, replace_superblock, reserve_for, write_copies};
+pub(super) use maintenance::{replace_superblock, reserve_for, write_copies};
+pub(super) use spare::{Blank, SEGMENT_NEW, SPARE};
 
 /// The most times that a group is written again into a new segment before the channel fails.
 const ATTEMPTS_MAX: usize = 3;
@@ -39,8 +41,10 @@ const ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
 /// The sizes that the log is configured with, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LogSizes {
-    /// The size of a segment's file; a segment for a larger group is larger.
-    pub(super) segment_bytes: u64,
+    /// The size of the first segment's file, and the least size of a spare.
+    pub(super) first_segment_bytes: u64,
+    /// The size up to which segments grow; a segment for a larger group is larger.
+    pub(super) segment_bytes_max: u64,
     /// The bytes that are written between two checkpoints: the most that recovery has to read.
     pub(super) checkpoint_bytes: u64,
 }
@@ -147,7 +151,9 @@ pub(super) struct Log<S: Storage> {
     pub(super) active: Active<S::File>,
     pub(super) superblock: Superblock,
     pub(super) superblock_file: S::File,
-    pub(super) spare: Option<S::File>,
+    pub(super) spare: Option<Blank<S::File>>,
+    /// The bytes of the groups that were written since the log was opened.
+    pub(super) written_bytes: u64,
     /// No segment has had this number or a higher one.
     pub(super) next_number: u64,
     pub(super) since_checkpoint: u64,
@@ -188,9 +194,10 @@ impl<S: Storage> Log<S> {
         drafts: &[Draft<'_>],
         schema: &SchemaRef,
     ) -> Result<Durable, AppendError> {
-        self.ensure_spare()?;
         let bytes = group_bytes(drafts.iter().map(|draft| draft.body.len() as u64));
-        if !self.has_room(bytes + self.reserve) || self.schema() != schema {
+        let fits = self.has_room(bytes + self.reserve) && self.schema() == schema;
+        self.ensure_spare(if fits { 0 } else { self.segment_bytes_for(bytes, schema) })?;
+        if !fits {
             self.rotate(bytes, &schema.clone(), Seal::Write)?;
         }
         #[cfg(weir_bug)]
@@ -258,6 +265,7 @@ impl<S: Storage> Log<S> {
         }
         let end = laid_out.end.offset;
         self.since_checkpoint += end - begin.offset;
+        self.written_bytes += end - begin.offset;
         self.active.chain = laid_out.chain;
         self.segments.get_mut(&begin.segment).expect("the active segment is one of them").end = end;
         let locations = laid_out.records.iter().map(|record| (record.location, record.next)).collect();
@@ -330,25 +338,20 @@ impl<S: Storage> Log<S> {
 
     /// Continues the log in a new segment with space for a group of this many bytes.
     fn rotate(&mut self, bytes: u64, schema: &SchemaRef, seal: Seal) -> Result<(), AppendError> {
-        let least = header_bytes(schema) + bytes + self.reserve;
-        let file_bytes = page_up(self.sizes.segment_bytes.max(least));
+        let least = self.segment_bytes_for(bytes, schema);
+        if self.spare.is_some()
+            && let Err(full @ AppendError::Full { .. }) = self.ensure_spare(least)
+        {
+            return Err(full);
+        }
         let mut attempts = 0;
         let (header, file) = loop {
-            let header = SegmentHeader {
-                uuid: self.uuid,
-                number: self.next_number,
-                first_sequence: self.image.next_sequence,
-                events_before: self.image.put.events,
-                charged_before: self.image.put.charged,
-                previous: Some(Previous { end: self.end(), chain: self.active.chain }),
-                file_bytes,
-                schema: schema.clone(),
-            };
+            let number = self.next_number;
             self.next_number += 1;
-            match self.make_segment(&header) {
-                Ok(file) => break (header, file),
+            match self.make_segment(number, least, schema) {
+                Ok(made) => break made,
                 Err(source) => {
-                    self.discard(header.number)?;
+                    self.discard(number)?;
                     attempts += 1;
                     if is_outage(&source) || attempts > ATTEMPTS_MAX {
                         return Err(AppendError::of("making a segment")(source));
@@ -364,35 +367,40 @@ impl<S: Storage> Log<S> {
         Ok(())
     }
 
-    /// Makes a segment whose header and name are synced.
-    fn make_segment(&mut self, header: &SegmentHeader) -> io::Result<S::File> {
-        let name = segment_name(header.number);
-        let spare = match header.file_bytes == self.sizes.segment_bytes {
-            true => self.spare.take(),
-            false => None,
-        };
-        let file = match spare {
-            Some(file) => {
+    /// Makes a segment of at least this many bytes, whose header and name are synced.
+    fn make_segment(
+        &mut self,
+        number: u64,
+        least: u64,
+        schema: &SchemaRef,
+    ) -> io::Result<(SegmentHeader, S::File)> {
+        let name = segment_name(number);
+        let Blank { file, bytes: file_bytes } = match self.spare.take() {
+            Some(spare) => {
                 self.storage.rename(SPARE, &name)?;
-                file
+                spare
             }
             None => {
                 // Renamed only at its full length, so that a shorter segment was certainly cut.
-                match self.storage.unlink(SEGMENT_NEW) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
-                let file = self.storage.create(SEGMENT_NEW)?;
-                self.storage.allocate(&file, header.file_bytes)?;
-                self.storage.sync(&file)?;
+                let blank = self.make_blank(SEGMENT_NEW, least)?;
                 self.storage.rename(SEGMENT_NEW, &name)?;
-                file
+                blank
             }
+        };
+        let header = SegmentHeader {
+            uuid: self.uuid,
+            number,
+            first_sequence: self.image.next_sequence,
+            events_before: self.image.put.events,
+            charged_before: self.image.put.charged,
+            previous: Some(Previous { end: self.end(), chain: self.active.chain }),
+            file_bytes,
+            schema: schema.clone(),
         };
         let bytes = header.encode();
         assert_eq!(
             SegmentHeader::decode(&bytes).as_ref(),
-            Ok(header),
+            Ok(&header),
             "the segment's header can't be read back"
         );
         self.storage.write_at(&file, 0, &[&bytes])?;
@@ -400,7 +408,7 @@ impl<S: Storage> Log<S> {
         if !put_back!("directory_entry_not_synced") {
             self.storage.sync_directory()?;
         }
-        Ok(file)
+        Ok((header, file))
     }
 
     /// Removes a segment that could not be made, and syncs the removal: if it reappeared, the log would seem to end in

@@ -14,9 +14,11 @@ use crate::observability::meter::Meter;
 
 /// The least value of `byte_capacity`, in bytes.
 pub const BYTE_CAPACITY_MIN: u64 = 16 << 20;
-/// A directory is divided into about this many segments.
+/// A directory is divided into about this many segments of the largest size.
 const SEGMENTS: u64 = 16;
 const SEGMENT_BYTES_MAX: u64 = 128 << 20;
+/// The size of the first segment and of the first spare. Later ones grow with what is written.
+pub(super) const FIRST_SEGMENT_BYTES: u64 = 4 << 20;
 /// Segments whose bytes are not for events: the spare, one that is about to be deleted, and the unused ends of
 /// others.
 const SEGMENTS_IN_RESERVE: u64 = 4;
@@ -69,7 +71,11 @@ impl FileChannelOptions {
         let segment_bytes = segment_bytes - segment_bytes % segment::PAGE;
         let reserve = SEGMENTS_IN_RESERVE * segment_bytes;
         let byte_capacity = disk_bytes.saturating_sub(reserve).max(segment_bytes);
-        let sizes = LogSizes { segment_bytes, checkpoint_bytes: CHECKPOINT_BYTES };
+        let sizes = LogSizes {
+            first_segment_bytes: segment_bytes.min(FIRST_SEGMENT_BYTES),
+            segment_bytes_max: segment_bytes,
+            checkpoint_bytes: CHECKPOINT_BYTES,
+        };
         (sizes, Limits { byte_capacity, ..self.limits })
     }
 }

@@ -9,7 +9,7 @@ use super::cursor::{FORGOTTEN_READER, beginning};
 use super::image::{Image, LowWatermark, ReaderImage, Totals};
 use super::inspection::{LogFiles, Torn};
 use super::log::{
-    Active, Draft, Log, LogSizes, SEGMENT_NEW, SPARE, SegmentInfo, replace_superblock, reserve_for,
+    Active, Blank, Draft, Log, LogSizes, SEGMENT_NEW, SPARE, SegmentInfo, replace_superblock, reserve_for,
     write_copies,
 };
 use super::record::{Kind, record_span};
@@ -123,6 +123,13 @@ impl<S: Storage> Opener<'_, S> {
         self.remove(SEGMENT_NEW)?;
         self.remove(SUPERBLOCK_NEW)?;
         let Opening { owner, schema, sizes, readers, uuid, .. } = self.opening;
+        let begin = Location { segment: 0, offset: header_bytes(schema) };
+        let low = LowWatermark { sequence: 0, location: begin };
+        let readers = readers.iter().map(|(name, demand)| ReaderImage::new(name, *demand, low)).collect();
+        let identity = Some(*uuid);
+        let image = Image { owner: owner.clone(), readers, identity, ..Image::default() };
+        let body = image.encode();
+        let reserve = reserve_for(page_up(record_span(body.len() as u64)));
         let header = SegmentHeader {
             uuid: *uuid,
             number: 0,
@@ -130,15 +137,9 @@ impl<S: Storage> Opener<'_, S> {
             events_before: 0,
             charged_before: 0,
             previous: None,
-            file_bytes: page_up(sizes.segment_bytes.max(2 * header_bytes(schema))),
+            file_bytes: page_up(sizes.first_segment_bytes).max(sizes.least_segment_bytes(schema, reserve)),
             schema: schema.clone(),
         };
-        let begin = Location { segment: 0, offset: header_bytes(schema) };
-        let low = LowWatermark { sequence: 0, location: begin };
-        let readers = readers.iter().map(|(name, demand)| ReaderImage::new(name, *demand, low)).collect();
-        let identity = Some(*uuid);
-        let image = Image { owner: owner.clone(), readers, identity, ..Image::default() };
-        let body = image.encode();
         let making = || self.io("making the channel");
         let file = self.storage.create(&segment_name(0)).map_err(making())?;
         self.storage.allocate(&file, header.file_bytes).map_err(making())?;
@@ -150,13 +151,14 @@ impl<S: Storage> Opener<'_, S> {
             storage: self.storage.clone(),
             sizes: *sizes,
             uuid: *uuid,
-            reserve: reserve_for(page_up(record_span(body.len() as u64))),
+            reserve,
             image,
             segments: BTreeMap::from([(0, SegmentInfo::of(&header, begin.offset))]),
             active: Active { number: 0, file, chain: 0, sealed: false },
             superblock,
             superblock_file: unused,
             spare: None,
+            written_bytes: 0,
             next_number: 1,
             since_checkpoint: 0,
             rewritten: 0,
@@ -244,6 +246,7 @@ impl<S: Storage> Opener<'_, S> {
             superblock,
             superblock_file,
             spare: self.old_spare()?,
+            written_bytes: 0,
             next_number: surveyed.next_number,
             since_checkpoint: surveyed.scanned_bytes,
             rewritten: 0,
@@ -319,16 +322,20 @@ impl<S: Storage> Opener<'_, S> {
         }
     }
 
-    fn old_spare(&self) -> Result<Option<S::File>, OpenError> {
+    /// Returns the spare that an earlier process has left, unless its size is none that this one would choose.
+    fn old_spare(&self) -> Result<Option<Blank<S::File>>, OpenError> {
         let Ok(file) = self.storage.open(SPARE, Access::Write) else { return Ok(None) };
+        let LogSizes { first_segment_bytes, segment_bytes_max, .. } = self.opening.sizes;
+        let sizes = first_segment_bytes..=segment_bytes_max;
         match self.storage.length(&file) {
             // The process that made it may have been killed before its length was synced.
             Ok(length)
-                if length == self.opening.sizes.segment_bytes
+                if sizes.contains(&length)
+                    && length.is_multiple_of(PAGE)
                     && (put_back!("spare_of_a_killed_agent_believed")
                         || self.storage.sync(&file).is_ok()) =>
             {
-                Ok(Some(file))
+                Ok(Some(Blank { file, bytes: length }))
             }
             _ => self.remove(SPARE).map(|()| None),
         }

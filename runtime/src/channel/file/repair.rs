@@ -18,6 +18,7 @@ use super::inspection::{
 use super::log::{
     Active, AppendError, Draft, GONE, Log, LogSizes, SEGMENT_NEW, SegmentInfo, replace_superblock,
 };
+use super::options::FIRST_SEGMENT_BYTES;
 use super::record::{Kind, RecordHeader};
 use super::recovery::{Opening, lock_note, open};
 use super::scan::{Damage, Record};
@@ -371,7 +372,7 @@ fn new_log<S: Storage>(
     let superblock = Superblock { uuid, generation: 1, checkpoint: begin, oldest: number, closed_at: None };
     Ok(Log {
         storage: storage.clone(),
-        sizes: LogSizes { segment_bytes: file_bytes, checkpoint_bytes: u64::MAX },
+        sizes: LogSizes::without_checkpoints(file_bytes, file_bytes),
         uuid,
         reserve: 0,
         image,
@@ -380,6 +381,7 @@ fn new_log<S: Storage>(
         superblock,
         superblock_file: storage.create(SUPERBLOCK_NEW).map_err(refused)?,
         spare: None,
+        written_bytes: 0,
         next_number: number + 1,
         since_checkpoint: 0,
         rewritten: 0,
@@ -408,7 +410,8 @@ pub(super) fn forget_reader_on<S: Storage>(
     let opening = Opening {
         owner: surveyed.image.owner.clone(),
         schema: active.schema.clone(),
-        sizes: LogSizes { segment_bytes: active.file_bytes, checkpoint_bytes: u64::MAX },
+        // A spare of any size stays: the agent decides about it.
+        sizes: LogSizes::without_checkpoints(active.file_bytes.min(FIRST_SEGMENT_BYTES), u64::MAX),
         readers: surveyed.image.readers.iter().map(|reader| (reader.name.clone(), reader.demand)).collect(),
         uuid: superblock.uuid,
         note: lock_note("weir channel forget-reader"),

@@ -29,8 +29,9 @@ use crate::environment::storage::{Fired, SimulatedDisk, Storage};
 use crate::routing::{Acknowledgement, Settle};
 
 pub(super) const PAGE: u64 = 4096;
-const SEGMENT_PAGES: u64 = 8;
-const CAPACITY_SEGMENTS: u64 = 6;
+const FIRST_SEGMENT_PAGES: u64 = 4;
+const SEGMENT_PAGES: u64 = 12;
+const CAPACITY_SEGMENTS: u64 = 4;
 
 /// The leases of a reader by sequence: the number of the first event, the events, and their size.
 type Leases = BTreeMap<u64, (u64, Vec<Event>, Fill)>;
@@ -179,7 +180,11 @@ impl<S: Mounted> World<S> {
         let demand = |reader| if reader < REQUIRED { Demand::Required } else { Demand::Optional };
         let readers: Vec<(String, Demand)> =
             READERS.iter().enumerate().map(|(reader, name)| (name.to_string(), demand(reader))).collect();
-        let sizes = LogSizes { segment_bytes: SEGMENT_PAGES * PAGE, checkpoint_bytes: 6 * PAGE };
+        let sizes = LogSizes {
+            first_segment_bytes: FIRST_SEGMENT_PAGES * PAGE,
+            segment_bytes_max: SEGMENT_PAGES * PAGE,
+            checkpoint_bytes: 6 * PAGE,
+        };
         let opening = Opening {
             owner: "test".to_owned(),
             schema: schema(),

@@ -1,4 +1,4 @@
-//! Checkpoints, the deletion of segments that they allow, and the spare segment.
+//! Checkpoints, and the deletion of segments that they allow.
 
 use std::io;
 
@@ -12,66 +12,7 @@ use crate::channel::file::segment::{Location, PAGE, page_up, segment_name};
 use crate::channel::file::superblock::{COPIES, SUPERBLOCK, SUPERBLOCK_NEW, Superblock};
 use crate::environment::storage::{Storage, replace};
 
-/// The name of the spare segment.
-pub(in crate::channel::file) const SPARE: &str = "spare";
-
-/// The name of a new segment of another length until its file is complete.
-pub(in crate::channel::file) const SEGMENT_NEW: &str = "segment.new";
-
 impl<S: Storage> Log<S> {
-    /// Makes the spare segment if there is none.
-    ///
-    /// # Errors
-    /// When the disk is full or fails.
-    pub(in crate::channel::file) fn ensure_spare(&mut self) -> Result<(), AppendError> {
-        if self.spare.is_some() {
-            return Ok(());
-        }
-        let what = "allocating a segment";
-        match self.storage.unlink(SPARE) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(AppendError::of(what)(error));
-            }
-            _ => {}
-        }
-        let made = self.storage.create(SPARE).and_then(|file| {
-            self.storage.allocate(&file, self.sizes.segment_bytes)?;
-            self.storage.sync(&file)?;
-            Ok(file)
-        });
-        match made {
-            Ok(file) => {
-                self.spare = Some(file);
-                Ok(())
-            }
-            Err(error) => {
-                // Acknowledgements may need the space.
-                self.storage.unlink(SPARE).ok();
-                Err(AppendError::of(what)(error))
-            }
-        }
-    }
-
-    /// Returns whether acknowledgements or a checkpoint may use this many bytes of the log. When the disk is full, the
-    /// last space in the last segment is kept for those that allow the oldest segment to be deleted.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub(in crate::channel::file) fn may_use(
-        &mut self,
-        bytes: u64,
-        frees_oldest: bool,
-    ) -> Result<bool, AppendError> {
-        if frees_oldest || self.has_room(page_up(record_span(bytes)) + 2 * self.reserve) {
-            return Ok(true);
-        }
-        match self.ensure_spare() {
-            Ok(()) => Ok(true),
-            Err(AppendError::Full { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Returns whether the oldest segment can be deleted once the acknowledgements in `unwritten` are written.
     pub(in crate::channel::file) fn frees_oldest(
         &self,
@@ -128,7 +69,9 @@ impl<S: Storage> Log<S> {
         if self.may_use(0, self.frees_oldest(true, &[]))? {
             return self.checkpoint(true, true);
         }
-        let (generation, closed_at) = (self.superblock.generation + 1, Some(self.end()));
+        // A start leaves out a segment without records, so the log can't be said to end in it.
+        let has_records = self.end().offset > self.segments[&self.active.number].begin;
+        let (generation, closed_at) = (self.superblock.generation + 1, has_records.then(|| self.end()));
         self.write_superblock(Superblock { generation, closed_at, ..self.superblock })
     }
 
