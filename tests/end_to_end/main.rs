@@ -5,6 +5,7 @@
 mod answers;
 mod chaos;
 mod connect;
+mod done_directories;
 mod durable_channel;
 mod exactly_once;
 mod exactly_once_in_kafka;

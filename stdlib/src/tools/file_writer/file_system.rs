@@ -35,6 +35,14 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
     /// Whether the error says that no more files can be open at once.
     fn is_out_of_descriptors(error: &Self::Error) -> bool;
 
+    /// Returns a random number: names that contain it are not used by another run or on another machine.
+    ///
+    /// # Errors
+    /// When the machine has no random numbers.
+    fn random(&self) -> Result<u64, getrandom::Error> {
+        getrandom::u64()
+    }
+
     /// Checks before the start whether files can be written. A file system of this machine tries to create a file in a
     /// directory, and removes it; servers are asked only whether they accept the agent's credentials. Returns the failure.
     fn probe(&self, _directory: &str) -> impl Future<Output = Option<Failure>> + Send {

@@ -29,6 +29,7 @@ use super::error::{FileError, Operation};
 use super::file::FileWriter;
 use super::file_system::FileSystem;
 use super::ledger::{Ledger, LedgerError, named_files};
+use super::markers::MarkerSearch;
 use super::names::{below, file_name, join, retired, temporary_of};
 use super::walk::{Listing, Walk};
 
@@ -53,6 +54,8 @@ pub(super) struct Sweep<F: FileSystem> {
     pub(super) depth: usize,
     /// The directory of the ledger. An agent that promises more may keep one although this sink keeps none.
     pub(super) ledger: String,
+    /// Looks for directories without a marker, if they get markers.
+    pub(super) markers: Option<MarkerSearch>,
 }
 
 /// What a search has to check again.
@@ -107,6 +110,9 @@ impl<F: FileSystem> Sweep<F> {
         let (mut found, mut written) = (Vec::new(), Vec::new());
         let mut walk = Walk::below(&self.root, self.depth);
         while let Some(Listing { directory, files, .. }) = walk.next(&*self.writer.file_system).await? {
+            if let Some(markers) = &self.markers {
+                markers.look_at(&directory, &files, self.writer.names.owner());
+            }
             let left = files.iter().filter(|file| self.writer.names.is_left_over(&file.name));
             found.extend(left.map(|file| join(&directory, &file.name)));
             if found.len() >= BATCH_FILES {

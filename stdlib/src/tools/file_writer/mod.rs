@@ -21,6 +21,7 @@ mod file_system;
 mod finishing;
 mod ledger;
 mod leftovers;
+mod markers;
 mod names;
 mod repair;
 mod rows;
@@ -50,6 +51,7 @@ use weir_runtime::{ConnectFailure, Context, Failure};
 use file::{FileLimits, FileWriter};
 use ledger::{Ledger, LedgerError};
 use leftovers::Sweep;
+use markers::{Done, Markers};
 use names::{FileNames, InUse, RETIRED_BYTES};
 use run::{Run, Setup, remove_unfinished};
 use scheduler::CloseAfter;
@@ -90,6 +92,9 @@ pub(crate) struct FileSettings {
     round: Option<Duration>,
     in_use: InUse,
     max_open: usize,
+    /// Plans of earlier versions have none.
+    #[serde(default)]
+    done: Done,
     retry: Option<RetrySettings>,
     allow: Option<Allowed>,
 }
@@ -110,6 +115,7 @@ impl FileSettings {
             round: None,
             in_use: InUse::Dot,
             max_open: 100,
+            done: Done::Never,
             retry: None,
             allow: None,
         }
@@ -131,6 +137,8 @@ enum FileSinkError {
     Path(#[source] TemplateError),
     #[error(transparent)]
     Format(#[from] FormatError),
+    #[error("`done.name` is {0:?}: it is the name of a file, without `/`, `:` and control characters")]
+    Marker(String),
     #[error("the machine has no random numbers to name files by: {0}")]
     Random(getrandom::Error),
     #[error("other writers of the sink's ledger go on faster than it can be read")]
@@ -164,6 +172,8 @@ pub(crate) struct FileSink<F: FileSystem> {
     totals: Totals,
     ledger: SinkLedger<F>,
     sweep: SweepState,
+    /// The directories that get markers, if the setting `done` asks for them.
+    markers: Option<Markers>,
 }
 
 /// The sink's ledger between two runs.
@@ -194,7 +204,18 @@ impl<F: FileSystem> FileSink<F> {
         context: Context,
     ) -> Result<FileSink<F>, Failure> {
         let FileSettings {
-            path, prefix, format, compress, roll, zone, round, in_use, max_open, retry, ..
+            path,
+            prefix,
+            format,
+            compress,
+            roll,
+            zone,
+            round,
+            in_use,
+            max_open,
+            done,
+            retry,
+            ..
         } = settings;
         let (None | Some(Allowed::Sensitive)) = settings.allow;
         let described = format!("{place}{}", path.to_string().trim_matches('"'));
@@ -206,6 +227,11 @@ impl<F: FileSystem> FileSink<F> {
         if !is_prefix(&prefix) {
             return Err(Failure::permanent(FileSinkError::Prefix(prefix)));
         }
+        if let Done::Marker { name, .. } = &done
+            && !markers::is_name(name)
+        {
+            return Err(Failure::permanent(FileSinkError::Marker(name.clone())));
+        }
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let cores = u32::try_from(cores).unwrap_or(1);
         let formatting = Formatting::new(format, compress, &context.schema).map_err(FileSinkError::Format);
@@ -214,8 +240,9 @@ impl<F: FileSystem> FileSink<F> {
         let Context { program, component, .. } = &context;
         let root = root(&path).to_string();
         let owner = (&**program, &**component);
-        let names = FileNames::new(&prefix, formatting.extension(), in_use, owner, context.exactly_once);
-        let names = names.map_err(FileSinkError::Random).map_err(Failure::permanent)?;
+        let drawn = file_system.random().map_err(FileSinkError::Random).map_err(Failure::permanent)?;
+        let (extension, exactly_once) = (formatting.extension(), context.exactly_once);
+        let names = FileNames::new(&prefix, extension, in_use, owner, exactly_once, drawn as u32);
         let retired_bytes = if file_system.knows_writers_of_closed_files() { 0 } else { RETIRED_BYTES };
         let longest = names.longest() + retired_bytes;
         if longest > NAME_BYTES_MAX {
@@ -247,6 +274,7 @@ impl<F: FileSystem> FileSink<F> {
             },
             commits_open,
             sweep: SweepState::Pending { root },
+            markers: Markers::new(done, context.clock.clone()),
             writer: Arc::new(writer),
             close_after: CloseAfter { age: roll.age, idle: roll.idle },
             // A plan that was written by hand may say 0.
@@ -312,6 +340,7 @@ impl<F: FileSystem> FileSink<F> {
             root: root.clone(),
             depth: self.path.depth(),
             ledger: ledger::directory(root, &self.context.program, &self.context.component),
+            markers: self.markers.as_ref().map(Markers::search),
         };
         let (searched, first_pass) = oneshot::channel();
         let mut task = JoinSet::new();
@@ -380,6 +409,7 @@ impl<F: FileSystem> Sink for FileSink<F> {
             writer: &self.writer,
             meter: &self.context.meter,
             totals: &mut self.totals,
+            markers: self.markers.as_mut(),
         };
         let run = Run::new(setup, self.ledger.loaded.take());
         let ledger = self.writer.buffers.during(run.run(port)).await?;

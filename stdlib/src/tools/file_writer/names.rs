@@ -1,18 +1,19 @@
 //! Names of files.
 //!
 //! ```text
-//! events-20260101T120000Z-9f3c51d2a07b-000017.txt.gz                      when it is complete
-//! .events-20260101T120000Z-9f3c51d2a07b-000017.txt.gz.shop.lake.tmp       while it is written,
-//!                                            without the dot for `in_use: tmp`
-//! └┬┘    └──────┬───────┘ └────┬─────┘ └─┬──┘└──┬───┘└─┬─┘└─┬┘
-//! prefix    begun, UTC      instance   number   │   program sink
-//!                                            format
+//! events-20260101T120000Z-9f3c51d2a07b64e8-000017.txt.gz                      when it is complete
+//! .events-20260101T120000Z-9f3c51d2a07b64e8-000017.txt.gz.shop.lake.tmp       while it is written,
+//!                                                without the dot for `in_use: tmp`
+//! └┬┘    └──────┬───────┘ └──────┬───────┘ └─┬──┘└──┬───┘└─┬─┘└─┬┘
+//! prefix    begun, UTC        instance     number   │   program sink
+//!                                                format
 //! ```
 //!
 //! The instance is made when the sink is made. It has 32 random bits, so that no earlier run of the agent and no agent
-//! on another machine uses the same names, and 16 bits of a hash of these bits, the program and the sink, by which the
-//! sink recognises its own complete files. Earlier versions drew 16 random bits and wrote 8 digits. A temporary name
-//! ends in the program and the sink; characters in them that could be ambiguous are percent-encoded.
+//! on another machine uses the same names, and 32 bits of a hash of these bits, the program and the sink, by which the
+//! sink recognises its own complete files. Earlier versions wrote 16 bits of the hash, and before that 16 random bits as
+//! well: names with 12 and 8 digits. A temporary name ends in the program and the sink; characters in them that could be
+//! ambiguous are percent-encoded.
 //!
 //! The names of one instance sort in the order in which its files were begun: when the clock goes backwards, the time
 //! in the names does not.
@@ -99,30 +100,27 @@ pub(super) struct FilePaths {
 
 impl FileNames {
     /// Makes names that begin with `prefix` and end in `extension`, for this sink of this program. Names with
-    /// `exactly_once` have another owner hash: then the ledger names all files.
-    ///
-    /// # Errors
-    /// When the machine has no random numbers.
+    /// `exactly_once` have another owner hash: then the ledger names all files. `drawn` is the instance's random number.
     pub(super) fn new(
         prefix: &str,
         extension: &str,
         in_use: InUse,
         (program, sink): (&str, &str),
         exactly_once: bool,
-    ) -> Result<FileNames, getrandom::Error> {
+        drawn: u32,
+    ) -> FileNames {
         let owner = Owner::of(&folder(program, sink), exactly_once);
-        let drawn = getrandom::u32()?;
-        Ok(FileNames {
+        FileNames {
             prefix: prefix.to_string(),
             drawn,
-            instance: format!("{drawn:08x}{:04x}", owner.hash(drawn)),
+            instance: format!("{drawn:08x}{:08x}", owner.hash(drawn)),
             owner,
             extension: extension.to_string(),
             in_use,
             marker: format!(".{}.{}{TEMPORARY}", escape(program), escape(sink)),
             next: AtomicU64::new(1),
             latest: AtomicI64::new(i64::MIN),
-        })
+        }
     }
 
     /// Returns the paths of the next file in this directory, begun at this time in microseconds.
@@ -187,6 +185,15 @@ pub(super) fn temporary_of(name: &str) -> Option<String> {
     name.strip_suffix(RETIRED).map(|name| format!("{name}{TEMPORARY}"))
 }
 
+/// Returns the directory of a path that [`join`] has made.
+pub(super) fn directory_of(path: &str) -> &str {
+    match path.rfind('/') {
+        Some(0) => "/",
+        Some(slash) => &path[..slash],
+        None => "",
+    }
+}
+
 impl Owner {
     /// Returns the owner whose ledger is in a folder of this name.
     pub(super) fn of(folder: &str, exactly_once: bool) -> Owner {
@@ -194,14 +201,15 @@ impl Owner {
     }
 
     /// Returns the hash by which the owner recognises its names with this random number.
-    fn hash(&self, drawn: u32) -> u16 {
-        xxh3_64_with_seed(self.0.as_bytes(), u64::from(drawn)) as u16
+    fn hash(&self, drawn: u32) -> u32 {
+        xxh3_64_with_seed(self.0.as_bytes(), u64::from(drawn)) as u32
     }
 
     /// Parses the name of a complete file; none if the file has another owner.
     pub(super) fn own(&self, name: &str) -> Option<Named> {
         let (named, hash) = parse(name)?;
-        (hash == self.hash(named.drawn)).then_some(named)
+        let own = format!("{:08x}", self.hash(named.drawn));
+        own.ends_with(hash).then_some(named)
     }
 }
 
@@ -212,17 +220,21 @@ impl Named {
     }
 }
 
-/// Parses the name of a complete file. Returns its parts and the hash of its owner.
-fn parse(name: &str) -> Option<(Named, u16)> {
+/// Parses the name of a complete file. Returns its parts and the last digits of the hash of its owner, 4 or 8.
+fn parse(name: &str) -> Option<(Named, &str)> {
     let mut parts = name.rsplitn(4, '-');
     let (number, instance, time) = (parts.next()?, parts.next()?, parts.next()?);
     let digits = number.split('.').next()?;
     let is_number = digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    // Names of earlier versions have four digits of random bits.
-    let (drawn, hash) =
-        matches!(instance.len(), 8 | 12).then(|| instance.split_at_checked(instance.len() - 4))??;
-    let (drawn, hash) = (u32::from_str_radix(drawn, 16).ok()?, u16::from_str_radix(hash, 16).ok()?);
-    if !is_number || parts.next()?.starts_with('.') || name.ends_with(TEMPORARY) {
+    // Names of earlier versions have fewer digits.
+    let (drawn, hash) = match instance.len() {
+        8 => instance.split_at_checked(4)?,
+        12 | 16 => instance.split_at_checked(8)?,
+        _ => return None,
+    };
+    let is_hash = hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let drawn = u32::from_str_radix(drawn, 16).ok()?;
+    if !is_number || !is_hash || parts.next()?.starts_with('.') || name.ends_with(TEMPORARY) {
         return None;
     }
     let time = DateTime::strptime(TIME, time).ok()?.to_zoned(TimeZone::UTC).ok()?;
@@ -278,19 +290,30 @@ pub(super) fn escape(name: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Names of a sink of the program `shop`; those of each call are of another instance.
+    fn names_of(
+        prefix: &str,
+        extension: &str,
+        in_use: InUse,
+        owner: (&str, &str),
+        exactly_once: bool,
+    ) -> FileNames {
+        FileNames::new(prefix, extension, in_use, owner, exactly_once, fastrand::u32(..))
+    }
+
     #[test]
     fn the_longest_name_is_that_of_an_unfinished_file() {
         let (program, sink) = ("shop", "é".repeat(40));
-        let names = FileNames::new("events", ".txt.gz", InUse::Dot, (program, &sink), true).unwrap();
+        let names = names_of("events", ".txt.gz", InUse::Dot, (program, &sink), true);
         assert_eq!(names.longest(), names.next("", 0).temporary.len() + DIGITS_MORE);
         assert!(names.longest() > 255 && folder(program, &sink).len() < names.longest());
     }
 
     #[test]
     fn a_name_has_the_time_the_instance_and_the_number() {
-        let names = FileNames::new("events", ".txt.gz", InUse::Dot, ("shop", "lake"), false).unwrap();
+        let names = names_of("events", ".txt.gz", InUse::Dot, ("shop", "lake"), false);
         let instance = &names.instance;
-        assert_eq!(instance.len(), 12);
+        assert_eq!(instance.len(), 16);
         let begun = 1_767_268_800_000_000;
         names.next("/lake", begun);
         let paths = names.next("/lake/2026", begun);
@@ -301,32 +324,28 @@ mod tests {
 
     #[test]
     fn names_sort_in_their_order_although_the_clock_goes_backwards() {
-        let names = FileNames::new("events", ".txt", InUse::Tmp, ("shop", "lake"), false).unwrap();
+        let names = names_of("events", ".txt", InUse::Tmp, ("shop", "lake"), false);
         let begun = 1_767_268_800_000_000;
         let in_order = [begun, begun + 1_000_000, begun - 3_600_000_000, begun + 500_000, begun + 9_000_000]
             .map(|begun| names.next("", begun));
         assert!(in_order.is_sorted_by(|a, b| a.complete < b.complete), "{in_order:?}");
         let FilePaths { temporary, complete } = &in_order[0];
         assert_eq!(*temporary, format!("{complete}.shop.lake.tmp"));
-        assert!(
-            FileNames::new("x", ".avro", InUse::Dot, ("shop", "lake"), false)
-                .unwrap()
-                .is_left_over(temporary)
-        );
+        assert!(names_of("x", ".avro", InUse::Dot, ("shop", "lake"), false).is_left_over(temporary));
     }
 
     #[test]
     fn only_the_same_sinks_files_of_another_instance_are_left_over() {
         let file_name = |names: &FileNames| names.next("", 0).temporary;
-        let mine = FileNames::new("events", ".txt", InUse::Dot, ("shop", "lake"), false).unwrap();
-        let earlier = FileNames::new("other-prefix", ".txt.gz", InUse::Dot, ("shop", "lake"), false).unwrap();
+        let mine = names_of("events", ".txt", InUse::Dot, ("shop", "lake"), false);
+        let earlier = names_of("other-prefix", ".txt.gz", InUse::Dot, ("shop", "lake"), false);
         assert!(mine.is_left_over(&file_name(&earlier)));
         assert!(!mine.is_left_over(&file_name(&mine)));
         assert!(!mine.is_left_over(&earlier.next("", 0).complete));
         for (program, sink) in
             [("shop", "pond"), ("my.shop", "lake"), ("shop.lake", "lake"), ("a", "shop.lake")]
         {
-            let other = FileNames::new("events", ".txt", InUse::Dot, (program, sink), false).unwrap();
+            let other = names_of("events", ".txt", InUse::Dot, (program, sink), false);
             assert!(!mine.is_left_over(&file_name(&other)), "{program} {sink}");
         }
         assert!(!mine.is_left_over(".something.tmp"));
@@ -335,27 +354,36 @@ mod tests {
     #[test]
     fn a_sink_recognises_its_own_complete_files() {
         let begun = 1_767_268_800_000_000;
-        let names = |sink, exactly_once| {
-            FileNames::new("my-events", ".txt.gz", InUse::Tmp, ("shop", sink), exactly_once).unwrap()
-        };
+        let names =
+            |sink, exactly_once| names_of("my-events", ".txt.gz", InUse::Tmp, ("shop", sink), exactly_once);
         let (mine, earlier) = (names("lake", true), names("lake", true));
         let FilePaths { temporary, complete } = earlier.next("", begun);
         let named = Named { begun, drawn: earlier.drawn, number: 1 };
         assert_eq!(mine.owner.own(&complete), Some(named));
         assert_eq!(mine.owner.own(&temporary), None);
-        // A name of an earlier version, with 16 random bits.
-        let drawn = 0x9f3c;
-        let instance = format!("{drawn:04x}{:04x}", mine.owner.hash(drawn));
-        let complete = format!("my-events-20260101T120000Z-{instance}-000001.txt");
-        assert_eq!(mine.owner.own(&complete), Some(Named { begun, drawn, number: 1 }));
-        // One of 65,536 files of other owners has the same hash.
-        let strangers = (0..8).map(|_| names("pond", true)).chain((0..8).map(|_| names("lake", false)));
-        let taken = strangers.filter(|names| mine.owner.own(&names.next("", begun).complete).is_some());
-        assert!(taken.count() < 3);
+        // Names of earlier versions, with 16 bits of the hash, and with 16 random bits as well.
+        for (drawn, digits) in [(0x9f3c_51d2, 8), (0x9f3c, 4)] {
+            let hash = format!("{:08x}", mine.owner.hash(drawn));
+            let complete = format!("my-events-20260101T120000Z-{drawn:0digits$x}{}-000001.txt", &hash[4..]);
+            assert_eq!(mine.owner.own(&complete), Some(Named { begun, drawn, number: 1 }), "{complete}");
+        }
         for name in
             ["", "events", "a-b-c-d", "events-20260101T120000Z-9f3c51d2-000001.txt-", "-----", "é-é-é-é"]
         {
             assert_eq!(mine.owner.own(name), None, "{name}");
+        }
+    }
+
+    /// Two sinks that write into one directory for years have to tell millions of files apart: each file that a sink takes
+    /// for its own and that its ledger does not know refuses the start of the agent.
+    #[test]
+    fn no_sink_recognises_a_file_of_another_one() {
+        let mine = names_of("events", ".txt", InUse::Dot, ("shop", "lake"), true);
+        for (drawn, (sink, exactly_once)) in
+            (0..300_000).zip([("pond", true), ("lake", false)].into_iter().cycle())
+        {
+            let other = FileNames::new("events", ".txt", InUse::Dot, ("shop", sink), exactly_once, drawn);
+            assert_eq!(mine.owner.own(&other.next("", 0).complete), None, "{drawn} {sink}");
         }
     }
 
@@ -364,6 +392,9 @@ mod tests {
         assert_eq!(join("/", "a"), "/a");
         assert_eq!(join("/lake", "a"), "/lake/a");
         assert_eq!(join("", "a"), "a");
+        for directory in ["/", "/lake", "", "lake", "./lake"] {
+            assert_eq!(directory_of(&join(directory, "a")), directory);
+        }
     }
 
     #[test]

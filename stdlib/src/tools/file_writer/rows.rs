@@ -81,6 +81,11 @@ impl Rows {
         self.left
     }
 
+    /// Returns the end of the time in the path of the rows, in microseconds; none if the path has no time.
+    pub(super) fn end_of_time(&self, path: &Renderer) -> Option<i64> {
+        path.bind(&self.batch).ok()?.end_of_time(self.ranges.first()?.start as usize)
+    }
+
     /// Encodes rows, until the encoder has enough for one call, the file has `size_max` bytes, or `most` rows are
     /// encoded. Returns how many.
     ///

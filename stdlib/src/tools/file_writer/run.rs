@@ -17,7 +17,8 @@ use super::file::{AppendTarget, Appended, Completed, DurablePart, FileWriter, Op
 use super::file_system::FileSystem;
 use super::finishing::{Created, Finished, Finishing, Ticket};
 use super::ledger::Ledger;
-use super::names::below;
+use super::markers::{self, Marked, Markers};
+use super::names::{below, directory_of};
 use super::rows::{self, Rows, Sorted};
 use super::scheduler::{CloseAfter, CloseReason, CommitReason, OfDelivery, QueueId, Scheduler, Work};
 use super::totals::Totals;
@@ -48,6 +49,7 @@ pub(super) struct Setup<'a, F: FileSystem> {
     pub(super) writer: &'a Arc<FileWriter<F>>,
     pub(super) meter: &'a Meter,
     pub(super) totals: &'a mut Totals,
+    pub(super) markers: Option<&'a mut Markers>,
 }
 
 /// The result of a task that worked on a file.
@@ -56,6 +58,8 @@ enum Done<F: FileSystem> {
     Appended(QueueId, bool, u64, Result<Appended<F>, FileError>),
     /// The file, and its durable part.
     Synced(QueueId, Ticket, CommitReason, Result<(OpenFile<F>, DurablePart), FileError>),
+    /// The directory, and what became of its marker.
+    Marked(Arc<str>, Result<Marked, FileError>),
 }
 
 /// A run of the sink.
@@ -103,7 +107,10 @@ impl OfDelivery for Rows {
 }
 
 impl<'a, F: FileSystem> Run<'a, F> {
-    pub(super) fn new(setup: Setup<'a, F>, ledger: Option<Box<Ledger<F>>>) -> Run<'a, F> {
+    pub(super) fn new(mut setup: Setup<'a, F>, ledger: Option<Box<Ledger<F>>>) -> Run<'a, F> {
+        if let Some(markers) = &mut setup.markers {
+            markers.begin_run();
+        }
         let may_name_files = ledger.as_ref().is_some_and(|ledger| ledger.mark() > 0)
             && !weir_runtime::put_back!("files_of_earlier_runs_unnamed");
         let finishing = Finishing::new(setup.writer.clone(), ledger);
@@ -147,7 +154,7 @@ impl<'a, F: FileSystem> Run<'a, F> {
                 // A channel takes a new incarnation with the first event of its run, so these are up to date.
                 self.finishing.commit(port.settled(), port.incarnations());
             }
-            if ended && self.scheduler.is_empty() && self.finishing.files() == 0 {
+            if ended && self.scheduler.is_empty() && self.finishing.files() == 0 && self.working.is_empty() {
                 return Ok(());
             }
             let takes = !ended
@@ -157,6 +164,7 @@ impl<'a, F: FileSystem> Run<'a, F> {
             // Rows that peers wait for are committed without a timer, as soon as nothing else can be taken. Rows that
             // arrive during a commit are committed together by the next one.
             let commits = self.for_peers == 0 && self.scheduler.is_awaited();
+            let marks_at = self.setup.markers.as_deref().and_then(Markers::next_due);
             tokio::select! {
                 biased;
                 Some(finished) = self.finishing.next() => match finished? {
@@ -178,6 +186,13 @@ impl<'a, F: FileSystem> Run<'a, F> {
                     }
                 },
                 () = std::future::ready(()), if commits => self.for_peers = self.scheduler.commit_awaited(),
+                Some(found) = next_found(&mut self.setup.markers) => {
+                    if let Some(markers) = &mut self.setup.markers {
+                        markers.add_found(found, self.setup.path);
+                    }
+                }
+                // Behind `take`, which has been polled and has nothing: so the channel is empty at this moment.
+                () = sleep_until(marks_at.unwrap_or_else(Instant::now)), if takes && marks_at.is_some() => self.mark(),
             }
         }
     }
@@ -192,6 +207,9 @@ impl<'a, F: FileSystem> Run<'a, F> {
         }
         let now = Instant::now();
         for (directory, rows) in directories {
+            if let Some(markers) = &mut self.setup.markers {
+                markers.add_events(&directory, rows.left() as u64, || rows.end_of_time(self.setup.path));
+            }
             self.backlog_bytes += rows.bytes;
             if self.scheduler.push(directory, rows, now) {
                 self.making_room += 1;
@@ -297,8 +315,43 @@ impl<'a, F: FileSystem> Run<'a, F> {
                 self.finishing.add_open_part(ticket, &file, reason, durable);
                 self.scheduler.returned(queue, file);
             }
+            Done::Marked(directory, marked) => self.marked(&directory, marked),
         }
         Ok(())
+    }
+
+    /// Begins to create the next marker that is due.
+    fn mark(&mut self) {
+        if let Some((directory, path)) = self.setup.markers.as_deref_mut().and_then(Markers::take_due) {
+            let files = self.setup.writer.file_system.clone();
+            self.working.spawn(async move { Done::Marked(directory, markers::create(&*files, &path).await) });
+        }
+    }
+
+    /// Handles what became of a marker. Events are complete without it, so a failure does not end the run.
+    fn marked(&mut self, directory: &str, marked: Result<Marked, FileError>) {
+        let Setup { component, meter, markers, .. } = &mut self.setup;
+        let is_late =
+            markers.as_mut().is_some_and(|markers| markers.created(directory, marked.as_ref().ok().copied()));
+        match marked {
+            Ok(Marked::Created) => {
+                meter.count("directories_done", 1);
+                debug!(component, directory, "marked a directory as complete");
+            }
+            Ok(Marked::Before) if is_late => {
+                meter.count("directories_done_too_early", 1);
+                warn!(
+                    component,
+                    "{directory} was marked as complete before more events came for it: readers may have missed them; \
+                     raise `done.after`, or give each agent a marker with another `name`"
+                );
+            }
+            Ok(Marked::Before) => {}
+            Err(error) => {
+                meter.count("markers_failed", 1);
+                warn!(component, "{error}: {}; the marker is created later", error.source);
+            }
+        }
     }
 
     /// Handles an entry that was created.
@@ -321,6 +374,9 @@ impl<'a, F: FileSystem> Run<'a, F> {
             "wrote a file"
         );
         self.setup.totals.add(completed, reason, self.setup.meter);
+        if let Some(markers) = &mut self.setup.markers {
+            markers.finish_events(directory_of(&completed.path), completed.events);
+        }
         self.scheduler.raise_open_max(self.open_max);
         self.scheduler.wake_parked();
         self.room_made(usize::from(reason == CloseReason::Early), port);
@@ -423,6 +479,14 @@ impl<'a, F: FileSystem> Run<'a, F> {
         if self.arrived.is_none() && !self.may_name_files {
             remove_unfinished(self.setup.component, self.setup.writer, None).await;
         }
+    }
+}
+
+/// Waits for a directory without a marker that the search at the start finds.
+async fn next_found(markers: &mut Option<&mut Markers>) -> Option<markers::Unmarked> {
+    match markers {
+        Some(markers) => markers.next_found().await,
+        None => std::future::pending().await,
     }
 }
 

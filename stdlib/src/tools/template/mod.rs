@@ -178,6 +178,16 @@ impl Renderer {
         self.parts.iter().any(|part| matches!(part, Part::Hole { .. }))
     }
 
+    /// Returns the end of the time in which a template filled with this time has the same text, in microseconds; none if no
+    /// hole has the form of a time.
+    pub(crate) fn end_of_time(&self, microseconds: i64) -> Option<i64> {
+        let ends = self.parts.iter().filter_map(|part| match part {
+            Part::Hole { format: Format::Time(pattern), .. } => Some(pattern.end(microseconds)),
+            _ => None,
+        });
+        ends.min()
+    }
+
     /// Returns the most directories that a path leads through. They come from the program's own text and time patterns;
     /// values can't add any ([`Renderer::for_path`]).
     pub(crate) fn depth(&self) -> usize {
@@ -352,6 +362,18 @@ impl Bound<'_> {
             BoundPart::Text(_) => end,
             BoundPart::Hole(hole) => hole.run_end(row, end),
         })
+    }
+
+    /// Returns the end of the times that have the same text as this row's, in microseconds: of several holes with times, the
+    /// earliest end. None if no hole is a time.
+    pub(crate) fn end_of_time(&self, row: usize) -> Option<i64> {
+        let ends = self.parts.iter().filter_map(|part| match part {
+            BoundPart::Hole(BoundHole { column, values: Values::Time { times, pattern, .. }, .. }) => {
+                Some(pattern.end(times.value(column.index(row))))
+            }
+            _ => None,
+        });
+        ends.min()
     }
 
     /// Appends a row's text.

@@ -14,6 +14,9 @@ const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
+/// More days than a year has.
+const STEPS_MAX: usize = 400;
+
 /// A `strftime` pattern in a time zone.
 #[derive(Debug)]
 pub(crate) struct TimePattern {
@@ -81,6 +84,20 @@ impl TimePattern {
         let mut shown = BrokenDownTime::from(shown_in(&self.zone, microseconds));
         shown.set_offset(Some(self.zone.to_offset(Timestamp::MAX)));
         shown.format(&self.pattern, text)
+    }
+
+    /// Returns the time behind this one at which the text changes, in microseconds. A text that stays the same for longer
+    /// than [`STEPS_MAX`] of the pattern's units ends then.
+    pub(super) fn end(&self, microseconds: i64) -> i64 {
+        let (mut next, mut text) = (TimeText::default(), String::new());
+        text.push_str(next.at(microseconds, self));
+        for _ in 0..STEPS_MAX {
+            let end = next.to;
+            if next.at(end, self) != text {
+                return end;
+            }
+        }
+        next.to
     }
 
     /// Returns the range of times with the same text as this one, `from..to` in microseconds.

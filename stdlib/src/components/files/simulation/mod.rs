@@ -353,7 +353,7 @@ fn a_history_is_the_same_each_time_it_is_played() {
             let (world, outcome) = simulate(stop_often(seed, setup, None));
             assert_eq!(outcome, Ok(()), "{}", describe_failure(&world, seed, setup, "played again"));
             let actions = world.workload.lock().unwrap().actions.clone();
-            (world.machine.trace(), world.machine.steps(), actions)
+            ((world.machine.trace(), world.output.paths(), actions), world.machine.steps())
         });
         assert!(traces[0] == traces[1], "seed {seed}: {} and {} steps", traces[0].1, traces[1].1);
     }

@@ -357,7 +357,7 @@ impl<F: FileSystem> Ledger<F> {
             kind,
             instance: self.instance,
             number: self.next,
-            nonce: getrandom::u64().map_err(LedgerError::Random)?,
+            nonce: self.file_system.random().map_err(LedgerError::Random)?,
             latest: self.latest.max(commit.latest),
             partitions: partitions.collect(),
             files,

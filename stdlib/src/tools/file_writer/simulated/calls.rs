@@ -16,6 +16,10 @@ impl FileSystem for Simulated {
     type File = Writer;
     type Error = SimulatedError;
 
+    fn random(&self) -> Result<u64, getrandom::Error> {
+        Ok(self.lock().drawn.next())
+    }
+
     fn knows_writers_of_closed_files(&self) -> bool {
         !self.lock().is_remote
     }

@@ -45,6 +45,8 @@ struct State {
     /// The simulated machine that the file system is part of.
     machine: Option<Machine>,
     random: SeededRandom,
+    /// Gives the random numbers that writers ask for.
+    drawn: SeededRandom,
     /// Renames that have not returned, from and to.
     in_doubt: Vec<(String, String)>,
     /// Files that were removed since their directory was last synced.
@@ -199,14 +201,19 @@ fn kind(path: &str) -> &'static str {
 impl Simulated {
     /// Makes an empty file system within a machine. Random outcomes follow from the seed.
     pub(crate) fn within(machine: &Machine, seed: u64) -> Simulated {
-        let state =
-            State { machine: Some(machine.clone()), random: SeededRandom::new(seed), ..State::default() };
+        let state = State {
+            machine: Some(machine.clone()),
+            random: SeededRandom::new(seed),
+            drawn: SeededRandom::new(!seed),
+            ..State::default()
+        };
         Simulated { state: Arc::new(Mutex::new(state)) }
     }
 
     /// Makes an empty file system without a machine. The effects of a loss of power follow from the seed.
     pub(crate) fn seeded(seed: u64) -> Simulated {
-        let state = State { random: SeededRandom::new(seed), ..State::default() };
+        let state =
+            State { random: SeededRandom::new(seed), drawn: SeededRandom::new(!seed), ..State::default() };
         Simulated { state: Arc::new(Mutex::new(state)) }
     }
 

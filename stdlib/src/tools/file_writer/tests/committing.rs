@@ -42,7 +42,7 @@ async fn one_file_takes_many_commits_and_events_gather_during_a_commit() {
     let feeder = async {
         for number in 0..200_u64 {
             let bodies = BinaryViewArray::from_iter_values([number.to_string()]);
-            let columns = vec![Column::constant_text("a"), bodies.into()];
+            let columns = vec![Column::constant_text("a"), Column::constant_time(0), bodies.into()];
             let batch = Batch::new(Arc::new(schema()), columns, 1, Origins::default()).unwrap();
             let since = Instant::now();
             let awaited = Awaited { since, until: since + Duration::from_secs(30) };

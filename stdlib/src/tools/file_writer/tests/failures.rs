@@ -112,7 +112,7 @@ fn settings_that_can_not_be_carried_out_are_refused() {
             component: "lake".into(),
             schema: Arc::new(schema()),
             meter: Arc::default(),
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(TestClock(Instant::now())),
             descriptors: weir_runtime::Descriptors::of_process(),
         };
         let failure = FileSink::new(settings, Simulated::default(), "", context).err().unwrap();
@@ -122,5 +122,9 @@ fn settings_that_can_not_be_carried_out_are_refused() {
     assert!(refused(|settings| settings.zone = "Moon/Base".into()).contains("no time zone `Moon/Base`"));
     assert!(refused(|settings| settings.prefix = "a/b".into()).contains("`prefix` is \"a/b\""));
     assert!(refused(|settings| settings.prefix = ".hidden".into()).contains("`prefix`"));
+    let marker = refused(|settings| {
+        settings.done = Done::Marker { name: "a/b".to_string(), after: Duration::from_secs(1) };
+    });
+    assert!(marker.contains("`done.name` is \"a/b\""), "{marker}");
     assert_eq!(refused(|settings| settings.path.parts.clear()), "`path` is empty");
 }

@@ -41,7 +41,7 @@ fn identified(events: &[u64], length: usize) -> Batch {
     let places = Column::Array(Arc::new(StringViewArray::from_iter_values(places)));
     let bodies = events.iter().map(|event| "0".repeat(length) + &event.to_string());
     let bodies = BinaryViewArray::from_iter_values(bodies);
-    let columns = vec![places, bodies.into()];
+    let columns = vec![places, Column::constant_time(0), bodies.into()];
     let batch = Batch::new(Arc::new(schema()), columns, events.len(), Origins::default()).unwrap();
     let identities = Identities::of_several(
         vec![Partition::new("clicks/0"), Partition::new("clicks/1")],
@@ -401,7 +401,12 @@ async fn the_whole_ledger_stays_small() {
         rig.sent = numbers.end;
         let bodies = BinaryViewArray::from_iter_values(numbers.clone().map(|number| number.to_string()));
         let places = Column::constant_text("a");
-        let batch = Batch::new(Arc::new(schema()), vec![places, bodies.into()], 5, Origins::default());
+        let batch = Batch::new(
+            Arc::new(schema()),
+            vec![places, Column::constant_time(0), bodies.into()],
+            5,
+            Origins::default(),
+        );
         let identities = Identities::counting(Partition::new("p"), numbers.start + 1);
         let batch = batch.unwrap().with_identities(identities).unwrap();
         rig.outlet.as_mut().unwrap().put(batch).await.unwrap();

@@ -5,18 +5,19 @@ mod descriptors;
 mod failures;
 mod holding_back;
 mod ledger;
+mod markers;
 mod rolling;
 
 use std::collections::BTreeMap;
 
 use arrow_array::{BinaryViewArray, StringViewArray};
-use arrow_schema::{DataType, Field, Schema};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use tokio::time::Instant;
 use weir_plan::{Hole, HoleFormat, Settings, TemplatePart, Value};
 use weir_runtime::batch::{Awaited, Batch, Column, Origins, Partition};
 use weir_runtime::channel::{Channel, Limits, MemoryChannel};
 use weir_runtime::source::{Deliveries, Outlet, SourcePort};
-use weir_runtime::{Descriptors, Meter, SystemClock};
+use weir_runtime::{Clock, Descriptors, Meter};
 
 use super::simulated::Simulated;
 use super::*;
@@ -33,6 +34,17 @@ struct Rig {
     sent: u64,
     /// Whether peers wait for the events of the next puts.
     awaited: bool,
+    clock: Arc<TestClock>,
+}
+
+/// A clock that goes on with the virtual time.
+struct TestClock(Instant);
+
+impl Clock for TestClock {
+    fn now(&self) -> i64 {
+        // 2023-11-14T22:13:20Z.
+        1_700_000_000_000_000 + self.0.elapsed().as_micros() as i64
+    }
 }
 
 /// The settings that a test can choose; all others have default values.
@@ -47,6 +59,10 @@ struct Options {
     parquet: bool,
     /// The process's limit of open files.
     descriptors: usize,
+    /// How long after the last event a directory gets its marker; none if it gets none.
+    done_after: Option<Duration>,
+    /// Whether the path ends in the hour of the header `@timestamp`, which is the time of the put.
+    hourly: bool,
 }
 
 impl Default for Options {
@@ -60,13 +76,20 @@ impl Default for Options {
             root: "/lake",
             parquet: false,
             descriptors: 1_000_000,
+            done_after: None,
+            hourly: false,
         }
     }
 }
 
 fn settings(options: &Options) -> FileSettings {
     let hole = Hole { column: "@place".to_string(), format: HoleFormat::Plain };
-    let parts = vec![TemplatePart::Text(format!("{}/", options.root)), TemplatePart::Hole(hole)];
+    let mut parts = vec![TemplatePart::Text(format!("{}/", options.root)), TemplatePart::Hole(hole)];
+    if options.hourly {
+        let hour = HoleFormat::Time("%Y-%m-%d-%H".to_string());
+        parts.push(TemplatePart::Text("/".to_string()));
+        parts.push(TemplatePart::Hole(Hole { column: "@timestamp".to_string(), format: hour }));
+    }
     let roll = [
         ("size", Value::Size(options.size)),
         ("age", Value::Duration(options.age)),
@@ -79,7 +102,13 @@ fn settings(options: &Options) -> FileSettings {
         true => Value::Variant { name: "parquet".to_string(), settings: parquet },
         false => variant("text"),
     };
+    let marker = |after| {
+        let settings = [("name", Value::Text("_SUCCESS".to_string())), ("after", Value::Duration(after))];
+        let settings = settings.map(|(name, value)| (name.to_string(), value)).into();
+        Value::Variant { name: "marker".to_string(), settings }
+    };
     let values = [
+        ("done", options.done_after.map_or(variant("never"), marker)),
         ("path", Value::Template(Template { parts })),
         ("prefix", Value::Text("events".to_string())),
         ("format", format),
@@ -95,6 +124,7 @@ fn settings(options: &Options) -> FileSettings {
 fn schema() -> Schema {
     Schema::new(vec![
         Field::new("@place", DataType::Utf8View, false),
+        Field::new("@timestamp", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false),
         Field::new("body", DataType::BinaryView, false),
     ])
 }
@@ -111,13 +141,14 @@ impl Rig {
     /// Makes a sink with or without the promise `exactly_once`.
     fn promising(disk: Simulated, options: &Options, exactly_once: bool) -> Rig {
         let meter = Arc::<Meter>::default();
+        let clock = Arc::new(TestClock(Instant::now()));
         let context = Context {
             exactly_once,
             program: "shop".into(),
             component: "lake".into(),
             schema: Arc::new(schema()),
             meter: meter.clone(),
-            clock: Arc::new(SystemClock),
+            clock: clock.clone(),
             descriptors: Descriptors::with_limit(options.descriptors),
         };
         let sink = FileSink::new(settings(options), disk.clone(), "", context).unwrap();
@@ -129,7 +160,18 @@ impl Rig {
         }));
         let port = SinkPort::reading(&*channel);
         let SourcePort { outlet, deliveries, .. } = SourcePort::into_channel(channel.clone());
-        Rig { disk, sink, port, channel, outlet: Some(outlet), deliveries, meter, sent: 0, awaited: false }
+        Rig {
+            disk,
+            sink,
+            port,
+            channel,
+            outlet: Some(outlet),
+            deliveries,
+            meter,
+            sent: 0,
+            awaited: false,
+            clock,
+        }
     }
 
     /// Puts a batch with an event for each place. The bodies are consecutive numbers.
@@ -148,7 +190,8 @@ impl Rig {
         };
         let bodies = BinaryViewArray::from_iter_values(numbers.map(body));
         let places_column = Column::Array(Arc::new(StringViewArray::from_iter_values(places)));
-        let columns = vec![places_column, bodies.into()];
+        let time = Column::constant_time(self.clock.now());
+        let columns = vec![places_column, time, bodies.into()];
         let batch = Batch::new(Arc::new(schema()), columns, places.len(), origins).unwrap();
         let batch = batch.with_awaited(self.waiting());
         self.outlet.as_mut().unwrap().put(batch).await.unwrap();

@@ -73,7 +73,7 @@ async fn the_age_counts_from_each_files_first_event() {
     let feeder = async {
         for number in 0..10 {
             let bodies = BinaryViewArray::from_iter_values([number.to_string()]);
-            let columns = vec![Column::constant_text("a"), bodies.into()];
+            let columns = vec![Column::constant_text("a"), Column::constant_time(0), bodies.into()];
             let batch = Batch::new(Arc::new(schema()), columns, 1, Origins::default()).unwrap();
             outlet.put(batch).await.unwrap();
             tokio::time::sleep(Duration::from_secs(25)).await;
@@ -129,7 +129,12 @@ async fn through_a_small_channel(options: Options) -> Rig {
             let bodies = BinaryViewArray::from_iter_values([number.to_string(), number.to_string()]);
             let two = [places[number as usize % 5], places[number as usize / 7 % 5]];
             let column = Column::Array(Arc::new(StringViewArray::from_iter_values(two)));
-            let batch = Batch::new(Arc::new(schema()), vec![column, bodies.into()], 2, Origins::default());
+            let batch = Batch::new(
+                Arc::new(schema()),
+                vec![column, Column::constant_time(0), bodies.into()],
+                2,
+                Origins::default(),
+            );
             outlet.put(batch.unwrap()).await.unwrap();
         }
         rig.channel.close();
