@@ -212,7 +212,7 @@ fn encoded(bytes: &[u8]) -> String {
     digits.collect()
 }
 
-fn decoded(text: &str) -> Vec<u8> {
+pub(crate) fn decoded(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for chunk in text.trim_end_matches('=').as_bytes().chunks(4) {
         let bits = chunk.iter().fold(0_u32, |bits, digit| {

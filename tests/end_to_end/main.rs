@@ -34,6 +34,7 @@ mod parsers;
 mod quickstart;
 mod rejects;
 mod restored_backups;
+mod schema_registry;
 mod stopping;
 mod stored_formats;
 mod topics_made_again;

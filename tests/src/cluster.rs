@@ -1,4 +1,4 @@
-//! HDFS clusters that only some tests need: with Kerberos, and with two NameNodes.
+//! Servers that only some tests need: HDFS with Kerberos, HDFS with two NameNodes, and a schema registry.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};

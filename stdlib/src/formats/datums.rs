@@ -34,6 +34,8 @@ pub(super) struct Datums {
     encoded: SchemaRef,
     /// For each of them the column of the events; none if the events lack it, so that it is null.
     sources: Vec<Option<usize>>,
+    /// The schema as JSON.
+    json: String,
 }
 
 impl Datums {
@@ -49,9 +51,10 @@ impl Datums {
     ) -> Result<Datums, FormatError> {
         let Some(path) = path else {
             let schema = avro::schema(columns)?;
+            let json = schema.metadata().get(SCHEMA_METADATA_KEY).cloned().unwrap_or_default();
             let encoder = encoder(schema, frame, id)?;
             let sources = (0..columns.fields().len()).map(Some).collect();
-            return Ok(Datums { encoded: encoder.schema(), encoder, sources });
+            return Ok(Datums { encoded: encoder.schema(), encoder, sources, json });
         };
         let refused = |why: String| FormatError::SchemaFile { path: path.to_owned(), why };
         let json =
@@ -72,9 +75,14 @@ impl Datums {
             fields.push(fitting::fitted_field(field, from).map_err(refused)?);
             sources.push(source);
         }
-        let metadata = HashMap::from([(SCHEMA_METADATA_KEY.to_owned(), json)]);
+        let metadata = HashMap::from([(SCHEMA_METADATA_KEY.to_owned(), json.clone())]);
         let encoder = encoder(Schema::new_with_metadata(fields, metadata), frame, id)?;
-        Ok(Datums { encoded: encoder.schema(), encoder, sources })
+        Ok(Datums { encoded: encoder.schema(), encoder, sources, json })
+    }
+
+    /// Returns the schema as JSON.
+    pub(super) fn json(&self) -> &str {
+        &self.json
     }
 
     /// Appends the datum of each row, and the end of each to `ends`.

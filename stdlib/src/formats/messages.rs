@@ -10,6 +10,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{BinaryViewArray, RecordBatch};
 use arrow_schema::{ArrowError, Schema};
 use serde::Deserialize;
+use weir_plan::SecretReference;
 use weir_runtime::batch::Batch;
 
 use super::columns::{Columns, Style};
@@ -40,7 +41,49 @@ pub(crate) enum MessageFormat {
         frame: Frame,
         /// The number of the schema in its registry.
         id: Option<u64>,
+        /// The registry that gives the number. Plans of earlier versions have none.
+        #[serde(default)]
+        registry: Option<SchemaRegistry>,
     },
+}
+
+impl MessageFormat {
+    /// Returns the registry that gives the number of the schema, if one does.
+    pub(crate) fn registry(&self) -> Option<&SchemaRegistry> {
+        match self {
+            MessageFormat::Avro { registry, .. } => registry.as_ref(),
+            MessageFormat::Raw | MessageFormat::Json { .. } => None,
+        }
+    }
+
+    /// Returns the format with this number of the schema in place of the registry.
+    pub(crate) fn numbered(self, number: u32) -> MessageFormat {
+        match self {
+            MessageFormat::Avro { headers, schema, frame, .. } => {
+                MessageFormat::Avro { headers, schema, frame, id: Some(number.into()), registry: None }
+            }
+            other => other,
+        }
+    }
+}
+
+/// A registry of schemas: the record of this name in `formats.flow`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct SchemaRegistry {
+    pub(crate) url: String,
+    pub(crate) subject: String,
+    pub(crate) missing: MissingSchema,
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<SecretReference>,
+    pub(crate) ca: Option<String>,
+}
+
+/// What happens when a registry lacks the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MissingSchema {
+    Register,
+    Refuse,
 }
 
 /// How the events of a sink become the contents of messages.
@@ -99,13 +142,34 @@ impl MessageFormatting {
                 json::write_objects(&none, &mut Vec::new(), &mut Vec::new())?;
                 (Kind::Json, columns)
             }
-            MessageFormat::Avro { headers, schema: path, frame, id } => {
+            MessageFormat::Avro { headers, schema: path, frame, id, registry } => {
                 let columns = Columns::fields(schema, &headers, Style::Avro)?;
+                let id = match (&registry, frame, id) {
+                    (None, _, id) => id,
+                    // The registry gives the number later.
+                    (Some(_), Frame::Confluent, None) => Some(0),
+                    (Some(_), Frame::Confluent, Some(_)) => {
+                        return Err(FormatError::SchemaId(
+                            "the `registry` gives the number of the schema: leave `id` out",
+                        ));
+                    }
+                    (Some(_), ..) => {
+                        return Err(FormatError::SchemaId("the frame of a `registry` is `confluent`"));
+                    }
+                };
                 let datums = Datums::new(columns.schema(), path.as_deref(), frame, id)?;
                 (Kind::Avro(Box::new(datums)), columns)
             }
         };
         Ok(MessageFormatting { kind, columns })
+    }
+
+    /// Returns the Avro schema of the messages as JSON; none for other formats.
+    pub(crate) fn avro_schema(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Avro(datums) => Some(datums.json()),
+            Kind::Raw | Kind::Json => None,
+        }
     }
 
     /// Returns how many rows of a batch may be encoded at once. Values that all rows share are repeated in each, so the

@@ -20,18 +20,26 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Returns the first broker whose certificate is not valid, and what is wrong with it. Blocks for some seconds at most.
 pub(super) fn diagnose(brokers: &[String], authorities: &Path) -> Option<(String, String)> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(authorities).ok()? {
-        // A certificate that rustls can't use is left out, as librdkafka does it.
-        let _unusable = roots.add(certificate.ok()?);
-    }
-    let provider = Arc::new(ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
-    let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+    let config = Arc::new(trusting(authorities).ok()?);
     brokers.iter().find_map(|broker| {
         let problem = problem(&handshake(broker, config.clone()).err()?, authorities)?;
         Some((broker.clone(), problem))
     })
+}
+
+/// Makes the configuration of a client that trusts the authorities in a file (PEM).
+///
+/// # Errors
+/// When the file can't be read.
+pub(super) fn trusting(authorities: &Path) -> Result<ClientConfig, io::Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(authorities).map_err(io::Error::other)? {
+        // A certificate that rustls can't use is left out, as librdkafka does it.
+        let _unusable = roots.add(certificate.map_err(io::Error::other)?);
+    }
+    let provider = Arc::new(ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Ok(config.map_err(io::Error::other)?.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Performs a handshake with a broker.

@@ -9,6 +9,7 @@ mod channel;
 mod connection;
 mod native;
 mod positions;
+mod registry;
 mod security;
 mod sink;
 mod source;

@@ -23,7 +23,7 @@ fn encoded(format: MessageFormat, batch: &Batch) -> Contents {
 }
 
 fn avro(schema: Option<&str>, frame: Frame, id: Option<u64>) -> MessageFormat {
-    MessageFormat::Avro { headers: Vec::new(), schema: schema.map(str::to_owned), frame, id }
+    MessageFormat::Avro { headers: Vec::new(), schema: schema.map(str::to_owned), frame, id, registry: None }
 }
 
 /// Writes a schema with these fields into a file.

@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use rdkafka::ClientConfig;
 use serde::Deserialize;
 use tokio::time::sleep;
+use tracing::info;
 use weir_plan::{Settings, Template, TemplatePart};
 use weir_runtime::channel::{Acceptance, Recovered, Taken};
 use weir_runtime::sink::{Delivery, Retry, Sink, SinkPort};
@@ -26,6 +27,7 @@ use weir_runtime::{ConnectFailure, Context, Failure};
 use super::asking::{Question, ask};
 use super::connection::{Connection, client_config, milliseconds};
 use super::positions::topic_of;
+use super::registry::RegistryError;
 use super::security::Security;
 use crate::formats::codec::{Codec, KAFKA_BATCHES, UnsupportedCodec};
 use crate::formats::messages::{Contents, MessageFormat, MessageFormatting, Unwritable};
@@ -188,6 +190,8 @@ struct KafkaSink {
     key: Option<Renderer>,
     headers: RecordHeaders,
     formatting: MessageFormatting,
+    /// Whether the formatting lacks the number that the schema registry gives.
+    is_unnumbered: bool,
     /// In flows that promise `exactly_once`.
     transactions: Option<Transactions>,
     /// The most bytes of a batch of several records. It becomes smaller when a topic does not take such batches.
@@ -203,6 +207,7 @@ pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>,
     let KafkaSinkSettings { allow: None | Some(Allowed::Sensitive), .. } = settings;
     let formatting =
         MessageFormatting::new(settings.format.clone(), &context.schema).map_err(Failure::permanent)?;
+    let is_unnumbered = settings.format.registry().is_some();
     let component = context.component.to_string();
     if let Some(what) = settings.contradiction(context.exactly_once) {
         return Err(SinkError::Settings { component, what: what.to_owned() }.into_failure());
@@ -229,6 +234,7 @@ pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>,
         key,
         headers,
         formatting,
+        is_unnumbered,
         transactions,
         batch_bytes_max: BATCH_BYTES_MAX,
     }))
@@ -270,6 +276,22 @@ impl KafkaSink {
         let in_transactions = self.context.exactly_once;
         let reports = DeliveryReports::new(connection, context, self.batch_bytes_max, in_transactions);
         ProducerHandle::start(&client, reports)
+    }
+
+    /// Asks the schema registry for the number of the schema, once.
+    async fn number_schema(&mut self) -> Result<(), Failure> {
+        let format = &self.settings.format;
+        let Some((registry, schema)) = format.registry().zip(self.formatting.avro_schema()) else {
+            return Ok(());
+        };
+        if self.is_unnumbered {
+            let number = registry.number(schema).await.map_err(RegistryError::into_failure)?;
+            info!(component = &*self.context.component, number, "the schema registry knows the schema");
+            let numbered = MessageFormatting::new(format.clone().numbered(number), &self.context.schema);
+            self.formatting = numbered.map_err(Failure::permanent)?;
+            self.is_unnumbered = false;
+        }
+        Ok(())
     }
 
     /// Sends events until the channel ends, then waits until all records are written.
@@ -442,6 +464,7 @@ impl Sink for KafkaSink {
     }
 
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
+        self.number_schema().await?;
         if self.context.exactly_once {
             return self.run_transactions(port).await;
         }
@@ -466,7 +489,13 @@ impl Sink for KafkaSink {
             _ => Vec::new(),
         };
         let (brokers, security) = (brokers.clone(), security.clone());
-        ask(Question { brokers, security, setting: "topic", topics, reads: None }).await
+        let mut failures = ask(Question { brokers, security, setting: "topic", topics, reads: None }).await;
+        if let Some((registry, schema)) = self.settings.format.registry().zip(self.formatting.avro_schema())
+            && let Err(error) = registry.look_up(schema).await
+        {
+            failures.push(ConnectFailure { setting: Some("format"), failure: error.into_failure() });
+        }
+        failures
     }
 
     fn retry(&self) -> Retry {
