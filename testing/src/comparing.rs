@@ -1,0 +1,230 @@
+//! Compares the events that came with those that a test expects, in any order.
+
+use weir_compiler::analysis::program_tests::{EventContent, TestEvent};
+use weir_grammar::Span;
+use weir_plan::{BODY, HEADER_SIGIL, LINEAGE, Value};
+
+use crate::outcome::{Compared, Difference, Failure};
+use crate::scene::ReceivedEvent;
+use crate::values;
+
+/// The longest text of an event in a message, in characters.
+const SHOWN_MAX: usize = 300;
+
+/// The most pairs of events that are compared; more events are compared in their order.
+const PAIRS_MAX: usize = 4_000_000;
+
+/// Returns why the events that came are not those that are expected; none if they are.
+pub(crate) fn compare(
+    place: &str,
+    at: Span,
+    expected: &[TestEvent],
+    found: &[ReceivedEvent],
+) -> Option<Failure> {
+    let matches = assign(expected, found);
+    if expected.len() == found.len() && matches.iter().all(Option::is_some) {
+        return None;
+    }
+    let mut unexpected: Vec<usize> = (0..found.len()).filter(|row| !matches.contains(&Some(*row))).collect();
+    let mut comparison = Vec::new();
+    let mut labels = Vec::new();
+    for (event, matched) in expected.iter().zip(&matches) {
+        let shown = expected_text(&event.content);
+        if let Some(row) = matched {
+            let found = found_beside(&event.content, &found[*row]);
+            comparison.push(Compared { difference: Difference::Same, expected: shown, found });
+            continue;
+        }
+        let nearest = unexpected.iter().copied().enumerate().min_by_key(|(_, row)| differences(&event.content, &found[*row]).len());
+        let Some((index, row)) = nearest else {
+            labels.push((event.span, "did not come".to_owned()));
+            comparison.push(Compared { difference: Difference::Missing, expected: shown, found: String::new() });
+            continue;
+        };
+        unexpected.remove(index);
+        let differing = differences(&event.content, &found[row]);
+        labels.push((event.span, explained(&differing)));
+        let names = differing.into_iter().map(|(name, _)| name).collect();
+        let found = found_beside(&event.content, &found[row]);
+        comparison.push(Compared { difference: Difference::In(names), expected: shown, found });
+    }
+    for row in &unexpected {
+        let found = found_text(&found[*row]);
+        comparison.push(Compared { difference: Difference::Unexpected, expected: String::new(), found });
+    }
+    let counted = |count: usize| format!("{count} event{}", if count == 1 { "" } else { "s" });
+    let message = match (expected.len(), found.len()) {
+        (0, came) => format!("{} came to `{place}`, and none is expected", counted(came)),
+        (wanted, 0) => format!("nothing came to `{place}`, and {} expected", are_expected(wanted)),
+        (wanted, came) if wanted == came => {
+            format!("what came to `{place}` differs from what is expected")
+        }
+        (wanted, came) => format!("{} came to `{place}`, and {} expected", counted(came), are_expected(wanted)),
+    };
+    if !unexpected.is_empty() {
+        labels.push((at, format!("{} came that nothing here expects", counted(unexpected.len()))));
+    }
+    Some(Failure { message, labels, comparison, notes: Vec::new() })
+}
+
+fn are_expected(count: usize) -> String {
+    if count == 1 { "1 event is".to_owned() } else { format!("{count} events are") }
+}
+
+/// Explains the columns in which an event differs from the expected one.
+fn explained(differing: &[(String, String)]) -> String {
+    let shown: Vec<String> = differing.iter().take(3).map(|(name, found)| format!("`{name}` is {found}")).collect();
+    match differing.len() {
+        0..=3 => shown.join(", "),
+        count => format!("{}, and {} more differ", shown.join(", "), count - 3),
+    }
+}
+
+/// Assigns an event that came to each expected event, so that as many as possible have one (Kuhn's algorithm for matchings of
+/// bipartite graphs).
+fn assign(expected: &[TestEvent], found: &[ReceivedEvent]) -> Vec<Option<usize>> {
+    let fits = |event: usize, row: usize| differences(&expected[event].content, &found[row]).is_empty();
+    if expected.len() == found.len() && (0..expected.len()).all(|row| fits(row, row)) {
+        return (0..expected.len()).map(Some).collect();
+    }
+    let is_large = expected.len().saturating_mul(found.len()) > PAIRS_MAX;
+    let rows_of = |event: usize| match is_large {
+        true => event..(event + 1).min(found.len()).max(event),
+        false => 0..found.len(),
+    };
+    let candidates: Vec<Vec<usize>> = (0..expected.len())
+        .map(|event| rows_of(event).filter(|row| fits(event, *row)).collect())
+        .collect();
+    let mut owners: Vec<Option<usize>> = vec![None; found.len()];
+    for event in 0..expected.len() {
+        improve(event, &candidates, &mut owners);
+    }
+    let mut matches = vec![None; expected.len()];
+    for (row, owner) in owners.iter().enumerate() {
+        if let Some(event) = owner {
+            matches[*event] = Some(row);
+        }
+    }
+    matches
+}
+
+/// Finds a row for an event by moving others to other rows. Follows chains breadth first, without recursion.
+fn improve(event: usize, candidates: &[Vec<usize>], owners: &mut [Option<usize>]) {
+    let mut reached_by: Vec<Option<usize>> = vec![None; owners.len()];
+    let mut seen = vec![false; owners.len()];
+    let mut queue = std::collections::VecDeque::from([event]);
+    while let Some(current) = queue.pop_front() {
+        for row in &candidates[current] {
+            if std::mem::replace(&mut seen[*row], true) {
+                continue;
+            }
+            reached_by[*row] = Some(current);
+            match owners[*row] {
+                Some(owner) => queue.push_back(owner),
+                None => return move_along(*row, event, &reached_by, owners),
+            }
+        }
+    }
+}
+
+/// Gives a free row to the event that has reached it, whose row to the one that reached that, and so on.
+fn move_along(free: usize, first: usize, reached_by: &[Option<usize>], owners: &mut [Option<usize>]) {
+    let mut row = free;
+    while let Some(event) = reached_by[row] {
+        let before = owners.iter().position(|owner| *owner == Some(event));
+        owners[row] = Some(event);
+        match before {
+            Some(before) if event != first => row = before,
+            _ => return,
+        }
+    }
+}
+
+/// Returns the columns in which an event differs from the expected one, each with the value that it has.
+fn differences(expected: &EventContent, found: &ReceivedEvent) -> Vec<(String, String)> {
+    let body = || match found.value(BODY) {
+        Some(Value::Text(body)) => Some(body),
+        _ => None,
+    };
+    let no_body = || vec![(BODY.to_owned(), format!("missing: the event is {}", found_text(found)))];
+    match expected {
+        EventContent::Body(text) => match body() {
+            Some(body) if body == text => Vec::new(),
+            Some(body) => vec![(BODY.to_owned(), shortened(&Value::Text(body.clone()).to_string()))],
+            None => no_body(),
+        },
+        EventContent::Json(document) => match body() {
+            Some(body) => match serde_json::from_str::<serde_json::Value>(body) {
+                Ok(found) if values::contains(&found, document) => Vec::new(),
+                _ => vec![(BODY.to_owned(), shortened(&Value::Text(body.clone()).to_string()))],
+            },
+            None => no_body(),
+        },
+        EventContent::Columns(columns) => {
+            let differing = columns.iter().filter_map(|(name, expected)| {
+                let index = found.schema.index_of(name).ok();
+                let Some(index) = index else { return Some((name.clone(), "missing".to_owned())) };
+                let (value, data_type) = (&found.values[index], found.schema.field(index).data_type());
+                let is_expected = values::is_expected(expected, value, data_type);
+                (!is_expected).then(|| (name.clone(), shortened(&value.to_string())))
+            });
+            differing.collect()
+        }
+    }
+}
+
+/// Returns an expected event in the syntax of the language.
+pub(crate) fn expected_text(content: &EventContent) -> String {
+    let text = match content {
+        EventContent::Body(text) => Value::Text(text.clone()).to_string(),
+        EventContent::Json(document) => format!("json {document}"),
+        EventContent::Columns(columns) => record(columns.iter().map(|(name, value)| (name.as_str(), value))),
+    };
+    shortened(&text)
+}
+
+/// Returns the columns of an event that an expected event has.
+fn found_beside(expected: &EventContent, found: &ReceivedEvent) -> String {
+    match expected {
+        EventContent::Columns(columns) => {
+            let columns = columns.keys().map(|name| (name.as_str(), found.value(name).unwrap_or(&Value::Null)));
+            shortened(&record(columns))
+        }
+        _ => match found.value(BODY) {
+            Some(body) => shortened(&body.to_string()),
+            None => found_text(found),
+        },
+    }
+}
+
+/// Returns an event without its headers in the syntax of the language: its body, or its fields.
+pub(crate) fn found_text(found: &ReceivedEvent) -> String {
+    let fields = || {
+        let named = found.schema.fields().iter().zip(&found.values);
+        let shown = named.filter(|(field, _)| !field.name().starts_with([HEADER_SIGIL, '$']));
+        shown.filter(|(field, _)| !field.metadata().contains_key(weir_plan::ATTACHED))
+    };
+    match found.value(BODY) {
+        Some(body) if fields().count() == 1 => shortened(&body.to_string()),
+        _ => shortened(&record(fields().map(|(field, value)| (field.name().as_str(), value)))),
+    }
+}
+
+/// Returns all columns of an event in the syntax of the language, without those that no program can name.
+pub(crate) fn whole_text(found: &ReceivedEvent) -> String {
+    let named = found.schema.fields().iter().zip(&found.values);
+    let shown = named.filter(|(field, _)| field.name() != LINEAGE && !field.name().starts_with('$'));
+    shortened(&record(shown.map(|(field, value)| (field.name().as_str(), value))))
+}
+
+fn record<'c>(columns: impl Iterator<Item = (&'c str, &'c Value)>) -> String {
+    let entries: Vec<String> = columns.map(|(name, value)| format!("{name}: {value}")).collect();
+    if entries.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", entries.join(", ")) }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
