@@ -15,6 +15,7 @@ mod process;
 mod program;
 mod run;
 mod state_directory;
+mod test;
 mod watch;
 
 use std::process::ExitCode;
@@ -60,6 +61,8 @@ enum Command {
     Plan(plan::Arguments),
     /// Run a program until its sources end or a signal stops it
     Run(run::Arguments),
+    /// Run the tests of programs, with simulated sources and sinks and in virtual time
+    Test(test::Arguments),
 }
 
 /// Exit status of a command with invalid arguments.
@@ -78,5 +81,6 @@ fn main() -> ExitCode {
         Command::Lsp(arguments) => lsp::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
     }
 }

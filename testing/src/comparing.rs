@@ -1,10 +1,12 @@
 //! Compares the events that came with those that a test expects, in any order.
 
+use std::ops::Range;
+
 use weir_compiler::analysis::program_tests::{EventContent, TestEvent};
 use weir_grammar::Span;
-use weir_plan::{BODY, HEADER_SIGIL, LINEAGE, Value};
+use weir_plan::{BODY, HEADER_SIGIL, Value};
 
-use crate::outcome::{Compared, Difference, Failure};
+use crate::outcome::{Compared, Difference, Failure, Marked};
 use crate::scene::ReceivedEvent;
 use crate::values;
 
@@ -29,28 +31,33 @@ pub(crate) fn compare(
     let mut comparison = Vec::new();
     let mut labels = Vec::new();
     for (event, matched) in expected.iter().zip(&matches) {
-        let shown = expected_text(&event.content);
+        let shown = expected_parts(&event.content);
         if let Some(row) = matched {
-            let found = found_beside(&event.content, &found[*row]);
-            comparison.push(Compared { difference: Difference::Same, expected: shown, found });
+            let found = found_beside(&event.content, &found[*row]).unmarked();
+            comparison.push(Compared { difference: Difference::Same, expected: shown.unmarked(), found });
             continue;
         }
-        let nearest = unexpected.iter().copied().enumerate().min_by_key(|(_, row)| differences(&event.content, &found[*row]).len());
+        let nearest = unexpected
+            .iter()
+            .copied()
+            .enumerate()
+            .min_by_key(|(_, row)| differences(&event.content, &found[*row]).len());
         let Some((index, row)) = nearest else {
             labels.push((event.span, "did not come".to_owned()));
-            comparison.push(Compared { difference: Difference::Missing, expected: shown, found: String::new() });
+            let (difference, found) = (Difference::Missing, Marked::default());
+            comparison.push(Compared { difference, expected: shown.unmarked(), found });
             continue;
         };
         unexpected.remove(index);
         let differing = differences(&event.content, &found[row]);
         labels.push((event.span, explained(&differing)));
-        let names = differing.into_iter().map(|(name, _)| name).collect();
-        let found = found_beside(&event.content, &found[row]);
-        comparison.push(Compared { difference: Difference::In(names), expected: shown, found });
+        let names: Vec<String> = differing.into_iter().map(|(name, _)| name).collect();
+        let (expected, found) = marked(shown, found_beside(&event.content, &found[row]), &names);
+        comparison.push(Compared { difference: Difference::In(names), expected, found });
     }
     for row in &unexpected {
-        let found = found_text(&found[*row]);
-        comparison.push(Compared { difference: Difference::Unexpected, expected: String::new(), found });
+        let found = Marked { text: found_text(&found[*row]), marks: Vec::new() };
+        comparison.push(Compared { difference: Difference::Unexpected, expected: Marked::default(), found });
     }
     let counted = |count: usize| format!("{count} event{}", if count == 1 { "" } else { "s" });
     let message = match (expected.len(), found.len()) {
@@ -61,7 +68,7 @@ pub(crate) fn compare(
         }
         (wanted, came) => format!("{} came to `{place}`, and {} expected", counted(came), are_expected(wanted)),
     };
-    if !unexpected.is_empty() {
+    if labels.is_empty() {
         labels.push((at, format!("{} came that nothing here expects", counted(unexpected.len()))));
     }
     Some(Failure { message, labels, comparison, notes: Vec::new() })
@@ -173,26 +180,86 @@ fn differences(expected: &EventContent, found: &ReceivedEvent) -> Vec<(String, S
     }
 }
 
+/// An event in the syntax of the language, with the place of each column in the text, in characters.
+#[derive(Default)]
+struct Shown {
+    text: String,
+    parts: Vec<(String, Range<usize>)>,
+}
+
+impl Shown {
+    fn of(text: String) -> Shown {
+        Shown { text, parts: Vec::new() }
+    }
+
+    fn record<'c>(columns: impl Iterator<Item = (&'c str, &'c Value)>) -> Shown {
+        let mut shown = Shown { text: "{".to_owned(), parts: Vec::new() };
+        let mut length = 1;
+        for (name, value) in columns {
+            let (separator, entry) = (if length == 1 { " " } else { ", " }, format!("{name}: {value}"));
+            let begin = length + separator.len();
+            length = begin + entry.chars().count();
+            shown.parts.push((name.to_owned(), begin..length));
+            shown.text.push_str(separator);
+            shown.text.push_str(&entry);
+        }
+        shown.text.push_str(if length == 1 { "}" } else { " }" });
+        shown
+    }
+
+    fn unmarked(self) -> Marked {
+        Marked { text: shortened(&self.text), marks: Vec::new() }
+    }
+}
+
+/// Marks the columns of these names in both texts. Without columns, marks what is between the common begin and end.
+fn marked(expected: Shown, found: Shown, names: &[String]) -> (Marked, Marked) {
+    let of_names = |shown: &Shown| -> Vec<Range<usize>> {
+        let parts = shown.parts.iter().filter(|(name, _)| names.contains(name));
+        parts.map(|(_, place)| place.clone()).collect()
+    };
+    let (mut first, mut second) = (of_names(&expected), of_names(&found));
+    if first.is_empty() {
+        let (one, other): (Vec<char>, Vec<char>) = (expected.text.chars().collect(), found.text.chars().collect());
+        let begin = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
+        let rest = one.len().min(other.len()) - begin;
+        let ends = one.iter().rev().zip(other.iter().rev()).take(rest);
+        let end = ends.take_while(|(one, other)| one == other).count();
+        let range = |length: usize| begin..(length - end).max(begin + 1).min(length.max(begin + 1));
+        (first, second) = (vec![range(one.len())], vec![range(other.len())]);
+    }
+    let cut = |shown: Shown, mut marks: Vec<Range<usize>>| {
+        marks.retain(|mark| mark.start < SHOWN_MAX);
+        marks.iter_mut().for_each(|mark| mark.end = mark.end.min(SHOWN_MAX));
+        Marked { text: shortened(&shown.text), marks }
+    };
+    (cut(expected, first), cut(found, second))
+}
+
 /// Returns an expected event in the syntax of the language.
 pub(crate) fn expected_text(content: &EventContent) -> String {
-    let text = match content {
-        EventContent::Body(text) => Value::Text(text.clone()).to_string(),
-        EventContent::Json(document) => format!("json {document}"),
-        EventContent::Columns(columns) => record(columns.iter().map(|(name, value)| (name.as_str(), value))),
-    };
-    shortened(&text)
+    shortened(&expected_parts(content).text)
+}
+
+fn expected_parts(content: &EventContent) -> Shown {
+    match content {
+        EventContent::Body(text) => Shown::of(Value::Text(text.clone()).to_string()),
+        EventContent::Json(document) => Shown::of(format!("json {document}")),
+        EventContent::Columns(columns) => {
+            Shown::record(columns.iter().map(|(name, value)| (name.as_str(), value)))
+        }
+    }
 }
 
 /// Returns the columns of an event that an expected event has.
-fn found_beside(expected: &EventContent, found: &ReceivedEvent) -> String {
+fn found_beside(expected: &EventContent, found: &ReceivedEvent) -> Shown {
     match expected {
-        EventContent::Columns(columns) => {
-            let columns = columns.keys().map(|name| (name.as_str(), found.value(name).unwrap_or(&Value::Null)));
-            shortened(&record(columns))
-        }
+        EventContent::Columns(columns) => Shown::record(
+            columns.keys().map(|name| (name.as_str(), found.value(name).unwrap_or(&Value::Null))),
+        ),
         _ => match found.value(BODY) {
-            Some(body) => shortened(&body.to_string()),
-            None => found_text(found),
+            Some(body) => Shown::of(body.to_string()),
+            None => Shown::of(found_text(found)),
         },
     }
 }
@@ -210,16 +277,9 @@ pub(crate) fn found_text(found: &ReceivedEvent) -> String {
     }
 }
 
-/// Returns all columns of an event in the syntax of the language, without those that no program can name.
-pub(crate) fn whole_text(found: &ReceivedEvent) -> String {
-    let named = found.schema.fields().iter().zip(&found.values);
-    let shown = named.filter(|(field, _)| field.name() != LINEAGE && !field.name().starts_with('$'));
-    shortened(&record(shown.map(|(field, value)| (field.name().as_str(), value))))
-}
-
-fn record<'c>(columns: impl Iterator<Item = (&'c str, &'c Value)>) -> String {
-    let entries: Vec<String> = columns.map(|(name, value)| format!("{name}: {value}")).collect();
-    if entries.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", entries.join(", ")) }
+/// Returns columns in the syntax of the language.
+pub(crate) fn record<'c>(columns: impl Iterator<Item = (&'c str, &'c Value)>) -> String {
+    shortened(&Shown::record(columns).text)
 }
 
 fn shortened(text: &str) -> String {

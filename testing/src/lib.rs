@@ -11,27 +11,37 @@
 //! | `driver` | the agent: started, idle, killed, in virtual time |
 //! | `stage`, `scene`, `endpoints` | the plan with simulated ends; the state that outlasts a crash; the sources and sinks |
 //! | `sending`, `comparing`, `checks`, `promises` | events in and out, and whether they are the right ones |
-//! | `watching`, `tracing` | what happens at each step |
+//! | `watching`, `trace`, `coverage` | what happens at each step, and what was reached |
+//! | `faults`, `mutants` | more runs of a test: with random faults, and with changed steps |
 //! | `arrays`, `values` | the values of events as Arrow arrays, and back |
+//! | `suite` | many tests at once |
 //! | `outcome`, `report` | the result as data, and in words |
 
 mod arrays;
 mod checks;
 mod comparing;
+mod coverage;
 mod driver;
 mod endpoints;
+mod faults;
+mod mutants;
 mod outcome;
 mod program;
 mod promises;
+pub mod report;
 mod run;
 mod scene;
 mod sending;
 mod stage;
-mod tracing;
+mod suite;
+mod trace;
 mod values;
 mod watching;
 
-pub use outcome::{Compared, Difference, Failure, TestResult};
+pub use coverage::{Coverage, Part, ReachedPlaces};
+pub use faults::run_with_faults;
+pub use mutants::{Mutant, is_noticed, mutants};
+pub use outcome::{Compared, Difference, Failure, Marked, TestResult};
 pub use program::TestProgram;
 pub use run::{RunSettings, run_test};
-pub use watching::Reached;
+pub use suite::in_threads;

@@ -1,10 +1,11 @@
 //! The outcome of a test, as data.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use weir_grammar::Span;
 
-use crate::watching::Reached;
+use crate::coverage::ReachedPlaces;
 
 /// The result of one run of a test.
 #[derive(Debug, Clone)]
@@ -22,7 +23,7 @@ pub struct TestResult {
     /// The virtual time that has passed.
     pub advanced: Duration,
     /// What the events have reached.
-    pub reached: Reached,
+    pub reached: ReachedPlaces,
     /// The way of each event, in words; empty unless it was asked for.
     pub trace: Vec<String>,
     /// A number that is equal for two runs in which the same happened.
@@ -50,9 +51,18 @@ pub struct Compared {
     /// How they differ.
     pub difference: Difference,
     /// The expected event; empty if none was expected.
-    pub expected: String,
+    pub expected: Marked,
     /// The event that came; empty if none came.
-    pub found: String,
+    pub found: Marked,
+}
+
+/// A text with the parts that differ from another text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Marked {
+    /// The text.
+    pub text: String,
+    /// The parts that differ, in characters of the text.
+    pub marks: Vec<Range<usize>>,
 }
 
 /// How an expected event differs from one that came.
@@ -66,6 +76,31 @@ pub enum Difference {
     Missing,
     /// It was not expected.
     Unexpected,
+}
+
+impl TestResult {
+    /// Makes the result of a run that has panicked, which is a defect of Weir.
+    pub fn panicked(title: &str, span: Span, seed: u64) -> TestResult {
+        let failure =
+            Failure::at(span, "the test has met a defect of Weir, and has panicked", "this test can't run");
+        TestResult { failure: Some(failure), ..TestResult::new(title, span, seed) }
+    }
+
+    /// Makes the result of a test that has passed.
+    pub(crate) fn new(title: &str, span: Span, seed: u64) -> TestResult {
+        TestResult {
+            title: title.to_owned(),
+            span,
+            seed,
+            failure: None,
+            took: Duration::ZERO,
+            advanced: Duration::ZERO,
+            reached: ReachedPlaces::new(),
+            trace: Vec::new(),
+            digest: 0,
+            blessed: Vec::new(),
+        }
+    }
 }
 
 impl Failure {

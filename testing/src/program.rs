@@ -9,6 +9,7 @@ use weir_compiler::{Analysis, lower_alone, lower_with_unread};
 use weir_plan::Plan;
 use weir_runtime::Registry;
 
+use crate::coverage::Coverage;
 use crate::promises::Ends;
 use crate::stage::{Classes, with_lineage};
 
@@ -49,6 +50,16 @@ impl<'p> TestProgram<'p> {
         let analysis = Arc::new(analysis);
         let staged = staged(&analysis, &folder, library);
         TestProgram { analysis, folder, analyse: Box::new(analyse), library, staged }
+    }
+
+    /// What the runs of the program share; none if it can't be lowered.
+    pub(crate) fn staged_plan(&self) -> Option<Staged> {
+        self.staged.clone()
+    }
+
+    /// Returns the parts of the program that tests can reach.
+    pub fn coverage(&self) -> Coverage {
+        self.staged.as_ref().map_or_else(Coverage::default, |staged| Coverage::of(&self.analysis, &staged.plan))
     }
 
     /// The tests, in the order of the text.

@@ -15,6 +15,7 @@ use weir_plan::BODY;
 use weir_runtime::storage::Moment;
 
 use crate::comparing::compare;
+use crate::coverage::places_of;
 use crate::driver::Driver;
 use crate::outcome::{Failure, TestResult};
 use crate::program::{Staged, TestProgram};
@@ -22,7 +23,7 @@ use crate::promises::Arrivals;
 use crate::scene::Scene;
 use crate::stage::{fill_disk, populate, registry};
 use crate::watching::Watcher;
-use crate::{checks, sending, tracing};
+use crate::{checks, sending, trace};
 
 /// How a test is run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,28 +60,21 @@ pub(crate) struct Ran {
 /// Runs a test once.
 pub fn run_test(program: &TestProgram<'_>, test: &ProgramTest, settings: RunSettings) -> TestResult {
     let begun = Instant::now();
-    let mut result = TestResult {
-        title: test.title.clone(),
-        span: test.span,
-        seed: settings.seed,
-        failure: None,
-        took: begun.elapsed(),
-        advanced: Default::default(),
-        reached: Default::default(),
-        trace: Vec::new(),
-        digest: 0,
-        blessed: Vec::new(),
-    };
+    let mut result = TestResult::new(&test.title, test.span, settings.seed);
     let ran = program
         .staged(test)
-        .and_then(|(test, staged)| run_staged(&staged, &test, settings, &Injected::default()));
+        .and_then(|(test, staged)| {
+            let ran = run_staged(&staged, &test, settings, &Injected::default())?;
+            let reached = places_of(&staged.analysis, &test, &ran.watcher.reached());
+            Ok((ran, reached))
+        });
     match ran {
         Err(message) => result.failure = Some(Failure::at(test.span, message, "this test can't run")),
-        Ok(ran) => {
+        Ok((ran, reached)) => {
             result.advanced = ran.advanced;
-            result.reached = ran.watcher.reached();
+            result.reached = reached;
             result.digest = digest(&ran);
-            result.trace = if settings.trace { tracing::shown(&ran) } else { Vec::new() };
+            result.trace = if settings.trace { trace::shown(&ran) } else { Vec::new() };
             result.blessed = ran.blessed;
             result.failure = ran.failure;
         }
@@ -109,7 +103,7 @@ pub(crate) fn run_staged(
     injected: &Injected,
 ) -> Result<Ran, String> {
     let references = references(staged, test, settings)?;
-    in_virtual_time(async {
+    in_virtual_time(settings.seed, async {
         let mut run = Run::new(staged, settings, injected);
         run.references = references;
         let failure = match &test.content {
@@ -132,7 +126,7 @@ fn references(
         return Ok(BTreeMap::new());
     }
     let settings = RunSettings { trace: false, bless: false, ..settings };
-    in_virtual_time(async {
+    in_virtual_time(settings.seed, async {
         let mut run = Run::new(staged, settings, &Injected::default());
         let mut references = BTreeMap::new();
         for (index, act) in acts.iter().enumerate() {
@@ -158,7 +152,7 @@ pub(crate) fn run_without_faults(
     settings: RunSettings,
     injected: &Injected,
 ) -> Result<Ran, String> {
-    in_virtual_time(async {
+    in_virtual_time(settings.seed, async {
         let mut run = Run::new(staged, settings, injected);
         for act in acts {
             run.act_without_faults(act).await?;
@@ -172,9 +166,14 @@ pub(crate) fn run_without_faults(
 }
 
 /// Runs a future in one thread, in virtual time.
-fn in_virtual_time<T>(future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+fn in_virtual_time<T>(
+    seed: u64,
+    future: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
+    // The jitter of waits is drawn from the generator of the thread.
+    fastrand::seed(seed);
     runtime.block_on(future)
 }
 

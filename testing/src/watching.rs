@@ -27,23 +27,14 @@ pub(crate) struct TraceEntry {
 
 /// What the events of a test have reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reached {
+pub(crate) struct Reached {
     /// The steps to which an event came: the indices of the flow, of the path in it and of the step in that.
-    pub steps: BTreeSet<(usize, usize, usize)>,
+    pub(crate) steps: BTreeSet<(usize, usize, usize)>,
     /// The steps that have rejected an event.
-    pub rejecting: BTreeSet<(usize, usize, usize)>,
+    pub(crate) rejecting: BTreeSet<(usize, usize, usize)>,
     /// The branches of `match` and `balance by` that an event took: also the index of the route in the path, and that of the
     /// branch.
-    pub branches: BTreeSet<(usize, usize, usize, usize)>,
-}
-
-impl Reached {
-    /// Adds what another test has reached.
-    pub fn add(&mut self, other: &Reached) {
-        self.steps.extend(&other.steps);
-        self.rejecting.extend(&other.rejecting);
-        self.branches.extend(&other.branches);
-    }
+    pub(crate) branches: BTreeSet<(usize, usize, usize, usize)>,
 }
 
 /// Watches the steps of one test.

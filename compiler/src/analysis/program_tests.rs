@@ -147,6 +147,13 @@ pub struct StepTest {
     pub is_function: bool,
 }
 
+impl StepTest {
+    /// Returns the places of the steps. A step of an interceptor has its place in the interceptor.
+    pub fn places(&self) -> Vec<Span> {
+        self.steps.iter().map(|step| step.span).collect()
+    }
+}
+
 /// The column with the result of a function that is tested alone.
 pub const RESULT: &str = "result";
 
