@@ -16,6 +16,7 @@ mod program;
 mod run;
 mod state_directory;
 mod test;
+mod r#try;
 mod watch;
 
 use std::process::ExitCode;
@@ -63,6 +64,8 @@ enum Command {
     Run(run::Arguments),
     /// Run the tests of programs, with simulated sources and sinks and in virtual time
     Test(test::Arguments),
+    /// Show what the steps of a program make of the lines of a sample
+    Try(r#try::Arguments),
 }
 
 /// Exit status of a command with invalid arguments.
@@ -82,5 +85,6 @@ fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Try(arguments) => r#try::run(&arguments),
     }
 }

@@ -283,7 +283,7 @@ module.exports = grammar({
     fail: ($) => seq('fail', $._tested, choice(seq($.number, 'times'), $.identifier)),
     crash: (_) => 'crash',
     for_each: ($) => seq('for', 'each', entries($, $.row)),
-    row: ($) => seq('in', ':', field('given', $.expression), $._separator, 'out', ':', field('out', $.expression)),
+    row: ($) => seq('in', ':', field('given', $.expression), ',', 'out', ':', field('out', $.expression)),
     _tested: ($) => alias($._tested_path, $.place),
     _tested_path: ($) => seq(namesWith($, ['no', 'in', 'metric', 'order']), optional(seq('.', field('name', $.identifier)))),
 

@@ -14,10 +14,12 @@
 //! | `watching`, `trace`, `coverage` | what happens at each step, and what was reached |
 //! | `faults`, `mutants` | more runs of a test: with random faults, and with changed steps |
 //! | `arrays`, `values` | the values of events as Arrow arrays, and back |
+//! | `attempt` | a sample through the steps of a program, without a test |
 //! | `suite` | many tests at once |
 //! | `outcome`, `report` | the result as data, and in words |
 
 mod arrays;
+mod attempt;
 mod checks;
 mod comparing;
 mod coverage;
@@ -38,6 +40,7 @@ mod trace;
 mod values;
 mod watching;
 
+pub use attempt::{Attempt, attempt};
 pub use coverage::{Coverage, Part, ReachedPlaces};
 pub use faults::run_with_faults;
 pub use mutants::{Mutant, is_noticed, mutants};

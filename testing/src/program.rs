@@ -57,6 +57,12 @@ impl<'p> TestProgram<'p> {
         self.staged.clone()
     }
 
+    /// The names of the sources that flows use.
+    pub fn sources(&self) -> Vec<String> {
+        let sources = self.staged.iter().flat_map(|staged| &staged.plan.sources);
+        sources.map(|source| source.name.clone()).collect()
+    }
+
     /// Returns the parts of the program that tests can reach.
     pub fn coverage(&self) -> Coverage {
         self.staged.as_ref().map_or_else(Coverage::default, |staged| Coverage::of(&self.analysis, &staged.plan))

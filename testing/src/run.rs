@@ -177,6 +177,12 @@ fn in_virtual_time<T>(
     runtime.block_on(future)
 }
 
+/// Runs a future in one thread, in the time of the machine.
+pub(crate) fn in_real_time<T>(future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = Builder::new_current_thread().enable_time().build();
+    runtime.map_err(|error| format!("no runtime: {error}"))?.block_on(future)
+}
+
 /// A run of a test.
 pub(crate) struct Run<'s> {
     pub(crate) staged: &'s Staged,
@@ -190,7 +196,7 @@ pub(crate) struct Run<'s> {
 
 impl<'s> Run<'s> {
     /// Makes the scene and the driver, in a paused runtime.
-    fn new(staged: &'s Staged, settings: RunSettings, injected: &Injected) -> Run<'s> {
+    pub(crate) fn new(staged: &'s Staged, settings: RunSettings, injected: &Injected) -> Run<'s> {
         let scene = Arc::new(Scene::new(settings.seed));
         populate(&scene, &staged.plan, &staged.classes);
         scene.fail_at_random(injected.failing_one_in);
@@ -201,7 +207,7 @@ impl<'s> Run<'s> {
         Run { staged, settings, scene, watcher, driver, references: BTreeMap::new(), blessed: Vec::new() }
     }
 
-    async fn end(mut self, failure: Option<Failure>) -> Ran {
+    pub(crate) async fn end(mut self, failure: Option<Failure>) -> Ran {
         let advanced = self.scene.elapsed();
         let calls = self.scene.machine.steps();
         self.driver.kill(false).await;
@@ -265,7 +271,7 @@ impl<'s> Run<'s> {
         component.map_or_else(String::new, |component| component.declared.name.to_string())
     }
 
-    fn send(&self, name: &str, events: &[TestEvent]) -> Result<(), String> {
+    pub(crate) fn send(&self, name: &str, events: &[TestEvent]) -> Result<(), String> {
         let plan = &self.staged.plan;
         let Some(source) = plan.sources.iter().find(|source| source.name == name) else {
             return Err(format!("no flow uses the source `{name}`, so nothing can be sent to it"));
@@ -351,7 +357,7 @@ impl<'s> Run<'s> {
     }
 
     /// What may explain a failure: events that are not delivered, that were rejected, and agents that ended.
-    fn notes(&self) -> Vec<String> {
+    pub(crate) fn notes(&self) -> Vec<String> {
         let mut notes = self.scene.notes();
         let waiting = self.driver.waiting();
         if waiting > 0 {

@@ -133,7 +133,7 @@ fn run_once(arguments: &Arguments, files: &mut BTreeSet<String>) -> Result<bool,
     let mut programs = Vec::new();
     let mut whole = true;
     for path in paths {
-        match program(&path, &library, arguments)? {
+        match program(&path, &library, &arguments.params, arguments.colours)? {
             Some(program) => programs.push(Named { path, program }),
             None => whole = false,
         }
@@ -157,13 +157,14 @@ fn run_once(arguments: &Arguments, files: &mut BTreeSet<String>) -> Result<bool,
 }
 
 /// Compiles a program; `None` if it has errors, which are written to standard error.
-fn program<'l>(
+pub(crate) fn program<'l>(
     path: &str,
     library: &'l Library,
-    arguments: &Arguments,
+    params: &Params,
+    colours: Colours,
 ) -> Result<Option<TestProgram<'l>>, String> {
     let files = Arc::new(ProgramFiles::read(path)?);
-    let options = arguments.params.options();
+    let options = params.options();
     let analysis = analyse(&*files, &files.name, library, &options);
     let refused = analysis.not_carried_out();
     let errors: Vec<_> = analysis.diagnostics.iter().chain(&refused).cloned().collect();
@@ -171,7 +172,7 @@ fn program<'l>(
         errors.into_iter().filter(|diagnostic| diagnostic.severity() == Severity::Error).collect();
     if !errors.is_empty() || !refused.is_empty() {
         let said = if errors.is_empty() { refused } else { errors };
-        print_error(&rendered(&said, &analysis.files, arguments.colours));
+        print_error(&rendered(&said, &analysis.files, colours));
         return Ok(None);
     }
     let again = move |params: &BTreeMap<String, String>| -> Analysis {

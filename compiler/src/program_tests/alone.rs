@@ -34,7 +34,7 @@ impl ProgramTests<'_, '_> {
     /// Checks a test of an interceptor or a function.
     pub(super) fn alone(&mut self, subject: &Call, acts: &[Act]) -> Option<StepTest> {
         let rows = self.rows(acts)?;
-        let function = self.function(subject);
+        let function = self.function(subject)?;
         let is_function = function.is_some();
         let given = match &function {
             Some(function) => self.given_arguments(function, &rows),
@@ -93,17 +93,19 @@ impl ProgramTests<'_, '_> {
         whole.then_some(rows)
     }
 
-    /// Returns the signature of the function that is tested; `None` if the subject is no function.
-    fn function(&mut self, subject: &Call) -> Option<Arc<FunctionSignature>> {
+    /// Returns the signature of the function that is tested, or nothing inside if the subject is no function; `None` if it
+    /// has errors, which have been reported.
+    fn function(&mut self, subject: &Call) -> Option<Option<Arc<FunctionSignature>>> {
         // The library has an interceptor and a function of the name `uuid`: only the use of an interceptor has arguments.
         if !subject.arguments.is_empty() {
-            return None;
+            return Some(None);
         }
         match self.checker.scopes.path(&subject.function).map(|named| (named.meaning, named.declared)) {
-            Some((Meaning::Function, declared)) => self.checker.functions.get(&declared).cloned(),
-            Some(_) => None,
-            None if subject.function.qualifier.is_some() => None,
-            None => self.checker.library.functions.get(&*subject.function.name.text).cloned(),
+            Some((Meaning::Function, declared)) => self.checker.functions.get(&declared).cloned().map(Some),
+            Some((Meaning::Broken, _)) => None,
+            Some(_) => Some(None),
+            None if subject.function.qualifier.is_some() => Some(None),
+            None => Some(self.checker.library.functions.get(&*subject.function.name.text).cloned()),
         }
     }
 
@@ -219,7 +221,7 @@ impl ProgramTests<'_, '_> {
                     sensitive: false,
                     origin,
                     declared: span,
-                    named: Arc::new([span]),
+                    named: Arc::new([]),
                     lacking: None,
                     attached: false,
                     range: IntRange::ALL,

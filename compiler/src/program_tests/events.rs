@@ -108,6 +108,7 @@ impl ProgramTests<'_, '_> {
                 items.into_iter().collect::<Option<Vec<_>>>().map(Value::List)
             }
             ExpressionKind::Paren(inner) => self.document(inner),
+            ExpressionKind::Null => Some(Value::Null),
             _ => self.checker.fold(value).map(|constant| constant.value),
         }
     }

@@ -189,7 +189,7 @@ impl ProgramTests<'_, '_> {
     fn metric(&mut self, path: &Path, comparison: Operator, value: &Expression) -> Option<TestActKind> {
         let value = self.checker.value(value, &Expectation::plain(&Type::Int));
         let Some(component) = &path.qualifier else {
-            let rule = format!("a metric belongs to a component, as in `{}.delivered`", path.name.text);
+            let rule = "a metric belongs to a component, as in `buffer.delivered`".to_owned();
             let (name, role, span) = (format!("`{}`", path.name.text), "no metric", path.span());
             self.checker.report(Misplaced { name, role, rule, span, declared: None });
             return None;
