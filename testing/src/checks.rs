@@ -6,7 +6,7 @@ use weir_grammar::Span;
 use weir_grammar::tree::Operator;
 use weir_plan::{BODY, Value};
 
-use crate::comparing::found_text;
+use crate::comparing::{body_text, record};
 use crate::outcome::Failure;
 use crate::promises::Broken;
 use crate::run::Run;
@@ -58,8 +58,10 @@ pub(crate) fn broken(
 pub(crate) fn sent_text(scene: &Scene, lineage: i64) -> String {
     match scene.sent(lineage) {
         Some((source, event)) => {
-            let body = event.columns.get(BODY).cloned();
-            let text = body.unwrap_or(Value::Record(event.columns)).to_string();
+            let text = match event.columns.get(BODY) {
+                Some(Value::Text(body)) => body_text(body),
+                _ => record(event.columns.iter().map(|(name, value)| (name.as_str(), value))),
+            };
             format!("{text} sent to `{source}`")
         }
         None => "an event".to_owned(),
@@ -130,7 +132,7 @@ pub(crate) fn reasons(rejected: &[ReceivedEvent]) -> Vec<String> {
         _ => String::new(),
     };
     let described = rejected.iter().take(LISTED_MAX).map(|event| {
-        let body = event.value(BODY).map_or_else(|| found_text(event), ToString::to_string);
+        let body = body_text(&text(event, BODY));
         format!("`{}` has rejected {body}: {}", text(event, "step"), text(event, "reason"))
     });
     described.collect()

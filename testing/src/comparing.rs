@@ -157,13 +157,13 @@ fn differences(expected: &EventContent, found: &ReceivedEvent) -> Vec<(String, S
     match expected {
         EventContent::Body(text) => match body() {
             Some(body) if body == text => Vec::new(),
-            Some(body) => vec![(BODY.to_owned(), shortened(&Value::Text(body.clone()).to_string()))],
+            Some(body) => vec![(BODY.to_owned(), shortened(&body_text(body)))],
             None => no_body(),
         },
         EventContent::Json(document) => match body() {
             Some(body) => match serde_json::from_str::<serde_json::Value>(body) {
                 Ok(found) if values::contains(&found, document) => Vec::new(),
-                _ => vec![(BODY.to_owned(), shortened(&Value::Text(body.clone()).to_string()))],
+                _ => vec![(BODY.to_owned(), shortened(&body_text(body)))],
             },
             None => no_body(),
         },
@@ -258,8 +258,8 @@ fn found_beside(expected: &EventContent, found: &ReceivedEvent) -> Shown {
             columns.keys().map(|name| (name.as_str(), found.value(name).unwrap_or(&Value::Null))),
         ),
         _ => match found.value(BODY) {
-            Some(body) => Shown::of(body.to_string()),
-            None => Shown::of(found_text(found)),
+            Some(Value::Text(body)) => Shown::of(body_text(body)),
+            _ => Shown::of(found_text(found)),
         },
     }
 }
@@ -272,8 +272,16 @@ pub(crate) fn found_text(found: &ReceivedEvent) -> String {
         shown.filter(|(field, _)| !field.metadata().contains_key(weir_plan::ATTACHED))
     };
     match found.value(BODY) {
-        Some(body) if fields().count() == 1 => shortened(&body.to_string()),
+        Some(Value::Text(body)) if fields().count() == 1 => shortened(&body_text(body)),
         _ => shortened(&record(fields().map(|(field, value)| (field.name().as_str(), value)))),
+    }
+}
+
+/// Returns a body in the syntax of the language; a JSON object as it is, without escapes.
+pub(crate) fn body_text(body: &str) -> String {
+    match serde_json::from_str(body) {
+        Ok(serde_json::Value::Object(_)) => format!("json {body}"),
+        _ => Value::Text(body.to_owned()).to_string(),
     }
 }
 

@@ -362,7 +362,13 @@ impl<'s> Run<'s> {
         let waiting = self.driver.waiting();
         if waiting > 0 {
             let are = if waiting == 1 { "1 event is" } else { &format!("{waiting} events are") };
-            notes.push(format!("{are} not delivered yet; an act that expects something waits until nothing moves for a minute"));
+            notes.push(format!("{are} not delivered, although nothing has moved for a minute or an hour has passed"));
+        }
+        let measures = self.driver.measures().filter(|_| waiting > 0);
+        for component in measures.into_iter().flat_map(|measures| measures.components) {
+            if let Some(error) = component.last_error {
+                notes.push(format!("`{}` has failed: {}", component.name, error.message));
+            }
         }
         notes.extend(checks::rejected(&self.scene));
         notes

@@ -141,7 +141,10 @@ pub(crate) fn bless(file: &Path, events: &[ReceivedEvent], has_body: bool) -> Re
 }
 
 fn read(file: &Path) -> Result<String, String> {
-    let cannot = |error: std::io::Error| format!("can't read {}: {error}", file.display());
+    let cannot = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => format!("there is no file {}", file.display()),
+        _ => format!("can't read {}: {error}", file.display()),
+    };
     let metadata = file.metadata().map_err(cannot)?;
     if !metadata.is_file() {
         return Err(format!("can't read {}: it is no regular file", file.display()));
