@@ -66,7 +66,9 @@ fn shown(arguments: &Arguments) -> Result<Option<String>, String> {
         None => match program.sources().as_slice() {
             [source] => source.clone(),
             [] => return Err(format!("{} has no source in a flow", arguments.path)),
-            several => return Err(format!("say which source gets the lines: --source {}", several.join(" or "))),
+            several => {
+                return Err(format!("say which source gets the lines: --source {}", several.join(" or ")));
+            }
         },
     };
     let attempt = attempt(&program, &source, &sample(arguments.lines)?)?;
@@ -77,7 +79,8 @@ fn shown(arguments: &Arguments) -> Result<Option<String>, String> {
 fn sample(lines: usize) -> Result<Vec<String>, String> {
     let input = std::io::stdin().lock().take(SAMPLE_BYTES_MAX);
     let read = input.split(b'\n').take(lines);
-    let read = read.map(|line| line.map(|line| String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned()));
+    let read =
+        read.map(|line| line.map(|line| String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned()));
     read.collect::<Result<_, _>>().map_err(|error| format!("can't read the sample: {error}"))
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow_array::builder::{BinaryViewBuilder, FixedSizeBinaryBuilder, StringViewBuilder};
 use arrow_array::{
-    ArrayRef, BooleanArray, Decimal128Array, DurationMicrosecondArray, Float64Array, Int64Array,
-    ListArray, MapArray, StructArray, TimestampMicrosecondArray, UInt64Array, new_null_array,
+    ArrayRef, BooleanArray, Decimal128Array, DurationMicrosecondArray, Float64Array, Int64Array, ListArray,
+    MapArray, StructArray, TimestampMicrosecondArray, UInt64Array, new_null_array,
 };
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{DataType, TimeUnit};
@@ -109,9 +109,9 @@ fn each<'v, T>(
 ) -> Result<Vec<Option<T>>, String> {
     let read = |value: &&'v Value| match value {
         Value::Null => Ok(None),
-        value => read(value)
-            .map(Some)
-            .ok_or_else(|| format!("{value} is no {}", weir_plan::type_name(data_type))),
+        value => {
+            read(value).map(Some).ok_or_else(|| format!("{value} is no {}", weir_plan::type_name(data_type)))
+        }
     };
     values.iter().map(read).collect()
 }

@@ -66,7 +66,9 @@ pub(crate) fn compare(
         (wanted, came) if wanted == came => {
             format!("what came to `{place}` differs from what is expected")
         }
-        (wanted, came) => format!("{} came to `{place}`, and {} expected", counted(came), are_expected(wanted)),
+        (wanted, came) => {
+            format!("{} came to `{place}`, and {} expected", counted(came), are_expected(wanted))
+        }
     };
     if labels.is_empty() {
         labels.push((at, format!("{} came that nothing here expects", counted(unexpected.len()))));
@@ -80,7 +82,8 @@ fn are_expected(count: usize) -> String {
 
 /// Explains the columns in which an event differs from the expected one.
 fn explained(differing: &[(String, String)]) -> String {
-    let shown: Vec<String> = differing.iter().take(3).map(|(name, found)| format!("`{name}` is {found}")).collect();
+    let shown: Vec<String> =
+        differing.iter().take(3).map(|(name, found)| format!("`{name}` is {found}")).collect();
     match differing.len() {
         0..=3 => shown.join(", "),
         count => format!("{}, and {} more differ", shown.join(", "), count - 3),
@@ -99,9 +102,8 @@ fn assign(expected: &[TestEvent], found: &[ReceivedEvent]) -> Vec<Option<usize>>
         true => event..(event + 1).min(found.len()).max(event),
         false => 0..found.len(),
     };
-    let candidates: Vec<Vec<usize>> = (0..expected.len())
-        .map(|event| rows_of(event).filter(|row| fits(event, *row)).collect())
-        .collect();
+    let candidates: Vec<Vec<usize>> =
+        (0..expected.len()).map(|event| rows_of(event).filter(|row| fits(event, *row)).collect()).collect();
     let mut owners: Vec<Option<usize>> = vec![None; found.len()];
     for event in 0..expected.len() {
         improve(event, &candidates, &mut owners);
@@ -220,7 +222,8 @@ fn marked(expected: Shown, found: Shown, names: &[String]) -> (Marked, Marked) {
     };
     let (mut first, mut second) = (of_names(&expected), of_names(&found));
     if first.is_empty() {
-        let (one, other): (Vec<char>, Vec<char>) = (expected.text.chars().collect(), found.text.chars().collect());
+        let (one, other): (Vec<char>, Vec<char>) =
+            (expected.text.chars().collect(), found.text.chars().collect());
         let begin = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
         let rest = one.len().min(other.len()) - begin;
         let ends = one.iter().rev().zip(other.iter().rev()).take(rest);

@@ -47,14 +47,16 @@ pub(crate) fn places_of(analysis: &Analysis, test: &ProgramTest, reached: &Reach
     match &test.content {
         TestContent::Alone(steps) => {
             let places = steps.places();
-            let of = |(_, path, step): &(usize, usize, usize)| places.get(*step).copied().filter(|_| *path == 0);
+            let of =
+                |(_, path, step): &(usize, usize, usize)| places.get(*step).copied().filter(|_| *path == 0);
             found.extend(reached.steps.iter().filter_map(of).map(|span| (span, Part::Step)));
             found.extend(reached.rejecting.iter().filter_map(of).map(|span| (span, Part::Rejection)));
         }
         TestContent::Program(_) => {
             let flows = places(analysis);
             let path = |flow: usize, path: usize| flows.get(flow).and_then(|paths| paths.get(path));
-            let step = |(flow, index, step): &(usize, usize, usize)| path(*flow, *index)?.steps.get(*step).copied();
+            let step =
+                |(flow, index, step): &(usize, usize, usize)| path(*flow, *index)?.steps.get(*step).copied();
             found.extend(reached.steps.iter().filter_map(step).map(|span| (span, Part::Step)));
             found.extend(reached.rejecting.iter().filter_map(step).map(|span| (span, Part::Rejection)));
             let branches = reached.branches.iter().filter_map(|(flow, index, route, branch)| {
@@ -69,7 +71,8 @@ pub(crate) fn places_of(analysis: &Analysis, test: &ProgramTest, reached: &Reach
 impl Coverage {
     /// Collects the parts of a program, all of them without tests.
     pub(crate) fn of(analysis: &Analysis, plan: &Plan) -> Coverage {
-        let own: Vec<FileId> = analysis.program_files().filter_map(|name| analysis.file_named(name)).collect();
+        let own: Vec<FileId> =
+            analysis.program_files().filter_map(|name| analysis.file_named(name)).collect();
         let mut parts = BTreeMap::new();
         let mut add = |span: Span, part: Part| {
             if own.contains(&span.file) {

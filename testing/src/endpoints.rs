@@ -182,7 +182,8 @@ pub(crate) fn identity(identities: &Identities, row: usize) -> (Partition, u64) 
 pub(crate) fn received(batch: &Batch) -> Vec<ReceivedEvent> {
     let schema = batch.schema();
     let event = |row: usize| {
-        let column = |name: &str| batch.column(name).map(|column| values::value(column.values(), column.index(row)));
+        let column =
+            |name: &str| batch.column(name).map(|column| values::value(column.values(), column.index(row)));
         let values = schema.fields().iter().map(|field| column(field.name()).unwrap_or(Value::Null));
         let lineage = match column(LINEAGE) {
             Some(Value::Int(lineage)) => Some(lineage),

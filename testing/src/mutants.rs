@@ -6,7 +6,9 @@ use arrow_schema::DataType;
 use weir_compiler::analysis::program_tests::{ProgramTest, TestContent};
 use weir_compiler::places;
 use weir_grammar::Span;
-use weir_plan::{Action, EventTypeId, Expression, Leg, OnFailure, Operation, Origin, Plan, Route, Step, Value};
+use weir_plan::{
+    Action, EventTypeId, Expression, Leg, OnFailure, Operation, Origin, Plan, Route, Step, Value,
+};
 
 use crate::program::{Staged, TestProgram};
 use crate::run::{Injected, RunSettings, run_staged};
@@ -69,7 +71,8 @@ pub fn mutants(program: &TestProgram<'_>) -> Vec<Mutant> {
             collect_routes(&planned.leg, &mut routes);
             for (number, (cases, branches)) in routes.into_iter().zip(&places.routes).enumerate() {
                 for (case, span) in (0..cases).zip(branches) {
-                    let change = format!("the case that leads to `{}` takes the opposite events", text(*span));
+                    let change =
+                        format!("the case that leads to `{}` takes the opposite events", text(*span));
                     let kind = Kind::Case(case);
                     found.push(Mutant { span: *span, change, at: At { flow, path, number }, kind });
                 }
@@ -86,9 +89,8 @@ pub fn is_noticed(program: &TestProgram<'_>, mutant: &Mutant, settings: RunSetti
     let mut plan = (*staged.plan).clone();
     change(&mut plan, mutant);
     let staged = Staged { plan: Arc::new(plan), ..staged };
-    let with_program = |test: &&ProgramTest| {
-        matches!(test.content, TestContent::Program(_)) && test.params.is_empty()
-    };
+    let with_program =
+        |test: &&ProgramTest| matches!(test.content, TestContent::Program(_)) && test.params.is_empty();
     program.tests().iter().filter(with_program).any(|test| {
         let ran = run_staged(&staged, test, settings, &Injected::default());
         ran.map_or(true, |ran| ran.failure.is_some())
@@ -160,7 +162,9 @@ fn changes_of(step: &Step, before: Option<EventTypeId>) -> Vec<(Kind, String)> {
 /// Returns another value of the type of an expression, if there is a simple one.
 fn other_value(value: &Expression) -> Option<Expression> {
     let operation = match value.data_type {
-        DataType::Utf8View | DataType::BinaryView => Operation::Literal(Value::Text("another value".to_owned())),
+        DataType::Utf8View | DataType::BinaryView => {
+            Operation::Literal(Value::Text("another value".to_owned()))
+        }
         DataType::Int64 => Operation::Literal(Value::Int(-77)),
         DataType::Float64 => Operation::Literal(Value::Float(-77.5)),
         DataType::Boolean => Operation::Not(Box::new(value.clone())),
@@ -220,7 +224,10 @@ fn change_step(leg: &mut Leg, left: &mut usize, kind: Kind) -> bool {
         }
         let step = &mut leg.steps[*left];
         match (kind, &mut step.action) {
-            (Kind::Negated, Action::Keep(condition) | Action::Drop(condition) | Action::Reject { condition, .. }) => {
+            (
+                Kind::Negated,
+                Action::Keep(condition) | Action::Drop(condition) | Action::Reject { condition, .. },
+            ) => {
                 negate(condition);
             }
             (Kind::OtherValue, Action::Set { value, .. }) => {

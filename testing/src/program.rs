@@ -65,7 +65,9 @@ impl<'p> TestProgram<'p> {
 
     /// Returns the parts of the program that tests can reach.
     pub fn coverage(&self) -> Coverage {
-        self.staged.as_ref().map_or_else(Coverage::default, |staged| Coverage::of(&self.analysis, &staged.plan))
+        self.staged
+            .as_ref()
+            .map_or_else(Coverage::default, |staged| Coverage::of(&self.analysis, &staged.plan))
     }
 
     /// The tests, in the order of the text.
@@ -84,7 +86,8 @@ impl<'p> TestProgram<'p> {
             false => {
                 let analysis = (self.analyse)(&test.params);
                 if let Some(error) = analysis.diagnostics.iter().find(|_| analysis.has_errors()) {
-                    let params: Vec<_> = test.params.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+                    let params: Vec<_> =
+                        test.params.iter().map(|(name, value)| format!("{name}: {value}")).collect();
                     let message = error.describe().message;
                     return Err(format!("with {}, the program has an error: {message}", params.join(", ")));
                 }

@@ -127,13 +127,7 @@ fn join(plan: &Plan, leg: &Leg, group: &mut BTreeMap<String, String>) {
 }
 
 /// Collects the sinks that a leg leads to, through channels too; `optional` says whether optional branches count.
-fn sinks(
-    plan: &Plan,
-    leg: &Leg,
-    optional: bool,
-    seen: &mut BTreeSet<String>,
-    found: &mut BTreeSet<String>,
-) {
+fn sinks(plan: &Plan, leg: &Leg, optional: bool, seen: &mut BTreeSet<String>, found: &mut BTreeSet<String>) {
     match &leg.to {
         Route::Sink(name) => drop(found.insert(name.clone())),
         Route::Channel(name) => {

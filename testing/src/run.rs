@@ -61,13 +61,11 @@ pub(crate) struct Ran {
 pub fn run_test(program: &TestProgram<'_>, test: &ProgramTest, settings: RunSettings) -> TestResult {
     let begun = Instant::now();
     let mut result = TestResult::new(&test.title, test.span, settings.seed);
-    let ran = program
-        .staged(test)
-        .and_then(|(test, staged)| {
-            let ran = run_staged(&staged, &test, settings, &Injected::default())?;
-            let reached = places_of(&staged.analysis, &test, &ran.watcher.reached());
-            Ok((ran, reached))
-        });
+    let ran = program.staged(test).and_then(|(test, staged)| {
+        let ran = run_staged(&staged, &test, settings, &Injected::default())?;
+        let reached = places_of(&staged.analysis, &test, &ran.watcher.reached());
+        Ok((ran, reached))
+    });
     match ran {
         Err(message) => result.failure = Some(Failure::at(test.span, message, "this test can't run")),
         Ok((ran, reached)) => {
@@ -166,10 +164,7 @@ pub(crate) fn run_without_faults(
 }
 
 /// Runs a future in one thread, in virtual time.
-fn in_virtual_time<T>(
-    seed: u64,
-    future: impl Future<Output = Result<T, String>>,
-) -> Result<T, String> {
+fn in_virtual_time<T>(seed: u64, future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
     // The jitter of waits is drawn from the generator of the thread.
@@ -347,7 +342,9 @@ impl<'s> Run<'s> {
                     Ok(events) => events,
                     Err(message) => {
                         let mut failure = Failure::at(*span, message, "the events that are expected");
-                        failure.notes.push("`weir test --bless` writes the file from the events that came".to_owned());
+                        failure
+                            .notes
+                            .push("`weir test --bless` writes the file from the events that came".to_owned());
                         return Ok(Some(failure));
                     }
                 }
@@ -362,7 +359,9 @@ impl<'s> Run<'s> {
         let waiting = self.driver.waiting();
         if waiting > 0 {
             let are = if waiting == 1 { "1 event is" } else { &format!("{waiting} events are") };
-            notes.push(format!("{are} not delivered, although nothing has moved for a minute or an hour has passed"));
+            notes.push(format!(
+                "{are} not delivered, although nothing has moved for a minute or an hour has passed"
+            ));
         }
         let measures = self.driver.measures().filter(|_| waiting > 0);
         for component in measures.into_iter().flat_map(|measures| measures.components) {

@@ -178,8 +178,9 @@ impl Scene {
     /// Adds a rejected event, unless the same step has rejected the event of this identity before.
     pub(crate) fn reject(&self, event: ReceivedEvent, identity: Option<(Partition, u64)>, step: String) {
         let mut state = self.lock();
-        let is_new = identity
-            .is_none_or(|(partition, position)| state.rejected_identities.insert((partition, position, step)));
+        let is_new = identity.is_none_or(|(partition, position)| {
+            state.rejected_identities.insert((partition, position, step))
+        });
         if is_new {
             state.rejected.received.push(event);
         }

@@ -122,11 +122,7 @@ const LIMITS: Limits = Limits {
 const BYTES_MAX: u64 = 64 << 20;
 
 /// Makes a durable channel on the simulated disk of its name, with the limits of its settings.
-fn durable(
-    settings: &Settings,
-    context: Context,
-    scene: &Arc<Scene>,
-) -> Result<Arc<dyn Channel>, Failure> {
+fn durable(settings: &Settings, context: Context, scene: &Arc<Scene>) -> Result<Arc<dyn Channel>, Failure> {
     let Context { program, component, schema, meter, .. } = context;
     let number = |name: &str, default: usize| match settings.values.get(name) {
         Some(Value::Int(number)) => usize::try_from(*number).unwrap_or(default),
@@ -167,4 +163,3 @@ fn durable(
 pub(crate) fn fill_disk(scene: &Scene, channel: &str) {
     scene.disk(channel).plan(None, 0, Fault::Full);
 }
-

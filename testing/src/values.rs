@@ -157,9 +157,7 @@ pub(crate) fn json(value: &Value) -> serde_json::Value {
         },
         Value::Text(text) | Value::Regex(text) => text.as_str().into(),
         Value::List(items) => items.iter().map(json).collect(),
-        Value::Record(entries) => {
-            entries.iter().map(|(name, value)| (name.clone(), json(value))).collect()
-        }
+        Value::Record(entries) => entries.iter().map(|(name, value)| (name.clone(), json(value))).collect(),
         other => other.to_string().into(),
     }
 }

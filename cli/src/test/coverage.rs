@@ -41,7 +41,12 @@ pub(super) fn write(
                 Part::Branch => "no event took this branch",
                 Part::Rejection => "no event was rejected here",
             };
-            text.push_str(&format!("  {}:{}:{}: {what}: {line}\n", files.name(span), begin.line, begin.column));
+            text.push_str(&format!(
+                "  {}:{}:{}: {what}: {line}\n",
+                files.name(span),
+                begin.line,
+                begin.column
+            ));
         }
     }
     if arguments.coverage {

@@ -1,6 +1,7 @@
 //! `weir test`: runs the tests of programs.
 
 mod coverage;
+mod editor;
 mod mutants;
 mod output;
 
@@ -183,6 +184,8 @@ pub(crate) fn program<'l>(
     Ok(Some(TestProgram::new(analysis, folder_of(path), weir_stdlib::registry, again)))
 }
 
+pub(crate) use editor::for_editor;
+
 /// Returns the folder of a program's file.
 fn folder_of(path: &str) -> PathBuf {
     match path {
@@ -201,7 +204,8 @@ impl Arguments {
 
 /// Runs the tests of all programs, and returns the results of each.
 fn run_programs(programs: &[Named<'_>], arguments: &Arguments) -> Vec<Vec<TestResult>> {
-    let is_wanted = |title: &str| arguments.filter.as_ref().is_none_or(|filter| title.contains(filter.as_str()));
+    let is_wanted =
+        |title: &str| arguments.filter.as_ref().is_none_or(|filter| title.contains(filter.as_str()));
     let mut jobs = Vec::new();
     for (index, Named { program, .. }) in programs.iter().enumerate() {
         let wanted = program.tests().iter().filter(|test| is_wanted(&test.title));

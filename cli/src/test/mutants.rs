@@ -28,7 +28,10 @@ pub(super) fn write(programs: &[Named<'_>], arguments: &Arguments) -> bool {
         let files = &programs[*index].program.analysis.files;
         let (begin, _) = files.positions(mutant.span);
         let name = files.name(mutant.span);
-        text.push_str(&format!("{name}:{}:{}: no test notices that {}\n", begin.line, begin.column, mutant.change));
+        text.push_str(&format!(
+            "{name}:{}:{}: no test notices that {}\n",
+            begin.line, begin.column, mutant.change
+        ));
     }
     let all = jobs.len();
     let changes = if all == 1 { "1 change".to_owned() } else { format!("{all} changes") };
@@ -37,6 +40,10 @@ pub(super) fn write(programs: &[Named<'_>], arguments: &Arguments) -> bool {
         _ => text.push_str(&format!("{changes} of the steps: {count} noticed by no test\n")),
     }
     // The formats for machines are documents of their own.
-    if arguments.format == TestFormat::Human { print(&text) } else { print_error(&text) }
+    if arguments.format == TestFormat::Human {
+        print(&text)
+    } else {
+        print_error(&text)
+    }
     count == 0
 }

@@ -12,8 +12,10 @@ pub(super) fn write(programs: &[Named<'_>], results: &[Vec<TestResult>], argumen
         .iter()
         .zip(results)
         .filter(|(_, results)| !results.is_empty())
-        .map(|(Named { path, program }, results)| {
-            ProgramResults { name: path, files: &program.analysis.files, results }
+        .map(|(Named { path, program }, results)| ProgramResults {
+            name: path,
+            files: &program.analysis.files,
+            results,
         })
         .collect();
     match arguments.format {
@@ -54,7 +56,9 @@ fn shown(program: &ProgramResults<'_>, result: &TestResult, arguments: &Argument
     let status = if result.failure.is_some() { "FAILED" } else { "ok" };
     let times = match result.advanced.is_zero() {
         true => duration_text(result.took),
-        false => format!("{}, {} of virtual time", duration_text(result.took), duration_text(result.advanced)),
+        false => {
+            format!("{}, {} of virtual time", duration_text(result.took), duration_text(result.advanced))
+        }
     };
     let is_listed = arguments.verbose || arguments.trace || result.failure.is_some();
     let mut text = String::new();
@@ -70,7 +74,12 @@ fn shown(program: &ProgramResults<'_>, result: &TestResult, arguments: &Argument
     if let Some(failure) = &result.failure {
         let colours = arguments.colours.on_standard_output();
         text.push('\n');
-        text.push_str(&failure_text(failure, program.files, &repeat(program.name, result, arguments), colours));
+        text.push_str(&failure_text(
+            failure,
+            program.files,
+            &repeat(program.name, result, arguments),
+            colours,
+        ));
         text.push('\n');
     }
     text

@@ -97,8 +97,7 @@ pub enum TestActKind {
 }
 
 /// The metrics of a component that a test can expect.
-pub const TEST_METRICS: [&str; 6] =
-    ["received", "processed", "delivered", "dropped", "rejected", "restarts"];
+pub const TEST_METRICS: [&str; 6] = ["received", "processed", "delivered", "dropped", "rejected", "restarts"];
 
 /// Events in a test.
 #[derive(Debug, Clone)]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{
-    Act, ActKind, Argument, Call, Entry, Expression, ExpressionKind, Failure, Handler, Name, Row, Step, StepKind,
+    Act, ActKind, Argument, Call, Entry, Expression, ExpressionKind, Failure, Handler, Name, Row, Step,
+    StepKind,
 };
 use weir_plan::{BODY, Value};
 
@@ -51,13 +52,8 @@ impl ProgramTests<'_, '_> {
         let mut state = State { columns: before.clone(), bindings: Bindings::default() };
         let (mut steps, mut rejecting, mut count) = (Vec::new(), Vec::new(), 0);
         let (checker, used_at) = (&mut *self.checker, None);
-        let mut check = StepCheck {
-            checker,
-            rejecting: &mut rejecting,
-            count: &mut count,
-            used_at,
-            can_reject: true,
-        };
+        let mut check =
+            StepCheck { checker, rejecting: &mut rejecting, count: &mut count, used_at, can_reject: true };
         check.step(&step, &mut state, &mut steps)?;
         let after = state.columns;
         let rows = rows.iter().zip(given.rows).map(|(row, (span, columns))| {
@@ -84,7 +80,8 @@ impl ProgramTests<'_, '_> {
                     whole = false;
                     let text = self.checker.files.text(act.span);
                     let name = format!("`{}`", text.split_whitespace().next().unwrap_or_default());
-                    let rule = "a test `of` an interceptor or a function has only `for each { in: …, out: … }`";
+                    let rule =
+                        "a test `of` an interceptor or a function has only `for each { in: …, out: … }`";
                     let (role, rule, span) = ("an act of a program's test", rule.to_owned(), act.span);
                     self.checker.report(Misplaced { name, role, rule, span, declared: None });
                 }
@@ -131,11 +128,8 @@ impl ProgramTests<'_, '_> {
                 let declared = parameter.types.first().filter(|of| !matches!(of, Type::Variable(..)));
                 let (value, value_type) = match declared {
                     Some(declared) => {
-                        let expected = Expectation {
-                            optional: true,
-                            negatives: true,
-                            ..Expectation::plain(declared)
-                        };
+                        let expected =
+                            Expectation { optional: true, negatives: true, ..Expectation::plain(declared) };
                         (self.checker.value(argument, &expected), Some(declared.clone()))
                     }
                     None => self.untyped(argument),

@@ -58,11 +58,7 @@ impl ProgramTests<'_, '_> {
         Some(TestEvent { span: event.span, content })
     }
 
-    fn fields(
-        &mut self,
-        block: &Block,
-        columns: Option<&Arc<Columns>>,
-    ) -> Option<BTreeMap<String, Value>> {
+    fn fields(&mut self, block: &Block, columns: Option<&Arc<Columns>>) -> Option<BTreeMap<String, Value>> {
         let columns = columns.cloned()?;
         let mut fields = BTreeMap::new();
         let mut whole = !block.broken;

@@ -67,7 +67,8 @@ impl ProgramTests<'_, '_> {
             let path = Path { qualifier: None, name: name.clone() };
             let named = self.checker.scopes.path(&path).map(|named| (named.meaning, named.declared));
             let Some((Meaning::Param, declared)) = named else {
-                let known = self.checker.scopes.names(name.span.file, |meaning| matches!(meaning, Meaning::Param));
+                let known =
+                    self.checker.scopes.names(name.span.file, |meaning| matches!(meaning, Meaning::Param));
                 let near = nearest(&name.text, known).map(str::to_owned);
                 let (name, span) = (name.text.to_string(), name.span);
                 self.checker.report(UnknownName { name, wanted: "param", near, quote: false, span });
@@ -103,7 +104,10 @@ impl ProgramTests<'_, '_> {
             ActKind::Send(path, events) => {
                 let source = self.component(path, &[Role::Source])?;
                 let columns = self.columns_of(source);
-                TestActKind::Send { source, events: TestEvents::Listed(self.events(events, columns.as_ref())?) }
+                TestActKind::Send {
+                    source,
+                    events: TestEvents::Listed(self.events(events, columns.as_ref())?),
+                }
             }
             ActKind::SendFile(path, name) => {
                 let source = self.component(path, &[Role::Source])?;
@@ -133,31 +137,7 @@ impl ProgramTests<'_, '_> {
                     _ => return None,
                 }
             }
-            ActKind::Fail(path, fault) => {
-                let component = self.component(path, &[Role::Source, Role::Channel, Role::Sink]);
-                match fault {
-                    Fault::Times(times) => {
-                        let times = self.checker.value(times, &Expectation::plain(&Type::Int));
-                        let (component, Value::Int(times)) = (component?, times?) else { return None };
-                        TestActKind::Fail { component, times: u64::try_from(times).unwrap_or_default() }
-                    }
-                    Fault::Named(name) if FAULTS.contains(&&*name.text) => {
-                        let role = |index: ComponentIndex| self.components[index].declared.role;
-                        if component.is_some_and(|component| role(component) != Role::Channel) {
-                            let rule = "only a channel has a disk that can be full; `fail … 3 times` lets other calls fail";
-                            let (name, span) = (format!("`{}`", name.text), name.span);
-                            let (role, rule) = ("a fault of channels", rule.to_owned());
-                            self.checker.report(Misplaced { name, role, rule, span, declared: None });
-                            return None;
-                        }
-                        TestActKind::DiskFull(component?)
-                    }
-                    Fault::Named(name) => {
-                        self.unknown(name, "way to fail", &FAULTS);
-                        return None;
-                    }
-                }
-            }
+            ActKind::Fail(path, fault) => self.fault(path, fault)?,
             ActKind::Crash => TestActKind::Crash,
             ActKind::ForEach(_) => {
                 let rule = "a table tests an interceptor or a function alone: `test \"…\" of NAME { for each { … } }`";
@@ -168,6 +148,34 @@ impl ProgramTests<'_, '_> {
             }
         };
         Some(TestAct { span: act.span, kind })
+    }
+
+    /// Checks a fault of a component.
+    fn fault(&mut self, path: &Path, fault: &Fault) -> Option<TestActKind> {
+        let component = self.component(path, &[Role::Source, Role::Channel, Role::Sink]);
+        match fault {
+            Fault::Times(times) => {
+                let times = self.checker.value(times, &Expectation::plain(&Type::Int));
+                let (component, Value::Int(times)) = (component?, times?) else { return None };
+                Some(TestActKind::Fail { component, times: u64::try_from(times).unwrap_or_default() })
+            }
+            Fault::Named(name) if FAULTS.contains(&&*name.text) => {
+                let role = |index: ComponentIndex| self.components[index].declared.role;
+                if component.is_some_and(|component| role(component) != Role::Channel) {
+                    let rule =
+                        "only a channel has a disk that can be full; `fail … 3 times` lets other calls fail";
+                    let (name, span) = (format!("`{}`", name.text), name.span);
+                    let (role, rule) = ("a fault of channels", rule.to_owned());
+                    self.checker.report(Misplaced { name, role, rule, span, declared: None });
+                    return None;
+                }
+                component.map(TestActKind::DiskFull)
+            }
+            Fault::Named(name) => {
+                self.unknown(name, "way to fail", &FAULTS);
+                None
+            }
+        }
     }
 
     /// Returns the place at which events are expected: a sink, or the rejected events.

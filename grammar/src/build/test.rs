@@ -18,12 +18,9 @@ impl Builder<'_> {
                     title_span = self.span_of(&pair);
                     title = self.plain_text(pair);
                 }
-                Rule::send
-                | Rule::expect
-                | Rule::advance
-                | Rule::fail
-                | Rule::crash
-                | Rule::for_each => acts.push(self.act(pair)),
+                Rule::send | Rule::expect | Rule::advance | Rule::fail | Rule::crash | Rule::for_each => {
+                    acts.push(self.act(pair))
+                }
                 Rule::test_of => subject = Some(self.subject_of_test(pair)),
                 Rule::test_with => {
                     let entries = pair.into_inner().filter(|pair| pair.as_rule() == Rule::entry);

@@ -2,8 +2,8 @@
 
 use super::{
     Act, ActKind, Argument, Block, Call, Chain, Entry, Expression, ExpressionKind, Failure, Field, File,
-    Flow, Handler, Hole, Item, ItemKind, Parameter, Path, Setting, Stage, Step, StepKind, Target, Test, TextPart,
-    TypeName, TypeNameKind,
+    Flow, Handler, Hole, Item, ItemKind, Parameter, Path, Setting, Stage, Step, StepKind, Target, Test,
+    TextPart, TypeName, TypeNameKind,
 };
 use crate::Span;
 

@@ -16,7 +16,8 @@ const DIFFERING_MAX: usize = 20;
 pub fn failure(failure: &Failure, files: &Files, repeat: &str, colours: bool) -> String {
     let labels = failure.labels.iter().enumerate().map(|(index, (span, text))| {
         let range = span.start as usize..span.end as usize;
-        let label = if index == 0 { Label::primary(span.file, range) } else { Label::secondary(span.file, range) };
+        let label =
+            if index == 0 { Label::primary(span.file, range) } else { Label::secondary(span.file, range) };
         label.with_message(text)
     });
     let mut notes = Vec::new();
@@ -45,7 +46,8 @@ fn comparison(compared: &[Compared]) -> String {
         compared.iter().filter(|line| line.difference != Difference::Same).collect();
     let shown = &differing[..differing.len().min(DIFFERING_MAX)];
     let length = |text: &Marked| text.text.chars().count();
-    let left = shown.iter().map(|line| length(&line.expected)).max().unwrap_or_default().max("expected".len());
+    let left =
+        shown.iter().map(|line| length(&line.expected)).max().unwrap_or_default().max("expected".len());
     let right = shown.iter().map(|line| length(&line.found)).max().unwrap_or_default();
     let mut lines = Vec::new();
     if left + right <= SIDE_BY_SIDE_MAX {

@@ -157,9 +157,7 @@ fn escaped(text: &str) -> String {
 pub fn tap(programs: &[ProgramResults<'_>]) -> String {
     let count: usize = programs.iter().map(|program| program.results.len()).sum();
     let mut text = format!("TAP version 14\n1..{count}\n");
-    let all = programs
-        .iter()
-        .flat_map(|program| program.results.iter().map(move |result| (program, result)));
+    let all = programs.iter().flat_map(|program| program.results.iter().map(move |result| (program, result)));
     for (number, (program, result)) in all.enumerate() {
         let status = if result.failure.is_some() { "not ok" } else { "ok" };
         let description = format!("{}: {}", program.name, result.title);

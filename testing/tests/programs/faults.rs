@@ -12,7 +12,8 @@ fn with_program<T>(text: &str, act: impl FnOnce(&TestProgram<'_>) -> T) -> T {
     let library = library();
     let analysis = analyse(&("a.flow", text), "a.flow", &library, &Options::default());
     assert!(!analysis.has_errors(), "{:?}", analysis.diagnostics);
-    let again = |_: &BTreeMap<String, String>| analyse(&("a.flow", text), "a.flow", &library, &Options::default());
+    let again =
+        |_: &BTreeMap<String, String>| analyse(&("a.flow", text), "a.flow", &library, &Options::default());
     act(&TestProgram::new(analysis, PathBuf::new(), weir_stdlib::registry, again))
 }
 
@@ -56,7 +57,8 @@ fn faults_and_crashes_of_a_test_lose_nothing() {
 
 #[test]
 fn coverage_says_what_was_not_reached() {
-    let text = VISITS.to_owned() + "\ntest \"t\" {\n  send visits [json { page: \"/a\" }]\n  expect out [{}]\n}\n";
+    let text =
+        VISITS.to_owned() + "\ntest \"t\" {\n  send visits [json { page: \"/a\" }]\n  expect out [{}]\n}\n";
     with_program(&text, |program| {
         let mut coverage = program.coverage();
         coverage.add(&run_test(program, &program.tests()[0], RunSettings::default()).reached);
@@ -71,7 +73,9 @@ fn coverage_says_what_was_not_reached() {
 fn a_change_that_no_test_notices_is_found() {
     let changes = |tests: &str| {
         with_program(&(VISITS.to_owned() + tests), |program| {
-            let unnoticed = mutants(program).into_iter().filter(|mutant| !is_noticed(program, mutant, RunSettings::default()));
+            let unnoticed = mutants(program)
+                .into_iter()
+                .filter(|mutant| !is_noticed(program, mutant, RunSettings::default()));
             unnoticed.map(|mutant| mutant.change).collect::<Vec<_>>()
         })
     };

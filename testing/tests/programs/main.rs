@@ -61,7 +61,8 @@ fn failure_of(pipeline: &str, acts: &str) -> String {
     let (analysis, results) = results_of(&text, RunSettings::default());
     let [result] = &results[..] else { panic!("one test") };
     let failure = result.failure.as_ref();
-    failure.map_or_else(String::new, |failure| failure_text(failure, &analysis.files, "weir test a.flow", false))
+    failure
+        .map_or_else(String::new, |failure| failure_text(failure, &analysis.files, "weir test a.flow", false))
 }
 
 /// Checks that the acts of a test pass.
@@ -85,7 +86,8 @@ fn the_tests_of_the_examples_pass_and_repeat() {
                 continue;
             }
             let name = path.to_str().expect("a name in UTF-8");
-            let options = |params: &BTreeMap<String, String>| Options { params: params.clone(), ..Options::default() };
+            let options =
+                |params: &BTreeMap<String, String>| Options { params: params.clone(), ..Options::default() };
             let analysis = analyse(&Disk, name, &library, &options(&BTreeMap::new()));
             assert!(!analysis.has_errors(), "{name}: {:?}", analysis.diagnostics);
             let again = |params: &BTreeMap<String, String>| analyse(&Disk, name, &library, &options(params));
