@@ -154,10 +154,7 @@ impl Driver {
     pub(crate) fn waiting(&self) -> u64 {
         let channels = self.measures().map_or(0, |measures| {
             let required = measures.components.iter().filter(|component| !component.optional);
-            required
-                .filter_map(|component| component.channel.as_ref())
-                .map(|channel| channel.events as u64)
-                .sum()
+            required.filter_map(|component| component.channel.as_ref()).map(|channel| channel.events).sum()
         });
         self.scene.undelivered() + channels
     }

@@ -1,7 +1,7 @@
 //! A program that is ready to be tested.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weir_compiler::analysis::program_tests::{ProgramTest, StepTest, TestContent};
@@ -117,7 +117,7 @@ impl<'p> TestProgram<'p> {
     }
 }
 
-fn staged(analysis: &Arc<Analysis>, folder: &PathBuf, library: fn() -> Registry) -> Option<Staged> {
+fn staged(analysis: &Arc<Analysis>, folder: &Path, library: fn() -> Registry) -> Option<Staged> {
     let plan = with_lineage(lower_with_unread(analysis)?);
     Some(Staged {
         ends: Ends::of(&plan),
@@ -125,6 +125,6 @@ fn staged(analysis: &Arc<Analysis>, folder: &PathBuf, library: fn() -> Registry)
         classes: Classes::of(analysis),
         analysis: analysis.clone(),
         library,
-        folder: folder.clone(),
+        folder: folder.to_path_buf(),
     })
 }

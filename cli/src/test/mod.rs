@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::ValueEnum;
-use weir_compiler::{Analysis, Library, Severity, analyse};
+use weir_compiler::{Analysis, Library, Severity, analyse, normalized_path};
 use weir_testing::{RunSettings, TestProgram, TestResult, in_threads, run_test, run_with_faults};
 
 use crate::MISUSE;
@@ -135,7 +135,7 @@ fn run_once(arguments: &Arguments, files: &mut BTreeSet<String>) -> Result<bool,
     let mut whole = true;
     for path in paths {
         match program(&path, &library, &arguments.params, arguments.colours)? {
-            Some(program) => programs.push(Named { path, program }),
+            Some(program) => programs.push(Named { path: normalized_path(&path), program }),
             None => whole = false,
         }
     }
@@ -144,7 +144,10 @@ fn run_once(arguments: &Arguments, files: &mut BTreeSet<String>) -> Result<bool,
     }
     let results = run_programs(&programs, arguments);
     let count: usize = results.iter().map(Vec::len).sum();
-    if count == 0 && whole {
+    if count == 0 && !whole {
+        return Ok(false);
+    }
+    if count == 0 {
         return Err(match &arguments.filter {
             Some(filter) => format!("no test has {filter:?} in its title"),
             None => format!("there is no test in {}", arguments.paths.join(", ")),
@@ -190,7 +193,7 @@ pub(crate) use editor::for_editor;
 fn folder_of(path: &str) -> PathBuf {
     match path {
         STANDARD_INPUT => PathBuf::new(),
-        _ => Path::new(path).parent().map(Path::to_path_buf).unwrap_or_default(),
+        _ => Path::new(path.trim_start_matches("./")).parent().map(Path::to_path_buf).unwrap_or_default(),
     }
 }
 
