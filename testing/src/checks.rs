@@ -2,18 +2,48 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weir_compiler::analysis::program_tests::{ProgramTest, TestActKind, TestContent, TestEvents};
 use weir_grammar::Span;
 use weir_grammar::tree::Operator;
 use weir_plan::{BODY, Value};
 
 use crate::comparing::{body_text, record};
 use crate::outcome::Failure;
+use crate::program::Staged;
 use crate::promises::Broken;
 use crate::run::Run;
 use crate::scene::{ReceivedEvent, Scene};
+use crate::sending;
 
 /// The most events that a message lists.
 const LISTED_MAX: usize = 5;
+
+/// Returns the first act of a test that can't be done: one that names a component which no flow uses, or a file that can't be
+/// read.
+pub(crate) fn impossible(staged: &Staged, test: &ProgramTest) -> Option<Failure> {
+    let TestContent::Program(acts) = &test.content else { return None };
+    let declared = |index: usize| staged.analysis.graph.components.get(index).map(|found| &found.declared);
+    acts.iter().find_map(|act| match &act.kind {
+        TestActKind::Send { source, events } => {
+            let source = &declared(*source)?.name;
+            if !staged.plan.sources.iter().any(|planned| *planned.name == **source) {
+                let message = format!("no flow uses the source `{source}`");
+                return Some(Failure::at(act.span, message, "so nothing can be sent to it"));
+            }
+            let TestEvents::File { name, span } = events else { return None };
+            let read = sending::sent_from(&staged.folder.join(name), *span);
+            read.err().map(|message| Failure::at(*span, message, "the events that are sent"))
+        }
+        TestActKind::Expect { at, .. } => {
+            let sink = declared(*at)?;
+            let is_used = staged.plan.sinks.iter().any(|planned| *planned.name == *sink.name);
+            let message = format!("no flow uses the sink `{}`", sink.name);
+            (sink.rejects_of.is_none() && !is_used)
+                .then(|| Failure::at(act.span, message, "so nothing can come to it"))
+        }
+        _ => None,
+    })
+}
 
 /// Returns the events that are missing; none if there are none.
 pub(crate) fn no_loss(run: &Run<'_>, index: usize, span: Span) -> Option<Failure> {

@@ -15,7 +15,7 @@ use weir_plan::BODY;
 use weir_runtime::storage::Moment;
 
 use crate::comparing::compare;
-use crate::coverage::places_of;
+use crate::coverage::{ReachedPlaces, places_of};
 use crate::driver::Driver;
 use crate::outcome::{Failure, TestResult};
 use crate::program::{Staged, TestProgram};
@@ -61,13 +61,8 @@ pub(crate) struct Ran {
 pub fn run_test(program: &TestProgram<'_>, test: &ProgramTest, settings: RunSettings) -> TestResult {
     let begun = Instant::now();
     let mut result = TestResult::new(&test.title, test.span, settings.seed);
-    let ran = program.staged(test).and_then(|(test, staged)| {
-        let ran = run_staged(&staged, &test, settings, &Injected::default())?;
-        let reached = places_of(&staged.analysis, &test, &ran.watcher.reached());
-        Ok((ran, reached))
-    });
-    match ran {
-        Err(message) => result.failure = Some(Failure::at(test.span, message, "this test can't run")),
+    match ran(program, test, settings) {
+        Err(failure) => result.failure = Some(failure),
         Ok((ran, reached)) => {
             result.advanced = ran.advanced;
             result.reached = reached;
@@ -79,6 +74,22 @@ pub fn run_test(program: &TestProgram<'_>, test: &ProgramTest, settings: RunSett
     }
     result.took = begun.elapsed();
     result
+}
+
+/// Runs a test, and returns what became of it and what it has reached.
+fn ran(
+    program: &TestProgram<'_>,
+    test: &ProgramTest,
+    settings: RunSettings,
+) -> Result<(Ran, ReachedPlaces), Failure> {
+    let cannot = |message| Failure::at(test.span, message, "this test can't run");
+    let (test, staged) = program.staged(test).map_err(cannot)?;
+    if let Some(failure) = checks::impossible(&staged, &test) {
+        return Err(failure);
+    }
+    let ran = run_staged(&staged, &test, settings, &Injected::default()).map_err(cannot)?;
+    let reached = places_of(&staged.analysis, &test, &ran.watcher.reached());
+    Ok((ran, reached))
 }
 
 /// Returns a number that is equal for two runs in which the same happened.

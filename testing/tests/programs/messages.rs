@@ -75,6 +75,13 @@ fn a_metric_and_a_file_are_compared() {
 }
 
 #[test]
+fn an_act_that_can_not_be_done_is_shown_at_its_place() {
+    insta::assert_snapshot!(failure_of(VISITS, "  send visits from \"nowhere.jsonl\"\n  expect no loss"));
+    let unused = VISITS.replace("flow main", "sink other = stdout {}\nsource lines = generate {}\nflow main");
+    insta::assert_snapshot!(failure_of(&unused, "  expect other []"));
+}
+
+#[test]
 fn the_order_of_events_in_a_list_does_not_matter() {
     passes(
         VISITS,
