@@ -9,11 +9,12 @@ use std::process::ExitCode;
 
 use tempfile::NamedTempFile;
 use weir_compiler::SourceFiles;
-use weir_lsp::{Disk, Ended, stdio};
+use weir_lsp::{Disk, Ended, RequestedTest, stdio};
 
 use crate::MISUSE;
 use crate::files::{imported_text, programs_below};
 use crate::program::{environment, library, print_error_line};
+use crate::test;
 
 /// The arguments of `weir lsp`.
 #[derive(Debug, clap::Args)]
@@ -97,6 +98,10 @@ impl Disk for FileSystem {
             write_once(&folder.join(name), text).ok()?;
         }
         folder.into_os_string().into_string().ok()
+    }
+
+    fn run_test(&self, requested: &RequestedTest<'_>) -> Option<String> {
+        Some(test::for_editor(requested))
     }
 }
 

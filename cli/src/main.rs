@@ -15,6 +15,8 @@ mod process;
 mod program;
 mod run;
 mod state_directory;
+mod test;
+mod r#try;
 mod watch;
 
 use std::process::ExitCode;
@@ -60,6 +62,10 @@ enum Command {
     Plan(plan::Arguments),
     /// Run a program until its sources end or a signal stops it
     Run(run::Arguments),
+    /// Run the tests of programs, with simulated sources and sinks and in virtual time
+    Test(test::Arguments),
+    /// Show what the steps of a program make of the lines of a sample
+    Try(r#try::Arguments),
 }
 
 /// Exit status of a command with invalid arguments.
@@ -78,5 +84,7 @@ fn main() -> ExitCode {
         Command::Lsp(arguments) => lsp::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Try(arguments) => r#try::run(&arguments),
     }
 }

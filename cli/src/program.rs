@@ -53,9 +53,18 @@ enum When {
 impl Colours {
     /// Returns whether text on standard error is coloured.
     pub(crate) fn on_standard_error(self) -> bool {
+        self.on(std::io::stderr().is_terminal())
+    }
+
+    /// Returns whether text on standard output is coloured.
+    pub(crate) fn on_standard_output(self) -> bool {
+        self.on(std::io::stdout().is_terminal())
+    }
+
+    fn on(self, is_terminal: bool) -> bool {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         match self.color {
-            When::Auto => std::io::stderr().is_terminal() && !plain,
+            When::Auto => is_terminal && !plain,
             When::Always => true,
             When::Never => false,
         }

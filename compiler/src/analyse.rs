@@ -10,6 +10,7 @@ use weir_plan::Value;
 
 use crate::analysis::Analysis;
 use crate::analysis::graph::{Component, Declared, Flow, Graph};
+use crate::analysis::program_tests::ProgramTest;
 use crate::analysis::settings::{Setting, Settings};
 use crate::checker::{Checker, Owner};
 use crate::diagnostics::{Diagnostic, DuplicateName, NameOf, Severity, UnknownKind, UnreadableFile, Unused};
@@ -58,10 +59,10 @@ pub fn analyse(sources: &dyn SourceFiles, entry: &str, library: &Library, option
     once_for_each_file(&mut diagnostics, &scopes);
     sort(&mut diagnostics);
     places::explain(&modules, &files, library, &mut diagnostics);
-    let Analysis { graph, agent, params, functions, notes, .. } = checked;
+    let Analysis { graph, agent, params, functions, tests, notes, .. } = checked;
     let library = library_names;
     let program = agent.as_ref().and_then(given_name).unwrap_or(program);
-    Analysis { program, files, diagnostics, modules, graph, agent, params, functions, notes, library }
+    Analysis { program, files, diagnostics, modules, graph, agent, params, functions, tests, notes, library }
 }
 
 /// Returns the name that `agent { … }` gives the program.
@@ -130,7 +131,7 @@ impl<'p> Program<'p> {
         let graph = self.graph(components, &mut checker, diagnostics);
         let functions = checker.function_bodies(self.modules);
         self.unused_lets(&mut checker);
-        self.program_tests(&mut checker, &graph.components);
+        let tests = self.program_tests(&mut checker, &graph.components);
         let agent = self.agent(&mut checker);
         // Items that only unused interceptors use count as unused, so this comes before `unused_interceptors`.
         let unused = self.unused(&checker);
@@ -149,7 +150,7 @@ impl<'p> Program<'p> {
             (declared, setting)
         });
         let params = params.collect();
-        Analysis { graph, agent, params, functions, notes: checker.notes, ..Analysis::default() }
+        Analysis { graph, agent, params, functions, tests, notes: checker.notes, ..Analysis::default() }
     }
 
     /// Returns the items of all files.
@@ -310,15 +311,15 @@ impl<'p> Program<'p> {
     }
 
     /// Checks the program's tests.
-    fn program_tests(&self, checker: &mut Checker<'p>, components: &[Component]) {
+    fn program_tests(&self, checker: &mut Checker<'p>, components: &[Component]) -> Vec<ProgramTest> {
         let broken = self.own_items().any(|item| matches!(item.kind, ItemKind::Broken(_)))
             || self.flows().any(|flow| flow.broken);
         let mut tests = ProgramTests { checker, components, broken, titles: HashMap::new() };
-        for item in self.own_items() {
-            if let ItemKind::Test(test) = &item.kind {
-                tests.check(test);
-            }
-        }
+        let checked = self.own_items().filter_map(|item| match &item.kind {
+            ItemKind::Test(test) => tests.check(test, item.span),
+            _ => None,
+        });
+        checked.collect()
     }
 
     /// Checks the interceptors without a use; the others are checked at each use.

@@ -41,7 +41,7 @@ pub use files::sources::{Files, Position, SourceFile, SourceFiles};
 pub use fixes::{Change, Fixed, fix, fix_certain};
 pub use format::{Unreadable, format};
 pub use library::LibraryError;
-pub use lowering::lower;
+pub use lowering::{ALONE, ALONE_NAMES, PathPlaces, lower, lower_alone, lower_with_unread, places};
 pub use names::definitions::styled_name;
 pub use options::Options;
 pub use signatures::Library;

@@ -69,7 +69,11 @@ module.exports = grammar({
       seq('fn', field('name', $.identifier), $.parameters, '->', field('result', $.type), field('body', $.function_body)),
     quality: ($) => seq('quality', field('name', $.identifier), entries($, $.rule)),
     flow: ($) => seq('flow', field('name', $.identifier), optional($.delivers), field('body', $.chains)),
-    test: ($) => seq('test', field('title', $._text), entries($, $._act)),
+    test: ($) =>
+      seq('test', field('title', $._text), optional($.test_subject), optional($.test_params), entries($, $._act)),
+    test_subject: ($) =>
+      seq('of', optional(seq(field('qualifier', $.identifier), '.')), field('name', $.identifier), optional($.arguments)),
+    test_params: ($) => seq('with', $.entry, repeat(seq(',', $.entry))),
     agent: ($) => seq('agent', field('settings', $.block)),
 
     extern_component: ($) =>
@@ -263,14 +267,25 @@ module.exports = grammar({
 
     // ---- Tests
 
-    _act: ($) => choice($.send, $.expect, $.advance, $.fail, $.crash),
-    send: ($) => seq('send', $._tested, $.list),
-    expect: ($) => seq('expect', choice(seq('no', $.identifier), seq($._tested, $.list))),
+    _act: ($) => choice($.send, $.expect, $.advance, $.fail, $.crash, $.for_each),
+    send: ($) => seq('send', $._tested, choice($.list, seq('from', $._text))),
+    expect: ($) =>
+      seq(
+        'expect',
+        choice(
+          seq('no', $.identifier),
+          seq($._tested, choice($.list, seq('from', $._text))),
+          seq('metric', $._tested, choice('==', '!=', '<=', '>=', '<', '>'), $.expression),
+          'order',
+        ),
+      ),
     advance: ($) => seq('advance', $.expression),
     fail: ($) => seq('fail', $._tested, choice(seq($.number, 'times'), $.identifier)),
     crash: (_) => 'crash',
+    for_each: ($) => seq('for', 'each', entries($, $.row)),
+    row: ($) => seq('in', ':', field('given', $.expression), ',', 'out', ':', field('out', $.expression)),
     _tested: ($) => alias($._tested_path, $.place),
-    _tested_path: ($) => seq(namesWith($, ['no', 'in']), optional(seq('.', field('name', $.identifier)))),
+    _tested_path: ($) => seq(namesWith($, ['no', 'in', 'metric', 'order']), optional(seq('.', field('name', $.identifier)))),
 
     // ---- Text
 

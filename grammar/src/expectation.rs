@@ -172,7 +172,7 @@ fn description(rule: Rule) -> Option<(u8, &'static str)> {
         Rule::range => (1, "a range such as `1..=10`"),
         Rule::hole_path => (1, "the name of a header, param or let"),
         Rule::role => (1, "`source`, `channel` or `sink`"),
-        Rule::send | Rule::send_word => (1, "`send`, `expect`, `advance`, `fail` or `crash`"),
+        Rule::send | Rule::send_word => (1, "`send`, `expect`, `advance`, `fail`, `crash` or `for each`"),
         Rule::comparator | Rule::coalesce | Rule::is_word | Rule::plus | Rule::star => (4, OPERATOR),
         Rule::EOI => (3, "the end of the item"),
         _ => return keyword_description(rule),

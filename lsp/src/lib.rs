@@ -30,6 +30,6 @@ pub mod stdio;
 mod tests;
 mod uris;
 
-pub use disk::Disk;
+pub use disk::{Disk, RequestedTest};
 pub use lsp_server::Connection;
 pub use server::{Ended, ServeError, serve};

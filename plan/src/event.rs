@@ -19,6 +19,10 @@ pub const ATTACHED_HEADERS: &str = "headers";
 /// that select fields keep it. A field of a schema may have the same name.
 pub const ATTACHED: &str = "attached";
 
+/// The header by which a test recognises the events that came of one that it has sent. No program can name it; no plan has
+/// it but that of a test.
+pub const LINEAGE: &str = "@$lineage";
+
 /// The key in the metadata of a column with sensitive values.
 pub const SENSITIVE: &str = "sensitive";
 

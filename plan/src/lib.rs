@@ -24,7 +24,7 @@ pub mod varying;
 
 pub use decimal::{DECIMAL_DIGITS_MAX, Decimal, DecimalType, NoDecimal};
 pub use display::type_name;
-pub use event::{ATTACHED, ATTACHED_HEADERS, BODY, EventType, EventTypeId, HEADER_SIGIL, SENSITIVE};
+pub use event::{ATTACHED, ATTACHED_HEADERS, BODY, EventType, EventTypeId, HEADER_SIGIL, LINEAGE, SENSITIVE};
 pub use expression::{
     Arithmetic, Comparison, Expression, FilledPart, Function, MatchArm, Operation, Pattern, Table,
     TableFormat,

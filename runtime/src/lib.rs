@@ -45,4 +45,4 @@ pub use observability::meter::{
 pub use observability::metrics;
 pub use registry::{Context, Make, MakeChannel, MakeSink, MakeSource, Registry};
 pub use routing::Acknowledgement;
-pub use steps::EventsAsJson;
+pub use steps::{EventsAsJson, Observer, RoutePlace, StepPlace};

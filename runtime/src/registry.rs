@@ -1,5 +1,6 @@
 //! The registry of the components and functions that an agent can run.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::observability::meter::Meter;
 use crate::parsers::{MakeParser, Parser, ParserCall, Parsers, make_parser};
 use crate::sink::Sink;
 use crate::source::Source;
-use crate::steps::EventsAsJson;
+use crate::steps::{EventsAsJson, Observer};
 
 /// The surroundings of a component: its program, its event type and the runtime's services.
 #[derive(Clone)]
@@ -39,7 +40,7 @@ pub struct Context {
 }
 
 /// Makes a component from its settings, without touching files, networks or other systems.
-pub type Make<Made> = fn(&Settings, Context) -> Result<Made, Failure>;
+pub type Make<Made> = Arc<dyn Fn(&Settings, Context) -> Result<Made, Failure> + Send + Sync>;
 /// Makes a source.
 pub type MakeSource = Make<Box<dyn Source>>;
 /// Makes a channel.
@@ -50,24 +51,33 @@ pub type MakeSink = Make<Box<dyn Sink>>;
 /// The kinds of sources, channels and sinks, the functions and the parsers, by name.
 #[derive(Default)]
 pub struct Registry {
-    pub(crate) sources: BTreeMap<&'static str, MakeSource>,
-    pub(crate) channels: BTreeMap<&'static str, MakeChannel>,
-    pub(crate) sinks: BTreeMap<&'static str, MakeSink>,
+    pub(crate) sources: BTreeMap<Cow<'static, str>, MakeSource>,
+    pub(crate) channels: BTreeMap<Cow<'static, str>, MakeChannel>,
+    pub(crate) sinks: BTreeMap<Cow<'static, str>, MakeSink>,
     pub(crate) functions: Functions,
     pub(crate) parsers: Parsers,
     pub(crate) events_as_json: Option<EventsAsJson>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
 }
 
 impl Registry {
     /// Adds a kind of source.
-    pub fn source(mut self, kind: &'static str, make: MakeSource) -> Registry {
-        self.sources.insert(kind, make);
+    pub fn source(
+        mut self,
+        kind: impl Into<Cow<'static, str>>,
+        make: impl Fn(&Settings, Context) -> Result<Box<dyn Source>, Failure> + Send + Sync + 'static,
+    ) -> Registry {
+        self.sources.insert(kind.into(), Arc::new(make));
         self
     }
 
     /// Adds a kind of channel.
-    pub fn channel(mut self, kind: &'static str, make: MakeChannel) -> Registry {
-        self.channels.insert(kind, make);
+    pub fn channel(
+        mut self,
+        kind: impl Into<Cow<'static, str>>,
+        make: impl Fn(&Settings, Context) -> Result<Arc<dyn Channel>, Failure> + Send + Sync + 'static,
+    ) -> Registry {
+        self.channels.insert(kind.into(), Arc::new(make));
         self
     }
 
@@ -106,23 +116,28 @@ impl Registry {
     }
 
     /// The kinds of sources.
-    pub fn source_kinds(&self) -> impl Iterator<Item = &'static str> {
-        self.sources.keys().copied()
+    pub fn source_kinds(&self) -> impl Iterator<Item = &str> {
+        self.sources.keys().map(AsRef::as_ref)
     }
 
     /// The kinds of channels.
-    pub fn channel_kinds(&self) -> impl Iterator<Item = &'static str> {
-        self.channels.keys().copied()
+    pub fn channel_kinds(&self) -> impl Iterator<Item = &str> {
+        self.channels.keys().map(AsRef::as_ref)
     }
 
     /// The kinds of sinks.
-    pub fn sink_kinds(&self) -> impl Iterator<Item = &'static str> {
-        self.sinks.keys().copied()
+    pub fn sink_kinds(&self) -> impl Iterator<Item = &str> {
+        self.sinks.keys().map(AsRef::as_ref)
     }
 
     /// The names of the functions.
     pub fn function_names(&self) -> impl Iterator<Item = &'static str> {
         self.functions.library.keys().copied()
+    }
+
+    /// Returns what makes a kind of channel; none if there is no such kind.
+    pub fn maker_of_channel(&self, kind: &str) -> Option<MakeChannel> {
+        self.channels.get(kind).cloned()
     }
 
     /// Adds a parser.
@@ -151,8 +166,18 @@ impl Registry {
     }
 
     /// Adds a kind of sink.
-    pub fn sink(mut self, kind: &'static str, make: MakeSink) -> Registry {
-        self.sinks.insert(kind, make);
+    pub fn sink(
+        mut self,
+        kind: impl Into<Cow<'static, str>>,
+        make: impl Fn(&Settings, Context) -> Result<Box<dyn Sink>, Failure> + Send + Sync + 'static,
+    ) -> Registry {
+        self.sinks.insert(kind.into(), Arc::new(make));
+        self
+    }
+
+    /// Sets who watches the events at the steps and routes of the agents that are built.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Registry {
+        self.observer = Some(observer);
         self
     }
 }

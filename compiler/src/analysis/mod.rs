@@ -5,6 +5,7 @@ pub(crate) mod expressions;
 pub(crate) mod graph;
 pub(crate) mod notes;
 pub(crate) mod places;
+pub mod program_tests;
 pub(crate) mod settings;
 
 use std::collections::BTreeMap;
@@ -57,6 +58,8 @@ pub struct Analysis {
     pub params: BTreeMap<Span, Setting>,
     /// The functions of the program in the form of the plan; `None` for a function with errors.
     pub(crate) functions: Vec<Option<Function>>,
+    /// The tests without errors, in the order of the text.
+    pub tests: Vec<program_tests::ProgramTest>,
     pub(crate) notes: Notes,
     /// The definitions of the library.
     pub(crate) library: Arc<Definitions>,

@@ -1,5 +1,7 @@
 //! Lowers an analysis to a plan. Lowering is a pure function: it checks nothing and reports nothing.
 
+mod for_tests;
+mod places;
 mod unread;
 
 use std::collections::HashMap;
@@ -22,8 +24,19 @@ use crate::spelling::label;
 use crate::types::columns::Columns;
 use unread::Readers;
 
+pub use for_tests::{ALONE, ALONE_NAMES, lower_alone};
+pub use places::{PathPlaces, places};
+
 /// Returns the plan of a program; `None` if the program has errors.
 pub fn lower(analysis: &Analysis) -> Option<Plan> {
+    let mut plan = lower_with_unread(analysis)?;
+    unread::leave_out(&mut plan, &readers(&analysis.graph.components));
+    Some(plan)
+}
+
+/// Returns the plan of a program in which events have all columns, also those that nothing reads: a test may expect them.
+/// `None` if the program has errors.
+pub fn lower_with_unread(analysis: &Analysis) -> Option<Plan> {
     if analysis.has_errors() {
         return None;
     }
@@ -77,7 +90,6 @@ pub fn lower(analysis: &Analysis) -> Option<Plan> {
     for (edge, paths) in graph.edges.iter().zip(paths) {
         plan.flows.get_mut(edge.flow)?.paths.extend(paths);
     }
-    unread::leave_out(&mut plan, &readers(&graph.components));
     Some(plan)
 }
 

@@ -22,7 +22,10 @@ syntax match weirItem /\%(^\s*extern\s\+\)\@<=\%(source\|channel\|sink\|parser\|
 syntax match weirStep /\%(^\s*\|->\s*\|[{,]\s*\|\<optional\s\+\)\@<=\%(let\|set\|unset\|rename\|select\|parse\|check\|explode\|flatten\|throttle\|sample\|copy\|balance\|failover\|dedupe\)\>\ze\s\+[@`({A-Za-z0-9"]/
 syntax match weirStep /\%(^\s*\|->\s*\|[{,]\s*\|\<optional\s\+\)\@<=\%(keep\|drop\|reject\)\>\ze\s\+\%(if\|because\)\>/
 syntax match weirStep /\%(->\s*\|\<else\s\+\)\@<=\%(drop\|reject\)\>/
-syntax match weirStep /^\s*\zs\%(send\|expect\|advance\|fail\|crash\)\>\ze\%(\s\|$\)/
+syntax match weirStep /^\s*\zs\%(send\|expect\|advance\|fail\|crash\|for\s\+each\)\>\ze\%(\s\|$\)/
+syntax match weirWord /\%(^\s*expect\s\+\)\@<=\%(metric\|order\|no\)\>/
+syntax match weirWord /\<\%(of\|with\|from\)\>\ze\s\+[`"A-Za-z_]/
+syntax match weirWord /\<\%(in\|out\)\>\ze:/
 
 syntax match weirWord /\<\%(delivers\|as\|by\|because\|sensitive\|strict\|optional\|within\|exclusive\|unless\|secret\|to\)\>\ze\%(\s*$\|\s\+[^:= ]\|[},]\)/
 syntax match weirWord /^\s*\zs\%(emits\|needs\|flat\|loses\|repeats\|requires\|puts\|takes\|waits\|holds\)\>\ze\s\+[^:]/

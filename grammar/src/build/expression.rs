@@ -401,14 +401,17 @@ impl Builder<'_> {
         let span = self.span_of(&pair);
         let mut entries = Vec::new();
         for pair in pair.into_inner().filter(|pair| pair.as_rule() == Rule::entry) {
-            let mut pairs = pair.into_inner();
-            let name = self.next_name(&mut pairs);
-            if let Some(value) = pairs.find(|pair| pair.as_rule() == Rule::expression) {
-                let value = self.nested(value, depth);
-                entries.push(Entry { name, value });
-            }
+            entries.extend(self.entry(pair, depth));
         }
         Block { span, entries, broken: self.has_blanked(span) }
+    }
+
+    /// Builds an entry of a block, or of the params of a test.
+    pub(super) fn entry(&mut self, pair: Pair<'_, Rule>, depth: &mut u32) -> Option<Entry> {
+        let mut pairs = pair.into_inner();
+        let name = self.next_name(&mut pairs);
+        let value = pairs.find(|pair| pair.as_rule() == Rule::expression)?;
+        Some(Entry { name, value: self.nested(value, depth) })
     }
 
     fn number(&mut self, pair: &Pair<'_, Rule>) -> ExpressionKind {
@@ -455,7 +458,7 @@ fn word(word: &str) -> ExpressionKind {
     }
 }
 
-fn operator_of(text: &str) -> Operator {
+pub(super) fn operator_of(text: &str) -> Operator {
     match text.trim() {
         "+" => Operator::Add,
         "-" => Operator::Subtract,

@@ -30,7 +30,7 @@ pub use signature::{
     Amount, AmountKind, Column, Enum, Exclusive, Extern, ExternFunction, ExternParser, Parameter, Range,
     Record, Requirement, Setting, Shortfall, Signature, TypeName, TypeNameKind, TypeParameter, Variant,
 };
-pub use test::{Act, ActKind, Fault, Test};
+pub use test::{Act, ActKind, Fault, FileName, Row, Test};
 
 use crate::Span;
 

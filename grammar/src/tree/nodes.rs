@@ -2,8 +2,8 @@
 
 use super::{
     Act, ActKind, Argument, Block, Call, Chain, Entry, Expression, ExpressionKind, Failure, Field, File,
-    Flow, Handler, Hole, Item, ItemKind, Parameter, Path, Setting, Stage, Step, StepKind, Target, TextPart,
-    TypeName, TypeNameKind,
+    Flow, Handler, Hole, Item, ItemKind, Parameter, Path, Setting, Stage, Step, StepKind, Target, Test,
+    TextPart, TypeName, TypeNameKind,
 };
 use crate::Span;
 
@@ -143,7 +143,7 @@ impl<'t> Walk<'_, 't> {
                 quality.rules.iter().for_each(|rule| self.expression(&rule.condition));
             }
             ItemKind::Flow(flow) => self.flow(flow),
-            ItemKind::Test(test) => test.acts.iter().for_each(|act| self.act(act)),
+            ItemKind::Test(test) => self.test(test),
             ItemKind::Agent(agent) => self.block(&agent.settings),
             ItemKind::Extern(item) => self.settings(&item.signature.settings),
             ItemKind::ExternParser(item) => self.settings(&item.signature.settings),
@@ -342,6 +342,16 @@ impl<'t> Walk<'_, 't> {
         (self.visit)(Node::Path(path));
     }
 
+    fn test(&mut self, test: &'t Test) {
+        test.subject.iter().for_each(|subject| self.call(subject));
+        for param in &test.params {
+            if (self.visit)(Node::Entry(param)) {
+                self.expression(&param.value);
+            }
+        }
+        test.acts.iter().for_each(|act| self.act(act));
+    }
+
     fn act(&mut self, act: &'t Act) {
         if !(self.visit)(Node::Act(act)) {
             return;
@@ -350,7 +360,19 @@ impl<'t> Walk<'_, 't> {
             ActKind::Send(_, value) | ActKind::Expect(_, value) | ActKind::Advance(value) => {
                 self.expression(value)
             }
-            ActKind::ExpectNo(_) | ActKind::Fail(..) | ActKind::Crash => {}
+            ActKind::ExpectMetric(_, _, value) => self.expression(value),
+            ActKind::ForEach(rows) => {
+                for row in rows {
+                    self.expression(&row.given);
+                    self.expression(&row.out);
+                }
+            }
+            ActKind::SendFile(..)
+            | ActKind::ExpectFile(..)
+            | ActKind::ExpectNo(_)
+            | ActKind::ExpectOrder
+            | ActKind::Fail(..)
+            | ActKind::Crash => {}
         }
     }
 }

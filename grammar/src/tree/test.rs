@@ -1,6 +1,6 @@
 //! Tests of programs.
 
-use super::{Expression, Name, Path};
+use super::{Call, Entry, Expression, Name, Operator, Path};
 use crate::Span;
 
 /// A test.
@@ -10,6 +10,10 @@ pub struct Test {
     pub title: String,
     /// The place of the title, including the quotes.
     pub title_span: Span,
+    /// The interceptor with its arguments, or the function, that is tested alone: `of tidy(user)`.
+    pub subject: Option<Call>,
+    /// The values of params for this test: `with topic: "clicks"`.
+    pub params: Vec<Entry>,
     /// The actions and expectations, in order.
     pub acts: Vec<Act>,
     /// Whether an act has a syntax error and is missing.
@@ -32,14 +36,44 @@ pub enum ActKind {
     Send(Path, Expression),
     /// `expect lake [{ … }]`, also of `rejects`
     Expect(Path, Expression),
+    /// `send clicks from "clicks.log"`
+    SendFile(Path, FileName),
+    /// `expect lake from "lake.json"`
+    ExpectFile(Path, FileName),
     /// `expect no loss`
     ExpectNo(Name),
+    /// `expect order`
+    ExpectOrder,
+    /// `expect metric lake.delivered == 3`: the component, the metric, the comparison and the number.
+    ExpectMetric(Path, Operator, Expression),
+    /// `for each { in: 404, out: "client" }`
+    ForEach(Vec<Row>),
     /// `advance 10min`
     Advance(Expression),
     /// `fail lake 3 times`
     Fail(Path, Fault),
     /// `crash`
     Crash,
+}
+
+/// The name of a file, relative to the file of the program.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileName {
+    /// The text.
+    pub text: String,
+    /// The place of the text, including the quotes.
+    pub span: Span,
+}
+
+/// A row of a table: what goes in, and what has to come out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The place of the row.
+    pub span: Span,
+    /// What goes in.
+    pub given: Expression,
+    /// What has to come out.
+    pub out: Expression,
 }
 
 /// The failure that a test injects into a component.

@@ -1,11 +1,14 @@
-//! Lenses above flows, and the commands behind them: the graph and the plan of the program.
+//! Lenses above flows and tests, and the commands behind them: the graph and the plan of the program, and the run of a test.
 
 use gen_lsp_types::{CodeLens, CodeLensParams, Command, ExecuteCommandParams, LspAny};
 use serde_json::json;
 use weir_compiler::lower;
+use weir_grammar::Span;
 use weir_grammar::tree::ItemKind;
 
+use crate::disk::RequestedTest;
 use crate::dispatch::{Answer, Failure};
+use crate::places::View;
 use crate::session::Session;
 
 /// The command that draws the graph of a program. Its argument is the URI; the result has the text and its language.
@@ -13,6 +16,9 @@ pub(crate) const SHOW_GRAPH: &str = "weir.showGraph";
 
 /// The command that shows the plan of a program.
 pub(crate) const SHOW_PLAN: &str = "weir.showPlan";
+
+/// The command that runs a test. Its arguments are the URI of the program and the title of the test.
+pub(crate) const RUN_TEST: &str = "weir.runTest";
 
 pub(crate) fn lenses(session: &mut Session<'_>, params: CodeLensParams) -> Answer<Option<Vec<CodeLens>>> {
     let uri = params.text_document.uri;
@@ -24,24 +30,30 @@ pub(crate) fn lenses(session: &mut Session<'_>, params: CodeLensParams) -> Answe
         ItemKind::Flow(flow) => Some(flow.name.span),
         _ => None,
     });
-    let Some(first) = flows.next() else { return Ok(Some(Vec::new())) };
-    let range = view.places.range(first);
-    let lens = |title: &str, command: &str| CodeLens {
-        range,
+    let lens = |span: Span, title: &str, command: &str, arguments: Vec<LspAny>| CodeLens {
+        range: view.places.range(span),
         command: Some(Command {
             title: title.to_owned(),
             tooltip: None,
             command: command.to_owned(),
-            arguments: Some(vec![json!(uri)]),
+            arguments: Some(arguments),
         }),
         data: None,
     };
-    Ok(Some(vec![lens("show graph", SHOW_GRAPH), lens("show plan", SHOW_PLAN)]))
+    let mut lenses = Vec::new();
+    if let Some(first) = flows.next() {
+        lenses.push(lens(first, "show graph", SHOW_GRAPH, vec![json!(uri)]));
+        lenses.push(lens(first, "show plan", SHOW_PLAN, vec![json!(uri)]));
+    }
+    let tests = view.analysis.tests.iter();
+    lenses
+        .extend(tests.map(|test| lens(test.span, "run test", RUN_TEST, vec![json!(uri), json!(test.title)])));
+    Ok(Some(lenses))
 }
 
 pub(crate) fn execute(session: &mut Session<'_>, params: ExecuteCommandParams) -> Answer<Option<LspAny>> {
     let command = params.command.as_str();
-    if command != SHOW_GRAPH && command != SHOW_PLAN {
+    if ![SHOW_GRAPH, SHOW_PLAN, RUN_TEST].contains(&command) {
         return Err(Failure::refused(format!("unknown command {command}")));
     }
     let arguments = params.arguments.unwrap_or_default();
@@ -50,6 +62,13 @@ pub(crate) fn execute(session: &mut Session<'_>, params: ExecuteCommandParams) -
         return Err(Failure::refused(format!("{command} needs the URI of a program")));
     };
     let Some(view) = session.view(uri) else { return Err(Failure::refused(format!("{uri} is no program"))) };
+    if command == RUN_TEST {
+        let title = arguments.get(1).and_then(|title| title.as_str());
+        let Some(title) = title else {
+            return Err(Failure::refused(format!("{command} needs the title of a test")));
+        };
+        return run_test(session, &view, title).map(Some);
+    }
     let Some(plan) = lower(&view.analysis) else {
         return Err(Failure::refused("the program has errors"));
     };
@@ -61,4 +80,23 @@ pub(crate) fn execute(session: &mut Session<'_>, params: ExecuteCommandParams) -
         }),
         _ => json!({ "title": format!("plan of {name}"), "language": "text", "text": plan.to_string() }),
     }))
+}
+
+/// Runs a test with the texts that the editor has.
+fn run_test(session: &Session<'_>, view: &View, title: &str) -> Answer<LspAny> {
+    let files = &view.analysis.files;
+    let texts = view.analysis.program_files().filter_map(|name| {
+        let file = files.get(view.analysis.file_named(name)?)?;
+        Some((name.to_owned(), file.text.clone()))
+    });
+    let test = RequestedTest {
+        entry: &view.name,
+        texts: texts.collect(),
+        title,
+        library: &session.library,
+        options: session.options(),
+    };
+    let result = session.disk.run_test(&test);
+    let text = result.ok_or_else(|| Failure::refused("this server runs no tests"))?;
+    Ok(json!({ "title": title, "language": "text", "text": text }))
 }

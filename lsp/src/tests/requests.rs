@@ -292,6 +292,23 @@ fn lenses_show_the_graph_and_the_plan() {
 }
 
 #[test]
+fn a_lens_runs_a_test() {
+    let mut client = started();
+    let program =
+        "source a = generate {}\nsink b = stdout {}\nflow c { a -> b }\ntest \"it\" {\n  send a [\"x\"]\n}\n";
+    client.open("/code/tested.flow", program);
+    let params = json!({ "textDocument": { "uri": uri("/code/tested.flow") } });
+    let lenses = client.request("textDocument/codeLens", params).unwrap();
+    let lens = &lenses[2];
+    assert_eq!(lens["range"]["start"], json!({ "line": 3, "character": 5 }));
+    assert_eq!(lens["command"]["command"], "weir.runTest");
+    assert_eq!(lens["command"]["arguments"], json!([uri("/code/tested.flow"), "it"]));
+    // The disk of these tests runs none.
+    let params = json!({ "command": "weir.runTest", "arguments": lens["command"]["arguments"] });
+    assert!(client.request("workspace/executeCommand", params).is_err());
+}
+
+#[test]
 fn hints_show_what_is_derived() {
     let mut client = started();
     let all = json!({ "range": { "start": { "line": 0, "character": 0 }, "end": { "line": 999, "character": 0 } } });

@@ -134,7 +134,7 @@ impl Builder<'_> {
         &mut self,
         role: &str,
         component: &Component,
-        make: Option<&Make<Made>>,
+        make: Option<Make<Made>>,
     ) -> Option<(Made, Arc<Meter>)> {
         let Component { name, kind, .. } = component;
         let Some(make) = make else {
@@ -156,7 +156,7 @@ impl Builder<'_> {
     fn channels(&mut self) -> BTreeMap<String, BuiltChannel> {
         let mut channels = BTreeMap::new();
         for component in &self.plan.channels {
-            let make = self.registry.channels.get(component.kind.as_str());
+            let make = self.registry.channels.get(component.kind.as_str()).cloned();
             if let Some((channel, meter)) = self.make("channel", component, make) {
                 let schema = self.schema(component);
                 let optional = !self.required.contains(&component.name);
@@ -171,7 +171,7 @@ impl Builder<'_> {
     fn sources(&mut self, channels: &BTreeMap<String, BuiltChannel>) -> Vec<BuiltSource> {
         let mut sources = Vec::new();
         for component in &self.plan.sources {
-            let make = self.registry.sources.get(component.kind.as_str());
+            let make = self.registry.sources.get(component.kind.as_str()).cloned();
             let Some((source, meter)) = self.make("source", component, make) else { continue };
             let legs = self.legs(&component.name, channels);
             if legs.is_empty() {
@@ -218,7 +218,8 @@ impl Builder<'_> {
 
     /// Makes the events of the rejects of events from these sources.
     fn reject_events(&self, sources: &str) -> RejectEvents {
-        RejectEvents::new(sources.into(), self.clock.clone(), self.registry.events_as_json)
+        let observer = self.registry.observer.clone();
+        RejectEvents::new(sources.into(), self.clock.clone(), self.registry.events_as_json, observer)
     }
 
     fn sinks(
@@ -229,7 +230,7 @@ impl Builder<'_> {
         let mut feeds = self.feeds(channels, sources);
         let mut sinks = Vec::new();
         for component in &self.plan.sinks {
-            let make = self.registry.sinks.get(component.kind.as_str());
+            let make = self.registry.sinks.get(component.kind.as_str()).cloned();
             let Some((sink, meter)) = self.make("sink", component, make) else { continue };
             let Some(Feeds { names, readers, required, feeds, .. }) = feeds.remove(&component.name) else {
                 let name = component.name.as_str();

@@ -10,7 +10,7 @@ use crate::environment::clock::Clock;
 use crate::expressions::{CompileError, SharedExpressions};
 use crate::registry::Registry;
 use crate::routing::CompiledLeg;
-use crate::steps::StepTools;
+use crate::steps::{Observing, StepTools};
 
 /// A path with compiled steps.
 pub(super) struct CompiledPath {
@@ -35,11 +35,15 @@ pub(super) fn compile(
         parsers: &registry.parsers,
         event_types: &plan.event_types,
         as_json: registry.events_as_json,
+        observing: None,
     };
     let (mut paths, mut problems) = (Vec::new(), Vec::new());
-    for flow in &plan.flows {
+    for (flow_index, flow) in plan.flows.iter().enumerate() {
         let mut errors = promises(flow);
-        for path in &flow.paths {
+        for (path_index, path) in flow.paths.iter().enumerate() {
+            let observer = registry.observer.clone();
+            let observing = observer.map(|observer| Observing::new(observer, flow_index, path_index));
+            let tools = StepTools { observing: observing.as_ref(), ..tools };
             let schema = schema_at(plan, &path.from);
             if let Some(leg) = CompiledLeg::compile(&path.leg, schema, &tools, &mut errors) {
                 let (flow, version) = (flow.name.clone(), version_of(path));

@@ -69,6 +69,7 @@ impl<'start> Attempts<'start> {
             warn!(%component, "{failure}; nothing is started before that, next try in {wait:.1?}{reminder}");
         }
         tokio::select! {
+            biased;
             () = sleep(wait) => Ok(AfterFailure::Retry),
             () = self.stop.drain.cancelled() => Err(NotStarted::Stopped),
             () = self.stop.now.cancelled() => Err(NotStarted::Stopped),

@@ -118,6 +118,7 @@ impl SourceTask {
                 );
             }
             tokio::select! {
+                biased;
                 () = sleep(wait) => {}
                 () = self.stop.cancelled() => return Ok(()),
             }
@@ -216,6 +217,7 @@ impl SinkTask {
                 );
             }
             tokio::select! {
+                biased;
                 () = sleep(wait) => {}
                 // A stop does not wait for an optional sink that fails.
                 () = stop.cancelled(), if self.optional => return Err(failure),

@@ -7,7 +7,7 @@ use weir_plan::{Leg, Route as PlannedRoute, support};
 
 use super::ActiveLeg;
 use crate::expressions::{CompileError, SharedExpressions};
-use crate::steps::{Before, Selector, Step, StepTools, keeps_original_body};
+use crate::steps::{Before, Observing, Selector, Step, StepTools, keeps_original_body};
 
 /// A leg of the plan with compiled steps, whose destinations are names.
 pub(crate) struct CompiledLeg {
@@ -130,13 +130,15 @@ impl CompiledRoute {
             }
             PlannedRoute::Copy(_) | PlannedRoute::Match(_) | PlannedRoute::Balance { by: Some(_), .. } => {}
         }
+        let chooses = matches!(route, PlannedRoute::Match(_) | PlannedRoute::Balance { by: Some(_), .. });
+        let observed = tools.observing.filter(|_| chooses).map(Observing::route);
         // All legs are compiled before any is refused, so that all errors are reported at once.
         let compiled: Vec<Option<CompiledLeg>> = route
             .legs()
             .into_iter()
             .map(|leg| CompiledLeg::compile_after(leg, tools, before.clone(), errors))
             .collect();
-        let selector = Selector::compile(route, &tools.expressions());
+        let selector = Selector::compile(route, &tools.expressions(), observed);
         let selector = selector.map_err(|error| errors.push(error)).ok()?;
         let compiled: Vec<CompiledLeg> = compiled.into_iter().collect::<Option<_>>()?;
         if let Some(selector) = selector {

@@ -12,6 +12,7 @@ mod drop;
 mod fingerprint;
 mod keep;
 mod nested;
+mod observer;
 mod original_body;
 mod parse;
 mod reject;
@@ -37,6 +38,8 @@ use crate::expressions::{CompileError, Failures, Memo, Program, ReasonKind, loca
 use crate::observability::meter::{Reading, RuleCount, StepCount};
 
 pub(crate) use before::Before;
+pub(crate) use observer::{Observed, Observing};
+pub use observer::{Observer, RoutePlace, StepPlace};
 pub(crate) use original_body::keeps_original_body;
 pub use rejection::EventsAsJson;
 use rejection::Reasons;
@@ -65,6 +68,8 @@ pub(crate) struct Step {
     parses: bool,
     /// In how many ways the step rejects events.
     ways_to_reject: usize,
+    /// Who watches the step, if somebody does.
+    observed: Option<Observed<StepPlace>>,
 }
 
 /// The action of a step.
@@ -177,8 +182,10 @@ impl Step {
             Action::Check { rules, .. } => rules.len(),
             _ => 0,
         };
+        let label: Arc<str> = label.as_str().into();
         Ok(Step {
-            label: label.as_str().into(),
+            observed: tools.observing.map(|observing| observing.step(&label)),
+            label,
             action: compiled,
             on_failure: *on_failure,
             masked,
@@ -210,6 +217,7 @@ impl Step {
             masked: Masked::Nothing,
             parses: false,
             ways_to_reject: 0,
+            observed: None,
         }
     }
 
@@ -223,6 +231,7 @@ impl Step {
             masked: Masked::Nothing,
             parses: false,
             ways_to_reject: self.ways_to_reject,
+            observed: self.observed.clone(),
         })
     }
 
@@ -269,6 +278,10 @@ impl Step {
             rules,
             took: begun.elapsed(),
         };
+        if let Some(Observed { observer, place }) = &self.observed {
+            let rejected = rejected.iter().map(|(events, _)| events.rows()).sum();
+            observer.applied(place, batch, &after, rejected);
+        }
         for (events, reasons) in rejected {
             count.rejected.extend(reasons.count(&events));
             pass.rejected.push(Rejected { slot, step: self.label.clone(), events, reasons });

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BinaryViewArray, StringViewArray, UInt32Array};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
-use weir_plan::BODY;
+use weir_plan::{BODY, LINEAGE};
 
 use crate::batch::{Batch, BatchError, Column, Identities};
 use crate::environment::clock::Clock;
 use crate::expressions::ReasonKind;
 use crate::observability::meter::Reading;
+
+use super::observer::Observer;
 
 /// Writes each event of a batch as a JSON object with its fields.
 pub type EventsAsJson = fn(&Batch) -> Result<BinaryViewArray, BatchError>;
@@ -77,6 +79,7 @@ pub(crate) struct RejectEvents {
     clock: Arc<dyn Clock>,
     /// Writes events that have no body; none in an agent that has no such events.
     as_json: Option<EventsAsJson>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl RejectEvents {
@@ -84,6 +87,7 @@ impl RejectEvents {
         source: Arc<str>,
         clock: Arc<dyn Clock>,
         as_json: Option<EventsAsJson>,
+        observer: Option<Arc<dyn Observer>>,
     ) -> RejectEvents {
         let text = |name: &str| Field::new(name, DataType::Utf8View, false);
         let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
@@ -94,7 +98,7 @@ impl RejectEvents {
             text("step"),
             Field::new("time", time, false),
         ];
-        RejectEvents { schema: Arc::new(Schema::new(fields)), source, clock, as_json }
+        RejectEvents { schema: Arc::new(Schema::new(fields)), source, clock, as_json, observer }
     }
 
     /// Makes one batch of all rejected events of `part`, in the order of `part`. It has the origins of `part`.
@@ -133,19 +137,30 @@ impl RejectEvents {
                 _ => all,
             }))
         };
-        let columns = vec![
+        let mut columns = vec![
             column(bodies, &DataType::BinaryView)?,
             column(reasons, &DataType::Utf8View)?,
             Column::constant_text(&self.source),
             column(steps, &DataType::Utf8View)?,
             Column::constant_time(self.clock.now()),
         ];
-        let events = Batch::new(self.schema.clone(), columns, rows, part.origins().clone())?;
-        let events = events.with_awaited(part.awaited());
-        match identities {
-            Some(identities) => events.with_identities(identities),
-            None => Ok(events),
+        let mut schema = self.schema.clone();
+        if let Some((_, field)) = part.schema().fields().find(LINEAGE) {
+            let lineage = rejected.iter().map(|rejected| lineage(&rejected.events, field));
+            columns.push(column(lineage.collect::<Result<_, _>>()?, field.data_type())?);
+            let fields = schema.fields().iter().chain([field]).cloned();
+            schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         }
+        let events = Batch::new(schema, columns, rows, part.origins().clone())?;
+        let events = events.with_awaited(part.awaited());
+        let events = match identities {
+            Some(identities) => events.with_identities(identities)?,
+            None => events,
+        };
+        if let Some(observer) = self.observer.as_ref().filter(|_| rows > 0) {
+            observer.rejected(&events);
+        }
+        Ok(events)
     }
 
     /// The bodies as the events came in; the fields as JSON if they came in without a body.
@@ -164,6 +179,17 @@ impl RejectEvents {
                 Err(ArrowError::ComputeError(what.to_owned()).into())
             }
         }
+    }
+}
+
+/// Returns the lineage of events, by which a test recognises them in the rejects.
+fn lineage(events: &Batch, field: &Field) -> Result<ArrayRef, BatchError> {
+    match events.column(LINEAGE) {
+        Some(column) => match column.clone().repeated(events.rows())? {
+            Column::Array(array) => Ok(array),
+            Column::Constant(scalar) => Ok(scalar.into_inner()),
+        },
+        None => Ok(arrow_array::new_null_array(field.data_type(), events.rows())),
     }
 }
 

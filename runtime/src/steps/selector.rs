@@ -12,11 +12,18 @@ use weir_plan::{Expression, Route};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::fingerprint::for_each_fingerprint;
+use super::observer::{Observed, RoutePlace};
 use crate::batch::{Batch, BatchError, Column};
 use crate::expressions::{CompileError, Memo, Program, Tools};
 
 /// Chooses one of several legs for each event.
-pub(crate) enum Selector {
+pub(crate) struct Selector {
+    choice: Choice,
+    /// Who watches the choices, if somebody does.
+    observed: Option<Observed<RoutePlace>>,
+}
+
+enum Choice {
     /// The first case whose condition is true. A case without a condition takes every event.
     Cases(Vec<Option<Program>>),
     /// A leg that depends only on the value of the key and the number of legs.
@@ -34,30 +41,33 @@ impl Selector {
     ///
     /// # Errors
     /// When this version does not support a part of a condition or of the key.
-    pub(crate) fn compile(route: &Route, tools: &Tools<'_>) -> Result<Option<Selector>, CompileError> {
+    pub(crate) fn compile(
+        route: &Route,
+        tools: &Tools<'_>,
+        observed: Option<Observed<RoutePlace>>,
+    ) -> Result<Option<Selector>, CompileError> {
         let compile = |expression: &Expression| Program::compile_with(expression, tools);
-        Ok(match route {
+        let choice = match route {
             Route::Match(cases) => {
                 let conditions = cases.iter().map(|case| case.condition.as_ref().map(compile).transpose());
-                Some(Selector::Cases(conditions.collect::<Result<_, _>>()?))
+                Choice::Cases(conditions.collect::<Result<_, _>>()?)
             }
-            Route::Balance { by: Some(by), legs } => {
-                Some(Selector::Key { by: compile(by)?, legs: legs.len() })
-            }
+            Route::Balance { by: Some(by), legs } => Choice::Key { by: compile(by)?, legs: legs.len() },
             Route::Channel(_)
             | Route::Sink(_)
             | Route::End
             | Route::Copy(_)
             | Route::Balance { by: None, .. }
-            | Route::Failover(_) => None,
-        })
+            | Route::Failover(_) => return Ok(None),
+        };
+        Ok(Some(Selector { choice, observed }))
     }
 
     /// Returns the name of the route in messages.
     pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Selector::Cases(_) => "match",
-            Selector::Key { .. } => "balance by",
+        match &self.choice {
+            Choice::Cases(_) => "match",
+            Choice::Key { .. } => "balance by",
         }
     }
 
@@ -67,10 +77,15 @@ impl Selector {
     /// When the batch is not of the event type that the selector was compiled for, an expression fails for an event that
     /// it decides, or no case takes an event; the plan does not fit the events then.
     pub(crate) fn masks(&self, batch: &Batch, memo: &Memo) -> Result<Vec<BooleanArray>, BatchError> {
-        match self {
-            Selector::Cases(cases) => first_true(cases, batch, memo),
-            Selector::Key { by, legs } => by_key(by, *legs, batch, memo),
+        let masks = match &self.choice {
+            Choice::Cases(cases) => first_true(cases, batch, memo),
+            Choice::Key { by, legs } => by_key(by, *legs, batch, memo),
+        }?;
+        if let Some(Observed { observer, place }) = &self.observed {
+            let events: Vec<usize> = masks.iter().map(BooleanArray::true_count).collect();
+            observer.routed(place, &events);
         }
+        Ok(masks)
     }
 }
 

@@ -289,7 +289,7 @@ fn of_cases(conditions: Vec<Option<Expression>>) -> Selector {
     let leg = || weir_plan::Leg { steps: Vec::new(), to: weir_plan::Route::Sink("out".into()) };
     let cases = conditions.into_iter().map(|condition| weir_plan::Case { condition, leg: leg() });
     let route = weir_plan::Route::Match(cases.collect());
-    Selector::compile(&route, &StepTools::none().expressions()).unwrap().unwrap()
+    Selector::compile(&route, &StepTools::none().expressions(), None).unwrap().unwrap()
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn a_case_that_fails_decides_nothing_for_events_that_are_taken() {
 fn of_key(by: Expression, legs: usize) -> Selector {
     let leg = || weir_plan::Leg { steps: Vec::new(), to: weir_plan::Route::Sink("out".into()) };
     let route = weir_plan::Route::Balance { by: Some(by), legs: (0..legs).map(|_| leg()).collect() };
-    Selector::compile(&route, &StepTools::none().expressions()).unwrap().unwrap()
+    Selector::compile(&route, &StepTools::none().expressions(), None).unwrap().unwrap()
 }
 
 /// The legs of a key are the same in all versions: events of one key must not change their sink with an update.

@@ -3,6 +3,7 @@
 use weir_plan::EventType;
 
 use super::EventsAsJson;
+use super::observer::Observing;
 use crate::expressions::{Functions, SharedExpressions, Tools};
 use crate::parsers::Parsers;
 
@@ -19,6 +20,8 @@ pub(crate) struct StepTools<'p> {
     pub(crate) event_types: &'p [EventType],
     /// Shows events that break a rule; without it, no event is shown.
     pub(crate) as_json: Option<EventsAsJson>,
+    /// Who watches the steps of the path; none in an agent without an observer.
+    pub(crate) observing: Option<&'p Observing>,
 }
 
 impl StepTools<'_> {
@@ -41,6 +44,7 @@ impl StepTools<'static> {
             parsers: &PARSERS,
             event_types: &[],
             as_json: None,
+            observing: None,
         }
     }
 }

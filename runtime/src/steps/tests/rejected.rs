@@ -57,7 +57,7 @@ fn rejected_by(steps: Vec<PlannedStep>, after: Vec<Field>) -> (Vec<String>, Mete
     pass.through(&compiled.steps, &batch, 0).unwrap();
     let meter = Meter::default();
     meter.count_steps(&pass.counts);
-    let events = RejectEvents::new("in".into(), Arc::new(Noon), Some(as_json));
+    let events = RejectEvents::new("in".into(), Arc::new(Noon), Some(as_json), None);
     let made = events.make(&pass.rejected.iter().collect::<Vec<_>>(), &batch).unwrap();
     let text = |name: &str, row| made.column(name).unwrap().values().as_string_view().value(row).to_owned();
     let body = |row| String::from_utf8_lossy(made.bodies().unwrap().value(row)).into_owned();

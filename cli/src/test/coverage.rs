@@ -1,0 +1,60 @@
+//! The coverage of `weir test`.
+
+use weir_testing::{Part, TestResult};
+
+use super::{Arguments, Named, TestFormat};
+use crate::program::{print, print_error};
+
+/// Writes what the tests have not reached, and the file of LCOV, if the arguments ask for them.
+///
+/// # Errors
+/// When the file can't be written.
+pub(super) fn write(
+    programs: &[Named<'_>],
+    results: &[Vec<TestResult>],
+    arguments: &Arguments,
+) -> Result<(), String> {
+    if !arguments.coverage && arguments.lcov.is_none() {
+        return Ok(());
+    }
+    let (mut text, mut lcov) = (String::new(), String::new());
+    for (Named { path, program }, results) in programs.iter().zip(results) {
+        let files = &program.analysis.files;
+        let mut coverage = program.coverage();
+        results.iter().for_each(|result| coverage.add(&result.reached));
+        lcov.push_str(&coverage.lcov(files));
+        let counts = [Part::Step, Part::Branch, Part::Rejection].map(|part| {
+            let (reached, all) = coverage.count(part);
+            let plural = if part == Part::Branch { "branches" } else { &format!("{}s", part.in_words()) };
+            (all > 0).then(|| format!("{reached} of {all} {plural}"))
+        });
+        let counts: Vec<String> = counts.into_iter().flatten().collect();
+        if counts.is_empty() {
+            continue;
+        }
+        text.push_str(&format!("{path}: tests have reached {}\n", counts.join(", ")));
+        for (span, part) in coverage.missed() {
+            let (begin, _) = files.positions(span);
+            let line = files.text(span).lines().next().unwrap_or_default();
+            let what = match part {
+                Part::Step => "no event came to this step",
+                Part::Branch => "no event took this branch",
+                Part::Rejection => "no event was rejected here",
+            };
+            text.push_str(&format!(
+                "  {}:{}:{}: {what}: {line}\n",
+                files.name(span),
+                begin.line,
+                begin.column
+            ));
+        }
+    }
+    if arguments.coverage {
+        // The formats for machines are documents of their own.
+        if arguments.format == TestFormat::Human { print(&text) } else { print_error(&text) }
+    }
+    if let Some(file) = &arguments.lcov {
+        std::fs::write(file, lcov).map_err(|error| format!("can't write {}: {error}", file.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! `weir test --mutants`: the small changes of a program that no test notices.
+
+use weir_testing::{RunSettings, in_threads, is_noticed, mutants};
+
+use super::{Arguments, Named, TestFormat};
+use crate::program::{print, print_error};
+
+/// Tries each change of each program, writes those that no test notices, and returns whether there are none.
+pub(super) fn write(programs: &[Named<'_>], arguments: &Arguments) -> bool {
+    let mut jobs = Vec::new();
+    for (index, Named { program, .. }) in programs.iter().enumerate() {
+        if !program.tests().is_empty() {
+            jobs.extend(mutants(program).into_iter().map(|mutant| (index, mutant)));
+        }
+    }
+    let settings = RunSettings { seed: arguments.seed, trace: false, bless: false };
+    let noticed = in_threads(
+        &jobs,
+        arguments.threads(),
+        |(index, mutant)| is_noticed(&programs[*index].program, mutant, settings),
+        |_| true,
+    );
+    let mut text = String::new();
+    let unnoticed = jobs.iter().zip(noticed).filter(|(_, noticed)| !noticed);
+    let mut count = 0;
+    for ((index, mutant), _) in unnoticed {
+        count += 1;
+        let files = &programs[*index].program.analysis.files;
+        let (begin, _) = files.positions(mutant.span);
+        let name = files.name(mutant.span);
+        text.push_str(&format!(
+            "{name}:{}:{}: no test notices that {}\n",
+            begin.line, begin.column, mutant.change
+        ));
+    }
+    let all = jobs.len();
+    let changes = if all == 1 { "1 change".to_owned() } else { format!("{all} changes") };
+    match count {
+        0 => text.push_str(&format!("{changes} of the steps: each is noticed by a test\n")),
+        _ => text.push_str(&format!("{changes} of the steps: {count} noticed by no test\n")),
+    }
+    // The formats for machines are documents of their own.
+    if arguments.format == TestFormat::Human {
+        print(&text)
+    } else {
+        print_error(&text)
+    }
+    count == 0
+}

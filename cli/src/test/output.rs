@@ -1,0 +1,114 @@
+//! The output of `weir test`.
+
+use weir_testing::TestResult;
+use weir_testing::report::{ProgramResults, duration_text, failure_text, json, junit, tap};
+
+use super::{Arguments, Named, TestFormat};
+use crate::program::print;
+
+/// Writes the results to standard output.
+pub(super) fn write(programs: &[Named<'_>], results: &[Vec<TestResult>], arguments: &Arguments) {
+    let all: Vec<ProgramResults<'_>> = programs
+        .iter()
+        .zip(results)
+        .filter(|(_, results)| !results.is_empty())
+        .map(|(Named { path, program }, results)| ProgramResults {
+            name: path,
+            files: &program.analysis.files,
+            results,
+        })
+        .collect();
+    match arguments.format {
+        TestFormat::Human => print(&human(&all, arguments)),
+        TestFormat::Json => print(&json(&all)),
+        TestFormat::Junit => print(&junit(&all)),
+        TestFormat::Tap => print(&tap(&all)),
+    }
+}
+
+fn human(programs: &[ProgramResults<'_>], arguments: &Arguments) -> String {
+    let mut text = String::new();
+    for program in programs {
+        let failed = program.results.iter().filter(|result| result.failure.is_some()).count();
+        let count = program.results.len();
+        let name = program.name;
+        match failed {
+            0 => text.push_str(&format!("{name}: {}\n", counted(count, "passed"))),
+            _ => text.push_str(&format!("{name}: {failed} of {} failed\n", tests(count))),
+        }
+        for result in program.results {
+            text.push_str(&shown(program, result, arguments));
+        }
+    }
+    let results = || programs.iter().flat_map(|program| program.results);
+    let (count, failed) = (results().count(), results().filter(|result| result.failure.is_some()).count());
+    let advanced = results().map(|result| result.advanced).sum();
+    let advanced = format!("{} of virtual time", duration_text(advanced));
+    match failed {
+        0 => text.push_str(&format!("{}, {advanced}\n", counted(count, "passed"))),
+        _ => text.push_str(&format!("{failed} of {} failed, {advanced}\n", tests(count))),
+    }
+    text
+}
+
+/// Returns the lines of one test; empty if it has passed and is not listed.
+fn shown(program: &ProgramResults<'_>, result: &TestResult, arguments: &Arguments) -> String {
+    let status = if result.failure.is_some() { "FAILED" } else { "ok" };
+    let times = match result.advanced.is_zero() {
+        true => duration_text(result.took),
+        false => {
+            format!("{}, {} of virtual time", duration_text(result.took), duration_text(result.advanced))
+        }
+    };
+    let is_listed = arguments.verbose || arguments.trace || result.failure.is_some();
+    let mut text = String::new();
+    if is_listed {
+        text.push_str(&format!("  {status:6} {} ({times})\n", result.title));
+    }
+    for file in &result.blessed {
+        text.push_str(&format!("         wrote {file}\n"));
+    }
+    for line in &result.trace {
+        text.push_str(&format!("         {line}\n"));
+    }
+    if let Some(failure) = &result.failure {
+        let colours = arguments.colours.on_standard_output();
+        text.push('\n');
+        text.push_str(&failure_text(
+            failure,
+            program.files,
+            &repeat(program.name, result, arguments),
+            colours,
+        ));
+        text.push('\n');
+    }
+    text
+}
+
+/// Returns the command that repeats a run.
+fn repeat(program: &str, result: &TestResult, arguments: &Arguments) -> String {
+    let title = quoted(&result.title);
+    let faults = match arguments.faults {
+        0 => String::new(),
+        faults => format!(" --faults {faults}"),
+    };
+    format!("weir test {} --filter {title} --seed {}{faults} --trace", quoted(program), result.seed)
+}
+
+/// Quotes a text for a shell, if it needs quotes.
+fn quoted(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+=:,@%".contains(letter);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
+fn tests(count: usize) -> String {
+    format!("{count} test{}", if count == 1 { "" } else { "s" })
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let have = if count == 1 { "has" } else { "have" };
+    format!("{} {have} {what}", tests(count))
+}

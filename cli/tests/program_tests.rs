@@ -1,0 +1,110 @@
+//! The output and the exit status of `weir test` and `weir try`.
+
+// Panics are test failures.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const PROGRAM: &str = r#"source lines = files { paths: ["a.log"] }
+sink out = files { path: "out" }
+flow main { lines -> keep if body != bytes("skip") -> out }
+
+test "right" {
+  send lines ["a", "skip"]
+  expect out ["a"]
+}
+"#;
+
+const WRONG: &str = "\ntest \"wrong\" {\n  send lines from \"sent.log\"\n  expect out from \"came.log\"\n}\n";
+
+/// Runs `weir` in a folder, and returns its status, its output and its errors.
+fn weir_in(folder: &Path, arguments: &[&str], input: &str) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.current_dir(folder).args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A command that does not read its input may have ended before it is written.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let ended = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (ended.status.code().unwrap(), text(ended.stdout), text(ended.stderr))
+}
+
+fn folder_with(program: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.flow"), program).unwrap();
+    folder
+}
+
+#[test]
+fn the_exit_status_shows_failures_and_misuse() {
+    let right = folder_with(PROGRAM);
+    let (status, output, error) = weir_in(right.path(), &["test"], "");
+    assert_eq!((status, error.as_str()), (0, ""), "{output}");
+    assert!(output.starts_with("a.flow: 1 test has passed\n"), "{output}");
+    assert_eq!(weir_in(right.path(), &["test", "--filter", "no such"], "").0, 2);
+    assert_eq!(weir_in(right.path(), &["test", "nowhere.flow"], "").0, 2);
+    assert_eq!(weir_in(right.path(), &["test", "--format", "long"], "").0, 2);
+    assert_eq!(weir_in(right.path(), &["test", "-"], PROGRAM).0, 0);
+    assert_eq!(weir_in(right.path(), &["test", "--faults", "5", "--coverage", "--mutants"], "").0, 0);
+    let broken = folder_with("source a = b {}\n");
+    let (status, output, error) = weir_in(broken.path(), &["test"], "");
+    assert_eq!((status, output.as_str()), (1, ""));
+    assert!(error.contains("error[E02"), "{error}");
+    assert_eq!(weir_in(folder_with("let a = 1\n").path(), &["test"], "").0, 2);
+}
+
+#[test]
+fn files_of_expected_events_are_written_and_compared() {
+    let folder = folder_with(&(PROGRAM.to_owned() + WRONG));
+    fs::write(folder.path().join("sent.log"), "b\nc\n").unwrap();
+    let (status, output, _) = weir_in(folder.path(), &["test"], "");
+    assert_eq!(status, 1);
+    assert!(output.contains("there is no file came.log"), "{output}");
+    let (status, output, _) = weir_in(folder.path(), &["test", "--bless"], "");
+    assert_eq!(status, 0, "{output}");
+    assert!(output.contains("wrote came.log"), "{output}");
+    assert_eq!(fs::read_to_string(folder.path().join("came.log")).unwrap(), "b\nc\n");
+    assert_eq!(weir_in(folder.path(), &["test"], "").0, 0);
+    fs::write(folder.path().join("came.log"), "b\nd\n").unwrap();
+    for (format, words) in [
+        ("human", "`body` is \"c\""),
+        ("json", "\"passed\": false"),
+        ("junit", "<failure message=\"what came to `out` differs from what is expected\">"),
+        ("tap", "not ok 2 - a.flow: wrong"),
+    ] {
+        let (status, output, _) = weir_in(folder.path(), &["test", "--format", format], "");
+        assert_eq!(status, 1);
+        assert!(output.contains(words), "{output}");
+    }
+}
+
+#[test]
+fn coverage_is_written_for_other_programs() {
+    let folder = folder_with(PROGRAM);
+    let (status, output, _) = weir_in(folder.path(), &["test", "--coverage", "--lcov", "coverage.info"], "");
+    assert_eq!(status, 0);
+    assert!(output.contains("a.flow: tests have reached 1 of 1 steps"), "{output}");
+    let lcov = fs::read_to_string(folder.path().join("coverage.info")).unwrap();
+    assert!(lcov.contains("SF:a.flow\n") && lcov.contains("DA:3,1\n"), "{lcov}");
+}
+
+#[test]
+fn a_sample_is_shown_at_each_step() {
+    let folder = folder_with(PROGRAM);
+    let (status, output, error) = weir_in(folder.path(), &["try", "a.flow"], "a\nskip\r\n");
+    assert_eq!((status, error.as_str()), (0, ""));
+    let trace: Vec<&str> = output.lines().take(5).collect();
+    let step = "keep if body != bytes(\"skip\")";
+    let passed = format!("  {step}: passed");
+    let dropped = format!("  {step}: dropped");
+    assert_eq!(trace, ["\"a\" sent to `lines`", &passed, "  -> out", "\"skip\" sent to `lines`", &dropped]);
+    assert!(!folder.path().join("out").exists(), "nothing is written");
+    let (status, _, error) = weir_in(folder.path(), &["try", "a.flow", "--source", "line"], "a\n");
+    assert_eq!(status, 2);
+    assert!(error.contains("no source `line`"), "{error}");
+    assert_eq!(weir_in(folder.path(), &["try", "-"], PROGRAM).0, 2);
+}

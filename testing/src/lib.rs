@@ -1,0 +1,50 @@
+//! The tests of programs: runs the real plan on the real core, with simulated sources, sinks and disks, in virtual time.
+//!
+//! A test runs in one thread, and all that is random follows from a seed, so the same seed gives the same result. Every source of
+//! the program is replaced by a simulated one that gives what the test sends, every sink by one that keeps what it
+//! receives. Channels are the real ones; a durable channel has a simulated disk.
+//!
+//! | module | content |
+//! | --- | --- |
+//! | `program` | a program that is ready to be tested |
+//! | `run` | one run of a test: its acts in their order |
+//! | `driver` | the agent: started, idle, killed, in virtual time |
+//! | `stage`, `scene`, `endpoints` | the plan with simulated ends; the state that outlasts a crash; the sources and sinks |
+//! | `sending`, `comparing`, `checks`, `promises` | events in and out, and whether they are the right ones |
+//! | `watching`, `trace`, `coverage` | what happens at each step, and what was reached |
+//! | `faults`, `mutants` | more runs of a test: with random faults, and with changed steps |
+//! | `arrays`, `values` | the values of events as Arrow arrays, and back |
+//! | `attempt` | a sample through the steps of a program, without a test |
+//! | `suite` | many tests at once |
+//! | `outcome`, `report` | the result as data, and in words |
+
+mod arrays;
+mod attempt;
+mod checks;
+mod comparing;
+mod coverage;
+mod driver;
+mod endpoints;
+mod faults;
+mod mutants;
+mod outcome;
+mod program;
+mod promises;
+pub mod report;
+mod run;
+mod scene;
+mod sending;
+mod stage;
+mod suite;
+mod trace;
+mod values;
+mod watching;
+
+pub use attempt::{Attempt, attempt};
+pub use coverage::{Coverage, Part, ReachedPlaces};
+pub use faults::run_with_faults;
+pub use mutants::{Mutant, is_noticed, mutants};
+pub use outcome::{Compared, Difference, Failure, Marked, TestResult};
+pub use program::TestProgram;
+pub use run::{RunSettings, run_test};
+pub use suite::in_threads;

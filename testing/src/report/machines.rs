@@ -1,0 +1,175 @@
+//! Results as JSON, as JUnit's XML and as TAP 14.
+
+use serde::Serialize;
+
+use super::ProgramResults;
+use crate::outcome::{Difference, Failure, TestResult};
+
+#[derive(Serialize)]
+struct JsonTest<'r> {
+    file: &'r str,
+    title: &'r str,
+    line: usize,
+    seed: u64,
+    passed: bool,
+    milliseconds: f64,
+    advanced_milliseconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<JsonFailure<'r>>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    trace: &'r [String],
+}
+
+#[derive(Serialize)]
+struct JsonFailure<'r> {
+    message: &'r str,
+    labels: Vec<JsonLabel<'r>>,
+    events: Vec<JsonCompared<'r>>,
+    notes: &'r [String],
+}
+
+#[derive(Serialize)]
+struct JsonLabel<'r> {
+    file: &'r str,
+    line: usize,
+    column: usize,
+    text: &'r str,
+}
+
+#[derive(Serialize)]
+struct JsonCompared<'r> {
+    difference: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    columns: Option<&'r [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    came: Option<&'r str>,
+}
+
+/// Returns all results as one JSON array.
+pub fn json(programs: &[ProgramResults<'_>]) -> String {
+    let tests: Vec<JsonTest<'_>> = programs
+        .iter()
+        .flat_map(|program| program.results.iter().map(move |result| json_test(program, result)))
+        .collect();
+    // Texts and numbers always have a JSON form.
+    serde_json::to_string_pretty(&tests).unwrap_or_default() + "\n"
+}
+
+fn json_test<'r>(program: &ProgramResults<'r>, result: &'r TestResult) -> JsonTest<'r> {
+    let failure = result.failure.as_ref().map(|failure| JsonFailure {
+        message: &failure.message,
+        labels: labels(program, failure),
+        events: failure.comparison.iter().map(compared).collect(),
+        notes: &failure.notes,
+    });
+    JsonTest {
+        file: program.name,
+        title: &result.title,
+        line: program.files.positions(result.span).0.line,
+        seed: result.seed,
+        passed: result.failure.is_none(),
+        milliseconds: result.took.as_secs_f64() * 1_000.0,
+        advanced_milliseconds: u64::try_from(result.advanced.as_millis()).unwrap_or(u64::MAX),
+        failure,
+        trace: &result.trace,
+    }
+}
+
+fn labels<'r>(program: &ProgramResults<'r>, failure: &'r Failure) -> Vec<JsonLabel<'r>> {
+    let label = |(span, text): &'r (weir_grammar::Span, String)| {
+        let begin = program.files.positions(*span).0;
+        JsonLabel { file: program.files.name(*span), line: begin.line, column: begin.column, text }
+    };
+    failure.labels.iter().map(label).collect()
+}
+
+fn compared(line: &crate::outcome::Compared) -> JsonCompared<'_> {
+    let (difference, columns) = match &line.difference {
+        Difference::Same => ("same", None),
+        Difference::In(columns) => ("differs", Some(columns.as_slice())),
+        Difference::Missing => ("missing", None),
+        Difference::Unexpected => ("unexpected", None),
+    };
+    let expected = Some(line.expected.text.as_str()).filter(|text| !text.is_empty());
+    let came = Some(line.found.text.as_str()).filter(|text| !text.is_empty());
+    JsonCompared { difference, columns, expected, came }
+}
+
+/// Returns all results as a JUnit report, a suite for each program.
+pub fn junit(programs: &[ProgramResults<'_>]) -> String {
+    let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
+    for program in programs {
+        let failed = program.results.iter().filter(|result| result.failure.is_some()).count();
+        let took: f64 = program.results.iter().map(|result| result.took.as_secs_f64()).sum();
+        let name = escaped(program.name);
+        let tests = program.results.len();
+        text.push_str(&format!(
+            "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failed}\" time=\"{took:.3}\">\n"
+        ));
+        for result in program.results {
+            let line = program.files.positions(result.span).0.line;
+            let (title, took) = (escaped(&result.title), result.took.as_secs_f64());
+            text.push_str(&format!(
+                "    <testcase classname=\"{name}\" name=\"{title}\" file=\"{name}\" line=\"{line}\" time=\"{took:.3}\""
+            ));
+            match &result.failure {
+                None => text.push_str("/>\n"),
+                Some(failure) => {
+                    let message = escaped(&failure.message);
+                    let details = escaped(&super::failure_text(failure, program.files, &seed(result), false));
+                    text.push_str(&format!(
+                        ">\n      <failure message=\"{message}\">{details}</failure>\n    </testcase>\n"
+                    ));
+                }
+            }
+        }
+        text.push_str("  </testsuite>\n");
+    }
+    text + "</testsuites>\n"
+}
+
+fn seed(result: &TestResult) -> String {
+    format!("--seed {}", result.seed)
+}
+
+/// Escapes a text for XML 1.0, which has no other control characters than tab and line end.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\n' | '\t' => escaped.push(letter),
+            letter if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') => {
+                escaped.push('\u{fffd}');
+            }
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+/// Returns all results in the Test Anything Protocol, version 14.
+pub fn tap(programs: &[ProgramResults<'_>]) -> String {
+    let count: usize = programs.iter().map(|program| program.results.len()).sum();
+    let mut text = format!("TAP version 14\n1..{count}\n");
+    let all = programs.iter().flat_map(|program| program.results.iter().map(move |result| (program, result)));
+    for (number, (program, result)) in all.enumerate() {
+        let status = if result.failure.is_some() { "not ok" } else { "ok" };
+        let description = format!("{}: {}", program.name, result.title);
+        let description = description.replace('\\', "\\\\").replace('#', "\\#").replace('\n', " ");
+        text.push_str(&format!("{status} {} - {description}\n", number + 1));
+        if let Some(failure) = &result.failure {
+            let details = super::failure_text(failure, program.files, &seed(result), false);
+            let details: String = details.lines().map(|line| format!("    {line}\n")).collect();
+            // A string of YAML, which JSON's strings are.
+            let message = serde_json::Value::from(failure.message.as_str());
+            text.push_str(&format!("  ---\n  message: {message}\n  details: |2\n{details}  ...\n"));
+        }
+    }
+    text
+}
