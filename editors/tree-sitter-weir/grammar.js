@@ -126,7 +126,7 @@ module.exports = grammar({
         seq(choice('emits', 'needs'), $.columns),
         seq('flat', $.because),
         seq(choice('loses', 'repeats'), optional($._only_if), $.because),
-        seq(choice('reads', 'writes'), $.identifier, optional(seq('at', $.identifier))),
+        seq(choice('reads', 'writes'), $.identifier, optional(seq('within', $.identifier))),
         seq('orders', choice(seq('by', choice($.header, $.identifier)), $.identifier), optional($._only_if), $.because),
         seq(choice('puts', 'takes', 'waits', 'holds'), $.expression, optional($._only_if), $.because),
         seq('requires', $.expression, $.because),

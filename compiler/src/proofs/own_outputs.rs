@@ -73,7 +73,7 @@ fn clauses(component: &Component, reads: bool) -> impl Iterator<Item = &OutsideC
 
 /// Returns whether both are on the same servers.
 fn is_one_place(source: &Component, reads: &OutsideClause, sink: &Component, writes: &OutsideClause) -> bool {
-    match (&reads.at, &writes.at) {
+    match (&reads.within, &writes.within) {
         (Some(reads), Some(writes)) => {
             let (read, written) =
                 (texts(source.settings.value(&reads.text)), texts(sink.settings.value(&writes.text)));

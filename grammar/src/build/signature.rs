@@ -148,8 +148,8 @@ impl Builder<'_> {
         let reads = pair.as_rule() == Rule::reads;
         let mut names = pair.into_inner().filter(|pair| pair.as_rule() == Rule::name);
         let name = names.next().map(|pair| self.name(&pair))?;
-        let at = names.next().map(|pair| self.name(&pair));
-        Some(OutsideClause { reads, name, at })
+        let within = names.next().map(|pair| self.name(&pair));
+        Some(OutsideClause { reads, name, within })
     }
 
     fn amount(&mut self, kind: AmountKind, pair: Pair<'_, Rule>) -> Option<Amount> {

@@ -167,7 +167,7 @@ pub struct OrderClause {
     pub because: Because,
 }
 
-/// `reads SETTING at SETTING`, and the same with `writes`
+/// `reads SETTING within SETTING`, and the same with `writes`
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutsideClause {
     /// Whether the component reads; otherwise it writes.
@@ -175,7 +175,7 @@ pub struct OutsideClause {
     /// The setting that names what is read or written: a text, a list of texts, or a template.
     pub name: Name,
     /// The setting that says where that is: on which servers. Two places are the same if they have a value in common.
-    pub at: Option<Name>,
+    pub within: Option<Name>,
 }
 
 /// `puts EXPRESSION if CONDITION because "…"`, and the same with `takes`, `waits` and `holds`
