@@ -39,6 +39,9 @@ pub(crate) struct Arguments {
     /// Show the type of the events at every edge of the graph
     #[arg(short, long)]
     verbose: bool,
+    /// Show for every path whether it may lose or repeat events, which order it keeps, and why
+    #[arg(long)]
+    proofs: bool,
     #[command(flatten)]
     params: Params,
     #[command(flatten)]
@@ -100,6 +103,9 @@ fn watch(arguments: &Arguments, library: &Library) -> Result<Checked, String> {
 
 /// Checks the programs once.
 fn check(arguments: &Arguments, library: &Library) -> Result<Checked, String> {
+    if arguments.proofs && matches!(arguments.format, Format::Sarif | Format::Github | Format::Gitlab) {
+        return Err("--proofs is shown with --format human, short or json".to_owned());
+    }
     let programs = programs_in(&arguments.paths)?;
     let mut checked = Vec::new();
     for program in &programs {
@@ -155,6 +161,14 @@ fn report(checked: &[Analysis], arguments: &Arguments, library: &Library) {
             programs().map(|(diagnostics, files)| rendered(diagnostics, files, arguments.colours)).collect()
         }
         Format::Short => programs().map(|(diagnostics, files)| render::short(diagnostics, files)).collect(),
+        Format::Json if arguments.proofs => {
+            let (diagnostics, proofs) = (render::json(programs()), render::proofs_json(checked));
+            format!(
+                "{{\n\"diagnostics\": {},\n\"proofs\": {}\n}}\n",
+                diagnostics.trim_end(),
+                proofs.trim_end()
+            )
+        }
         Format::Json => render::json(programs()),
         Format::Sarif => render::sarif(programs(), library),
         Format::Github => programs().map(|(diagnostics, files)| render::github(diagnostics, files)).collect(),
@@ -184,6 +198,9 @@ fn report(checked: &[Analysis], arguments: &Arguments, library: &Library) {
     if arguments.verbose && !output_is_program && matches!(arguments.format, Format::Human | Format::Short) {
         print(&edges(checked));
     }
+    if arguments.proofs && !output_is_program && matches!(arguments.format, Format::Human | Format::Short) {
+        print(&proofs(checked));
+    }
 }
 
 fn count(checked: &[Analysis], severity: Severity) -> usize {
@@ -198,6 +215,15 @@ fn summary(programs: usize, errors: usize, warnings: usize) -> String {
         (0, 0) => format!("{programs} checked: no errors, no warnings"),
         _ => format!("{programs} checked: {}, {}", counted(errors, "error"), counted(warnings, "warning")),
     }
+}
+
+/// Renders what was derived about the delivery of events in every program.
+fn proofs(checked: &[Analysis]) -> String {
+    let programs = checked.iter().map(|analysis| match checked.len() {
+        1 => render::proofs(analysis, true),
+        _ => format!("program {}\n\n{}", analysis.program, render::proofs(analysis, true)),
+    });
+    programs.collect::<Vec<_>>().join("\n")
 }
 
 /// Renders the type of the events at every edge of every program that has no errors.

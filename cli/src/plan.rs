@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use weir_compiler::lower;
+use weir_compiler::{lower, render};
 
 use crate::MISUSE;
 use crate::files::program_path;
@@ -60,7 +60,7 @@ fn plan(arguments: &Arguments) -> Result<bool, String> {
                     weir_stdlib::show_state(&mut plan, &working);
                 }
             }
-            plan.to_string()
+            format!("{plan}\n{}", render::proofs(&analysis, false))
         }
         PlanFormat::Json => serde_json::to_string_pretty(&plan).map_err(|error| error.to_string())? + "\n",
     });

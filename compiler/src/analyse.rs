@@ -59,10 +59,10 @@ pub fn analyse(sources: &dyn SourceFiles, entry: &str, library: &Library, option
     once_for_each_file(&mut diagnostics, &scopes);
     sort(&mut diagnostics);
     places::explain(&modules, &files, library, &mut diagnostics);
-    let Analysis { graph, agent, params, functions, tests, notes, .. } = checked;
+    let Analysis { graph, proofs, agent, params, functions, tests, notes, .. } = checked;
     let library = library_names;
     let program = agent.as_ref().and_then(given_name).unwrap_or(program);
-    Analysis { program, files, diagnostics, modules, graph, agent, params, functions, tests, notes, library }
+    Analysis { program, files, diagnostics, modules, graph, proofs, agent, params, functions, tests, notes, library }
 }
 
 /// Returns the name that `agent { … }` gives the program.
@@ -136,7 +136,10 @@ impl<'p> Program<'p> {
         // Items that only unused interceptors use count as unused, so this comes before `unused_interceptors`.
         let unused = self.unused(&checker);
         self.unused_interceptors(&mut checker);
-        diagnostics.extend(proofs::check(&graph, self.library));
+        let entry = self.modules.first().map(|module| module.file);
+        let uses = &checker.notes.use_list;
+        let (proofs, found) = proofs::check(&graph, self.library, self.files, uses, entry);
+        diagnostics.extend(found);
         diagnostics.append(&mut checker.diagnostics);
         if !diagnostics.iter().any(|diagnostic| diagnostic.severity() == Severity::Error) {
             diagnostics.extend(unused);
@@ -150,7 +153,7 @@ impl<'p> Program<'p> {
             (declared, setting)
         });
         let params = params.collect();
-        Analysis { graph, agent, params, functions, tests, notes: checker.notes, ..Analysis::default() }
+        Analysis { graph, proofs, agent, params, functions, tests, notes: checker.notes, ..Analysis::default() }
     }
 
     /// Returns the items of all files.

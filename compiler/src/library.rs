@@ -171,6 +171,11 @@ impl Reader {
         let needs = self.columns(item.signature.needs.as_deref().unwrap_or_default());
         let mut signature = item.signature;
         let shortfalls = take(&mut signature.shortfalls);
+        let orders = take(&mut signature.orders);
+        let outside = take(&mut signature.outside);
+        for clause in orders.iter().filter(|clause| !clause.by) {
+            self.order_known(&clause.name);
+        }
         let group = self.group(signature);
         let Some(class) = Class::of(item.role, &item.class.text) else {
             let near = nearest(&item.class.text, Class::names(item.role)).map(str::to_owned);
@@ -185,8 +190,28 @@ impl Reader {
             self.library.default_channel = Some(name.clone());
         }
         let class_span = item.class.span;
-        let signature = Signature { name: item.name, class, class_span, group, emits, needs, shortfalls };
+        let signature = Signature {
+            name: item.name,
+            class,
+            class_span,
+            group,
+            emits,
+            needs,
+            shortfalls,
+            orders,
+            outside,
+        };
         self.library.components.insert((item.role, name), Arc::new(signature));
+    }
+
+    /// Reports a word after `orders` that names no order.
+    fn order_known(&mut self, name: &Name) {
+        let known = ["totally", "nothing"];
+        if !known.contains(&&*name.text) {
+            let near = nearest(&name.text, known).map(str::to_owned);
+            let (name, span) = (name.text.to_string(), name.span);
+            self.diagnostics.push(UnknownName { name, wanted: "order", near, quote: false, span }.into());
+        }
     }
 
     fn group(&mut self, signature: tree::Signature) -> Group {

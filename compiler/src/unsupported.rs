@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_grammar::Span;
 use weir_grammar::tree::{ItemKind, Role};
 use weir_plan::circles::places_in_circles;
-use weir_plan::varying::{Decision, Varying, may_differ_after_restart};
-use weir_plan::{Action, Delivery, Value, support};
+use weir_plan::{Delivery, Value, support};
 
 use crate::analysis::Analysis;
 use crate::analysis::expressions::UseId;
-use crate::analysis::graph::{Component, Destination, Edge, Flow, Graph, Leg, Promised, Step};
+use crate::analysis::graph::{Component, Destination, Edge, Graph, Leg, Step};
+use crate::analysis::proofs::{FlowProof, Reason, Rule};
 use crate::analysis::settings::{Origin, Settings};
 use crate::diagnostics::{Diagnostic, NotCarriedOut};
 use crate::flows::graph::role_name;
@@ -28,9 +28,8 @@ impl Analysis {
         let circles = reject_circles(&self.graph);
         let mut search = Search { analysis: self, noted, circles, found: BTreeSet::new() };
         self.graph.components.iter().for_each(|component| search.component(component));
-        for (index, flow) in self.graph.flows.iter().enumerate() {
-            search.flow(index, flow);
-        }
+        self.proofs.flows.iter().for_each(|proof| search.flow(proof));
+        search.circles();
         for edge in &self.graph.edges {
             search.leg(&edge.leg);
             let is_dead = edge.leg.arrivals().is_empty() && is_behind_channel(&self.graph, edge);
@@ -86,120 +85,26 @@ impl Search<'_> {
         }
     }
 
-    fn flow(&mut self, index: usize, flow: &Flow) {
-        let Some(promised) = &flow.promised else { return };
-        for what in support::unsupported_promises(promised.delivery, &promised.order) {
-            self.add(promised.span, what);
-        }
-        let exactly_once = promised.delivery == Delivery::ExactlyOnce;
-        self.rejects(index, exactly_once);
-        self.varying(index, promised);
-        self.exploding(index, exactly_once);
-        if !exactly_once {
-            return;
-        }
-        let graph = &self.analysis.graph;
-        for edge in graph.edges.iter().filter(|edge| edge.flow == index) {
-            if let Some((word, what)) = loose_fork(&edge.leg) {
-                self.add(word, what);
-            }
-            let arrivals = edge.leg.arrivals().into_iter().map(|arrival| arrival.to);
-            for component in std::iter::once(edge.from).chain(arrivals) {
-                let component = &graph.components[component];
-                let role = role_name(component.declared.role);
-                let (keeps, Some(kind)) = (
-                    match component.declared.role {
-                        Role::Source => support::EXACTLY_ONCE_SOURCES,
-                        Role::Sink => support::EXACTLY_ONCE_SINKS,
-                        Role::Channel => continue,
-                    },
-                    component.kind(),
-                ) else {
-                    continue;
-                };
-                if !keeps.contains(&kind) {
-                    self.add(promised.span, format!("the promise `exactly_once` with the {role} `{kind}`"));
-                }
+    /// Adds what the runtime refuses although no promise rules it out: decisions in flows that may lose events, and in
+    /// optional branches.
+    fn flow(&mut self, proof: &FlowProof) {
+        let flow = self.analysis.graph.flows.get(proof.flow);
+        let Some(promised) = flow.and_then(|flow| flow.promised.as_ref()) else { return };
+        for reason in proof.paths.iter().flat_map(|path| &path.reasons) {
+            if is_refused(reason, promised.delivery) {
+                self.add(reason.place, refused_part(reason.rule));
             }
         }
     }
 
-    /// Adds the decisions of a flow that may send an event another way when they are made again.
-    fn varying(&mut self, flow: usize, promised: &Promised) {
-        let graph = &self.analysis.graph;
-        let of_flow = || graph.edges.iter().filter(move |edge| edge.flow == flow);
-        let mut channels = of_flow().flat_map(|edge| channels(graph, &edge.leg));
-        let is_durable = channels.any(|channel| is_durable(graph, channel));
-        let exactly_once = promised.delivery == Delivery::ExactlyOnce;
-        let arriving = if exactly_once { arriving(graph) } else { BTreeMap::new() };
-        for edge in of_flow() {
-            let is_behind = is_behind_channel(graph, edge);
-            let is_free = promised.delivery == Delivery::BestEffort || !is_durable && !exactly_once;
-            if !is_behind && is_free {
-                continue;
-            }
-            let found = varying_decision(&edge.leg, Varying::begin(is_behind));
-            let found = found.map(|decision| (decision, support::VARYING_DECISION)).or_else(|| {
-                let begun = begin(graph, edge, &arriving);
-                let decision = varying_decision(&edge.leg, begun).filter(|_| exactly_once)?;
-                Some((decision, support::VARYING_HEADER))
-            });
-            match found {
-                Some((Some(step), why)) => {
-                    self.add(self.place(step.span, step.used), format!("a step that rejects, {why}"));
-                }
-                Some((None, why)) => self.add(edge.from_span, format!("a `match` or `balance by`, {why}")),
-                None => {}
-            }
-        }
-    }
-
-    /// Adds the steps `explode` whose events have no identity of their own where they need one.
-    fn exploding(&mut self, flow: usize, exactly_once: bool) {
-        let graph = &self.analysis.graph;
-        for edge in graph.edges.iter().filter(|edge| edge.flow == flow) {
-            let explodes = |step: &Step| matches!(step.action, Action::Explode(_));
-            let Some(step) = first_step(&edge.leg, &explodes) else { continue };
-            let place = self.place(step.span, step.used);
-            let is_behind = is_behind_channel(graph, edge);
-            if is_behind && let Some(step) = rejecting_after_exploding(&edge.leg, false) {
-                self.add(self.place(step.span, step.used), support::REJECTED_ELEMENT);
-            }
-            if exactly_once && is_behind {
-                self.add(place, support::EXPLODED_BEHIND_A_CHANNEL);
-            } else if exactly_once
-                && channels(graph, &edge.leg).any(|channel| volatile_kind(graph, channel).is_some())
+    /// Adds the steps behind channels that reject events into the same channels.
+    fn circles(&mut self) {
+        let analysis = self.analysis;
+        for edge in &analysis.graph.edges {
+            if self.circles.contains(&edge.from)
+                && let Some(step) = first_step(&edge.leg, &Step::rejects)
             {
-                self.add(place, support::EXPLODED_INTO_A_VOLATILE_CHANNEL);
-            }
-        }
-    }
-
-    /// Adds the steps behind channels that reject events into channels which can't take them, and with the promise
-    /// `exactly_once` the steps that must not vary.
-    fn rejects(&mut self, flow: usize, exactly_once: bool) {
-        let graph = &self.analysis.graph;
-        let volatile =
-            reject_channels(graph, flow).into_iter().find_map(|channel| volatile_kind(graph, channel));
-        for edge in graph.edges.iter().filter(|edge| edge.flow == flow) {
-            let rejecting = first_step(&edge.leg, &Step::rejects);
-            let Some(step) = rejecting.filter(|_| is_behind_channel(graph, edge)) else { continue };
-            let place = self.place(step.span, step.used);
-            if self.circles.contains(&edge.from) {
-                self.add(place, "rejects that come back to the channel behind which they are rejected");
-            }
-            if let Some(kind) = volatile.filter(|_| exactly_once) {
-                self.add(
-                    place,
-                    format!(
-                        "rejects behind a channel into the channel `{kind}` with the promise `exactly_once`"
-                    ),
-                );
-            }
-            let varying = first_step(&edge.leg, &|step| may_differ_after_restart(&step.action));
-            if let Some(step) = varying.filter(|_| exactly_once) {
-                let what = "a step that may decide differently after a restart, behind a channel and with steps that \
-                            reject, with the promise `exactly_once`";
+                let what = "rejects that come back to the channel behind which they are rejected";
                 self.add(self.place(step.span, step.used), what);
             }
         }
@@ -238,15 +143,8 @@ impl Search<'_> {
 
     /// Returns the place of a part of the program; for a part of the library, the place where the program uses it.
     fn place(&self, span: Span, used: UseId) -> Span {
-        let (mut span, mut used) = (span, used);
-        // The files of the library come before those of the program.
         let entry = self.analysis.modules.first().map(|module| module.file);
-        while entry.is_some_and(|entry| span.file < entry)
-            && let Some(outer) = self.analysis.notes.use_list.get(used)
-        {
-            (span, used) = (outer.at, outer.within);
-        }
-        span
+        self.analysis.notes.use_list.place(entry, span, used)
     }
 
     fn agent(&mut self) {
@@ -277,39 +175,6 @@ fn reject_channels(graph: &Graph, flow: usize) -> BTreeSet<usize> {
     from_rejects.flat_map(|edge| channels(graph, &edge.leg)).collect()
 }
 
-/// Returns what may differ at the beginning of an edge when events come again, by what arrives at each channel.
-fn begin(graph: &Graph, edge: &Edge, arriving: &BTreeMap<usize, BTreeSet<String>>) -> Varying {
-    let from = &graph.components[edge.from];
-    let begun = Varying::begin(is_behind_channel(graph, edge));
-    match from.declared.role {
-        Role::Source => begun.with_columns(from.kind().into_iter().flat_map(support::varying_headers)),
-        // A durable channel keeps the events as they were read first.
-        _ if is_durable(graph, edge.from) => begun,
-        _ => begun.with_columns(arriving.get(&edge.from).into_iter().flatten().cloned()),
-    }
-}
-
-/// Returns the columns that may differ when the same events arrive again, for each channel.
-fn arriving(graph: &Graph) -> BTreeMap<usize, BTreeSet<String>> {
-    fn arrive(leg: &Leg, before: &Varying, arriving: &mut BTreeMap<usize, BTreeSet<String>>) {
-        let behind = before.clone().behind(leg.steps.iter().map(|step| &step.action));
-        if let Destination::Component(arrival) = &leg.to {
-            arriving.entry(arrival.to).or_default().extend(behind.columns());
-        }
-        leg.to.legs().into_iter().for_each(|leg| arrive(leg, &behind, arriving));
-    }
-    let mut all = BTreeMap::new();
-    loop {
-        let before = all.clone();
-        for edge in &graph.edges {
-            arrive(&edge.leg, &begin(graph, edge, &before), &mut all);
-        }
-        if all == before {
-            return all;
-        }
-    }
-}
-
 /// Returns the channels that take the events of a leg, and the channels in front of its sinks.
 fn channels<'g>(graph: &'g Graph, leg: &'g Leg) -> impl Iterator<Item = usize> + 'g {
     let role = |index: usize| graph.components[index].declared.role;
@@ -317,15 +182,6 @@ fn channels<'g>(graph: &'g Graph, leg: &'g Leg) -> impl Iterator<Item = usize> +
         Role::Channel => Some(arrival.to),
         Role::Source | Role::Sink => arrival.channel,
     })
-}
-
-fn is_durable(graph: &Graph, channel: usize) -> bool {
-    graph.components[channel].kind().is_some_and(|kind| support::DURABLE_CHANNELS.contains(&kind))
-}
-
-/// Returns the kind of a channel whose events do not outlast the agent.
-fn volatile_kind(graph: &Graph, channel: usize) -> Option<&str> {
-    graph.components[channel].kind().filter(|_| !is_durable(graph, channel))
 }
 
 fn is_behind_channel(graph: &Graph, edge: &Edge) -> bool {
@@ -343,30 +199,10 @@ fn reject_circles(graph: &Graph) -> BTreeSet<usize> {
     places_in_circles(&arrows).into_iter().collect()
 }
 
-/// Returns a fork that may send an event another way when it comes again.
-fn loose_fork(leg: &Leg) -> Option<(Span, &'static str)> {
-    match &leg.to {
-        Destination::Balance { by: None, word, .. } => Some((*word, support::LOOSE_BALANCE)),
-        Destination::Failover { word, .. } => Some((*word, support::LOOSE_FAILOVER)),
-        to => to.legs().into_iter().find_map(loose_fork),
-    }
-}
-
 /// Returns the first step of a leg, or of the branches behind it, for which the predicate is true.
 fn first_step<'l>(leg: &'l Leg, is: &dyn Fn(&Step) -> bool) -> Option<&'l Step> {
     let own = leg.steps.iter().find(|step| is(step));
     own.or_else(|| leg.to.legs().into_iter().find_map(|leg| first_step(leg, is)))
-}
-
-/// Returns the first step that rejects events which an `explode` has made.
-fn rejecting_after_exploding(leg: &Leg, mut is_exploded: bool) -> Option<&Step> {
-    for step in &leg.steps {
-        if is_exploded && step.rejects() {
-            return Some(step);
-        }
-        is_exploded |= matches!(step.action, Action::Explode(_));
-    }
-    leg.to.legs().into_iter().find_map(|leg| rejecting_after_exploding(leg, is_exploded))
 }
 
 /// Returns the last step of a leg, or of the first branch behind it.
@@ -375,13 +211,39 @@ fn last_step(leg: &Leg) -> Option<&Step> {
     first.and_then(last_step).or_else(|| leg.steps.last())
 }
 
-/// Returns a decision of a leg that may differ when it is made again: the step that rejects, or none for the fork at the
-/// end.
-fn varying_decision(leg: &Leg, mut before: Varying) -> Option<Option<&Step>> {
-    let steps = leg.steps.iter().map(|step| (&step.action, step.on_failure));
-    match before.decision(steps, leg.to.conditions()) {
-        Some(Decision::Step(index)) => Some(leg.steps.get(index)),
-        Some(Decision::Fork) => Some(None),
-        None => leg.to.legs().into_iter().find_map(|leg| varying_decision(leg, before.clone())),
+/// Returns whether the runtime refuses a flow with this promise for the reason.
+fn is_refused(reason: &Reason, promised: Delivery) -> bool {
+    match reason.rule {
+        Rule::DecisionBehindChannel | Rule::RejectedElement => true,
+        Rule::DecisionBeforeChannel => {
+            promised != Delivery::BestEffort && (promised.never_repeats() || !reason.with_positions)
+        }
+        Rule::HeaderVaries
+        | Rule::Balance
+        | Rule::Failover
+        | Rule::ExplodeBehindChannel
+        | Rule::ExplodeBeforeVolatile
+        | Rule::VolatileRejects
+        | Rule::StepVaries => promised.never_repeats(),
+        _ => false,
+    }
+}
+
+/// Returns the part of a program that a rule is about, in words.
+fn refused_part(rule: Rule) -> String {
+    match rule {
+        Rule::DecisionBehindChannel | Rule::DecisionBeforeChannel => {
+            format!("a `match`, a `balance by` or a step that rejects, {}", support::VARYING_DECISION)
+        }
+        Rule::HeaderVaries => {
+            format!("a `match`, a `balance by` or a step that rejects, {}", support::VARYING_HEADER)
+        }
+        Rule::Balance => support::LOOSE_BALANCE.to_owned(),
+        Rule::Failover => support::LOOSE_FAILOVER.to_owned(),
+        Rule::ExplodeBehindChannel => support::EXPLODED_BEHIND_A_CHANNEL.to_owned(),
+        Rule::ExplodeBeforeVolatile => support::EXPLODED_INTO_A_VOLATILE_CHANNEL.to_owned(),
+        Rule::RejectedElement => support::REJECTED_ELEMENT.to_owned(),
+        _ => "a step that may decide differently after a restart, with steps that reject behind a channel"
+            .to_owned(),
     }
 }

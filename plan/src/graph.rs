@@ -87,6 +87,18 @@ pub enum Delivery {
     ExactlyOnce,
 }
 
+impl Delivery {
+    /// Returns whether no event is lost.
+    pub fn never_loses(self) -> bool {
+        matches!(self, Delivery::AtLeastOnce | Delivery::ExactlyOnce)
+    }
+
+    /// Returns whether no event is repeated, so that components store positions with their data.
+    pub fn never_repeats(self) -> bool {
+        matches!(self, Delivery::AtMostOnce | Delivery::ExactlyOnce)
+    }
+}
+
 /// The order that a flow promises.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -5,9 +5,7 @@
 
 use arrow_schema::{DataType, TimeUnit};
 
-use crate::{
-    Action, Arithmetic, Delivery, Expression, Leg, OnFailure, Operation, Order, Pattern, Route, Value,
-};
+use crate::{Action, Arithmetic, Expression, Leg, OnFailure, Operation, Pattern, Route, Value};
 
 /// The sources that are carried out.
 pub const SOURCES: &[&str] = &["files", "generate", "hdfs", "http", "kafka", "stdin", "syslog", "tcp_lines"];
@@ -82,10 +80,6 @@ pub const FUNCTIONS: &[&str] = &[
 /// The parsers of the library that are carried out.
 pub const PARSERS: &[&str] =
     &["access_log", "avro", "csv", "grok", "json", "kv", "logfmt", "regex", "syslog"];
-/// The sources that keep the promise `exactly_once`.
-pub const EXACTLY_ONCE_SOURCES: &[&str] = &["files", "generate", "hdfs", "kafka"];
-/// The sinks that keep the promise `exactly_once`.
-pub const EXACTLY_ONCE_SINKS: &[&str] = &["files", "hdfs", "kafka"];
 
 /// A setting of which only some values are carried out.
 #[derive(Debug, Clone, Copy)]
@@ -327,16 +321,4 @@ pub fn operation(expression: &Expression) -> String {
         Operation::Call { function, .. } => format!("the function `{function}`"),
         Operation::Apply { .. } => "a function of the program".to_owned(),
     }
-}
-
-/// Returns the promises of a flow that are not carried out by any component.
-pub fn unsupported_promises(delivers: Delivery, order: &Order) -> Vec<String> {
-    let mut unsupported = Vec::new();
-    if delivers == Delivery::AtMostOnce {
-        unsupported.push(format!("the promise `{delivers}`"));
-    }
-    if !order.is_none() {
-        unsupported.push(format!("the promise `{order}`"));
-    }
-    unsupported
 }

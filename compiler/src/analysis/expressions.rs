@@ -1,6 +1,6 @@
 //! The types of expressions, and the uses of interceptors and qualities.
 
-use weir_grammar::Span;
+use weir_grammar::{FileId, Span};
 
 use crate::types::Type;
 
@@ -45,6 +45,18 @@ impl UseList {
     /// Returns the use with this ID; `None` for [`UseId::NONE`].
     pub(crate) fn get(&self, id: UseId) -> Option<Use> {
         self.all.get((id.0 as usize).checked_sub(1)?).copied()
+    }
+
+    /// Returns the place of a part of the program; for a part of the library, the place where the program uses it. `entry`
+    /// is the first file of the program: those of the library come before.
+    pub(crate) fn place(&self, entry: Option<FileId>, span: Span, used: UseId) -> Span {
+        let (mut span, mut used) = (span, used);
+        while entry.is_some_and(|entry| span.file < entry)
+            && let Some(outer) = self.get(used)
+        {
+            (span, used) = (outer.at, outer.within);
+        }
+        span
     }
 
     /// Iterates over all uses with their IDs.

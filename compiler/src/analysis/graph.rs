@@ -109,6 +109,8 @@ pub struct Promised {
     pub order: Order,
     /// The span of the delivery guarantee; if the flow states none, the span of the flow's name.
     pub span: Span,
+    /// The span of the ordering guarantee; `None` if the flow states none.
+    pub order_span: Option<Span>,
     /// The column that the events are ordered by, with its span.
     pub by: Option<(String, Span)>,
 }

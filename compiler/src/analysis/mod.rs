@@ -6,6 +6,7 @@ pub(crate) mod graph;
 pub(crate) mod notes;
 pub(crate) mod places;
 pub mod program_tests;
+pub(crate) mod proofs;
 pub(crate) mod settings;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,9 @@ pub use crate::analysis::events::Events;
 pub use crate::analysis::expressions::{ExpressionType, Use, UseId};
 pub use crate::analysis::graph::{
     Arrival, Case, Component, Declared, Destination, Edge, Flow, Graph, Leg, Promised, Step,
+};
+pub use crate::analysis::proofs::{
+    Effect, FlowProof, Hop, HopKind, KeptOrder, PathProof, Proofs, Reason, Rule,
 };
 pub use crate::analysis::settings::{Origin, Setting, Settings};
 pub use crate::names::definitions::{Definition, DefinitionKind};
@@ -56,6 +60,8 @@ pub struct Analysis {
     pub agent: Option<Settings>,
     /// The params by the spans of their names.
     pub params: BTreeMap<Span, Setting>,
+    /// What was derived about the delivery of events.
+    pub proofs: Proofs,
     /// The functions of the program in the form of the plan; `None` for a function with errors.
     pub(crate) functions: Vec<Option<Function>>,
     /// The tests without errors, in the order of the text.

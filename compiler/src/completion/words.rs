@@ -9,7 +9,7 @@ use crate::completion::marked;
 use crate::types::Type;
 
 /// The words of signatures, which only the library has.
-const OF_LIBRARY: [&str; 19] = [
+const OF_LIBRARY: [&str; 22] = [
     "extern",
     "enum",
     "record",
@@ -21,6 +21,9 @@ const OF_LIBRARY: [&str; 19] = [
     "flat",
     "loses",
     "repeats",
+    "orders",
+    "reads",
+    "writes",
     "requires",
     "puts",
     "takes",

@@ -80,7 +80,7 @@ pub struct RequiredSetting {
 }
 
 impl RequiredSetting {
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         format!("`{}` is {}", self.name, self.value)
     }
 

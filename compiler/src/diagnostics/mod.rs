@@ -59,6 +59,7 @@ mod not_set;
 mod optional_hole;
 mod out_of_range;
 mod overflow;
+mod own_output;
 mod param_without_value;
 mod plain_secret;
 mod put_too_large;
@@ -68,6 +69,7 @@ mod unbalanced_bracket;
 mod unclosed_text;
 mod unexpected;
 mod unfit_text;
+mod unkept_order;
 mod unkept_promise;
 mod unknown_item;
 mod unknown_kind;
@@ -145,6 +147,7 @@ pub use not_set::NotSet;
 pub use optional_hole::{HoleStep, OptionalHole};
 pub use out_of_range::OutOfRange;
 pub use overflow::Overflow;
+pub use own_output::OwnOutput;
 pub use param_without_value::ParamWithoutValue;
 pub use plain_secret::PlainSecret;
 pub use put_too_large::{DefaultPutTooLarge, PutTooLarge, ShownAmount, TooLarge};
@@ -154,7 +157,8 @@ pub use unbalanced_bracket::UnbalancedBracket;
 pub use unclosed_text::UnclosedText;
 pub use unexpected::Unexpected;
 pub use unfit_text::UnfitText;
-pub use unkept_promise::UnkeptPromise;
+pub use unkept_order::UnkeptOrder;
+pub use unkept_promise::{UnkeptPromise, UnkeptReason};
 pub use unknown_item::UnknownItem;
 pub use unknown_kind::UnknownKind;
 pub use unknown_name::UnknownName;
@@ -422,8 +426,10 @@ registry! {
     "E0701" Error UnknownPromise
     "E0703" Error UnkeptPromise
     "E0704" Warning HeldTooLong
+    "E0705" Error UnkeptOrder
     // E08: resources
     "E0801" Error UsedTwice
+    "E0802" Error OwnOutput
     // E09: security
     "E0901" Error PlainSecret
 }

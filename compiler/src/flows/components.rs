@@ -16,11 +16,9 @@ use crate::values::requirements::{Side, is_met};
 /// A loss or a repeat that the settings of a component allow and its delivery class alone does not.
 pub(crate) struct SetShortfall<'h> {
     pub(crate) clause: &'h Shortfall,
-    /// The chosen variant, if the clause belongs to a variant.
-    pub(crate) set_to: Option<&'h str>,
     /// The settings that the clause depends on.
     pub(crate) settings: Vec<RequiredSetting>,
-    /// The span of the variant, or of the clause's reason, in the library.
+    /// The span of the clause's reason in the library.
     pub(crate) place: Span,
 }
 
@@ -32,24 +30,26 @@ impl Component {
             clause.condition.as_ref().is_none_or(|condition| is_met(condition, values))
         };
         let mut found = Vec::new();
-        for (variant, values) in self.chosen_variants(library) {
-            let (set_to, place) = (Some(&*variant.name.text), variant.name.span);
+        for (name, variant, values) in self.chosen_variants(library) {
             let clauses = variant.shortfalls.iter().filter(|clause| applies(clause, values));
-            found.extend(clauses.map(|clause| SetShortfall { clause, set_to, settings: Vec::new(), place }));
+            found.extend(clauses.map(|clause| {
+                let settings = side.shown(name).into_iter().collect();
+                SetShortfall { clause, settings, place: clause.because.span }
+            }));
         }
         for clause in signature.shortfalls.iter().filter(|clause| applies(clause, side.values)) {
             let settings = clause.condition.as_ref().map(|condition| side.named_in(condition));
             let (settings, place) = (settings.unwrap_or_default(), clause.because.span);
-            found.push(SetShortfall { clause, set_to: None, settings, place });
+            found.push(SetShortfall { clause, settings, place });
         }
         found
     }
 
-    /// Iterates over the variants that the component's settings choose, with the settings of each variant.
+    /// Iterates over the variants that the component's settings choose: the setting, the variant and its settings.
     pub(crate) fn chosen_variants<'h>(
         &'h self,
         library: &'h Library,
-    ) -> impl Iterator<Item = (&'h Variant, &'h BTreeMap<String, Value>)> {
+    ) -> impl Iterator<Item = (&'h str, &'h Variant, &'h BTreeMap<String, Value>)> {
         let settings = self.settings.iter().filter(|_| self.settings.whole);
         settings.filter(|setting| !setting.is_nested()).filter_map(|setting| {
             let (Type::Named(name), Some(Value::Variant { name: chosen, settings })) =
@@ -59,7 +59,7 @@ impl Component {
             };
             let Named::Enum(variants) = library.types.get(name)? else { return None };
             let variant = variants.iter().find(|variant| *variant.name.text == **chosen)?;
-            Some((variant, settings))
+            Some((&*setting.name, variant, settings))
         })
     }
 

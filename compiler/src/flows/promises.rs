@@ -14,8 +14,13 @@ pub(crate) const PROMISES: [&str; 5] =
 
 /// Reads the promise of a flow. Returns `None` if the promise is invalid, which has been reported.
 pub(crate) fn promise(flow: &Flow, diagnostics: &mut Vec<Diagnostic>) -> Option<Promised> {
-    let mut promised =
-        Promised { delivery: Delivery::AtLeastOnce, order: Order::None, span: flow.name.span, by: None };
+    let mut promised = Promised {
+        delivery: Delivery::AtLeastOnce,
+        order: Order::None,
+        span: flow.name.span,
+        order_span: None,
+        by: None,
+    };
     let mut known = true;
     let mut made: [Option<Span>; 2] = [None, None];
     for promise in &flow.promises {
@@ -30,6 +35,9 @@ pub(crate) fn promise(flow: &Flow, diagnostics: &mut Vec<Diagnostic>) -> Option<
             let (span, declared) = (promise.name.span, Some(first));
             diagnostics.push(Misplaced { name, role, rule, span, declared }.into());
             continue;
+        }
+        if &*promise.name.text == "ordered" {
+            promised.order_span = Some(promise.span);
         }
         let delivery = match (&*promise.name.text, &promise.word, &promise.by) {
             ("best_effort", None, None) => Delivery::BestEffort,

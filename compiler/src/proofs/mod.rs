@@ -3,18 +3,31 @@
 
 mod amounts;
 mod delivery;
+mod own_outputs;
 mod resources;
 
+use weir_grammar::FileId;
+
+use crate::analysis::expressions::UseList;
 use crate::analysis::graph::Graph;
+use crate::analysis::proofs::Proofs;
 use crate::diagnostics::Diagnostic;
+use crate::files::sources::Files;
 use crate::signatures::Library;
 
-/// Returns the diagnostics about the complete program.
-pub(crate) fn check(graph: &Graph, library: &Library) -> Vec<Diagnostic> {
+/// Returns what was derived about the complete program, and the diagnostics about it. `entry` is the program's first file.
+pub(crate) fn check(
+    graph: &Graph,
+    library: &Library,
+    files: &Files,
+    uses: &UseList,
+    entry: Option<FileId>,
+) -> (Proofs, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     resources::check(graph, &mut diagnostics);
-    delivery::check(graph, library, &mut diagnostics);
+    let proofs = delivery::check(graph, library, files, uses, entry, &mut diagnostics);
+    own_outputs::check(graph, &proofs, &mut diagnostics);
     amounts::side_by_side(graph, library, &mut diagnostics);
     amounts::answers_in_time(graph, library, &mut diagnostics);
-    diagnostics
+    (proofs, diagnostics)
 }

@@ -1,9 +1,11 @@
-//! Diagnostics as text: with source for people, one line each, and in formats for machines. The graph of a program as JSON.
+//! Diagnostics as text: with source for people, one line each, and in formats for machines. The graph of a program
+//! as JSON. What was derived about the delivery of events, as text and JSON.
 //!
 //! Lines and columns count from 1, columns in characters; a character is a Unicode scalar value of any width.
 
 mod graph;
 mod hosts;
+mod proofs;
 mod sarif;
 
 use codespan_reporting::diagnostic::{self, LabelStyle};
@@ -18,6 +20,7 @@ use crate::files::sources::{Files, Position};
 
 pub use graph::graph;
 pub use hosts::{github, gitlab};
+pub use proofs::{ShownProof, proof_of_flow, proofs, proofs_json};
 pub use sarif::sarif;
 
 /// Renders diagnostics with the source, labels and help. Colours are terminal escapes.

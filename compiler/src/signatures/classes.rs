@@ -1,7 +1,6 @@
-//! Delivery classes: the delivery guarantees of components, and the promises that each class breaks.
+//! Delivery classes: the delivery guarantees of components.
 
 use weir_grammar::tree::Role;
-use weir_plan::Delivery;
 
 /// The delivery class of a component, from its signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,21 +72,5 @@ impl Class {
             Class::BestEffort => Some("it may repeat what it was given"),
             _ => None,
         }
-    }
-
-    /// Returns the reason why components of the class break a promise, if they do.
-    pub(crate) fn breaks(self, delivery: Delivery) -> Option<&'static str> {
-        let [no_loss, no_repeat] = rules_out(delivery);
-        self.loses().filter(|_| no_loss).or_else(|| self.repeats().filter(|_| no_repeat))
-    }
-}
-
-/// Returns whether a promise rules out lost events, and whether it rules out repeated events.
-pub(crate) fn rules_out(delivery: Delivery) -> [bool; 2] {
-    match delivery {
-        Delivery::BestEffort => [false, false],
-        Delivery::AtLeastOnce => [true, false],
-        Delivery::AtMostOnce => [false, true],
-        Delivery::ExactlyOnce => [true, true],
     }
 }

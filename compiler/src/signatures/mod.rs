@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 use regex::Regex;
 use weir_grammar::Span;
 use weir_grammar::tree::{
-    self, Amount, Expression, ExpressionKind, Name, Number, Operator, Requirement, Role, Shortfall, TextPart,
-    TypeName, TypeNameKind,
+    self, Amount, Expression, ExpressionKind, Name, Number, Operator, OrderClause, OutsideClause,
+    Requirement, Role, Shortfall, TextPart, TypeName, TypeNameKind,
 };
 use weir_plan::{Decimal, TemplatePart, Value};
 
@@ -54,6 +54,10 @@ pub(crate) struct Signature {
     pub(crate) needs: Vec<ColumnSignature>,
     /// The ways in which the component is weaker than its class.
     pub(crate) shortfalls: Vec<Shortfall>,
+    /// What is known of the order of events beyond the order of each partition.
+    pub(crate) orders: Vec<OrderClause>,
+    /// What a source reads, or a sink writes.
+    pub(crate) outside: Vec<OutsideClause>,
 }
 
 /// A parser, which reads the body of an event into fields.

@@ -80,7 +80,7 @@ impl Typing<'_, '_> {
         let component = &self.components[index];
         let library = self.checker.library;
         let chosen = component.chosen_variants(library);
-        let flat = chosen.filter_map(|(variant, _)| Some((variant, variant.flat.as_ref()?)));
+        let flat = chosen.filter_map(|(_, variant, _)| Some((variant, variant.flat.as_ref()?)));
         for (variant, because) in flat {
             let nested = columns.columns.iter().find(|(name, column)| {
                 !name.starts_with('@') && !column.attached && column.value_type.is_nested()
@@ -145,7 +145,7 @@ impl Typing<'_, '_> {
 /// Returns the columns that a sink's signature and its chosen variants need.
 fn needs<'h>(component: &'h Component, library: &'h Library) -> Vec<&'h ColumnSignature> {
     let always = component.signature.iter().flat_map(|signature| &signature.needs);
-    let chosen = component.chosen_variants(library).flat_map(|(variant, _)| &variant.needs);
+    let chosen = component.chosen_variants(library).flat_map(|(_, variant, _)| &variant.needs);
     always.chain(chosen).collect()
 }
 

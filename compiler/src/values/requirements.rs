@@ -134,7 +134,8 @@ impl Side<'_> {
         names.iter().filter_map(|name| self.shown(name)).collect()
     }
 
-    fn shown(&self, name: &str) -> Option<RequiredSetting> {
+    /// Returns a setting with its value for a message.
+    pub(crate) fn shown(&self, name: &str) -> Option<RequiredSetting> {
         let value = shown_value(value_at(self.values, name)?);
         let setting = deciding(name, &|name| self.settings.get(name));
         Some(required(format!("{}.{name}", self.name), value, setting, self.declared))
@@ -286,6 +287,13 @@ pub(crate) fn operand_value<'v>(operand: &Expression, values: &'v dyn Values) ->
         ExpressionKind::Member(inner, name) => match operand_value(inner, values)? {
             Cow::Borrowed(value) => return inner_values(value)?.get(&*name.text).map(Cow::Borrowed),
             Cow::Owned(value) => inner_values(&value)?.get(&*name.text)?.clone(),
+        },
+        ExpressionKind::Call(call) if &*call.function.name.text == "count" => match &*call.arguments {
+            [only] => match &*operand_value(&only.value, values)? {
+                Value::List(items) => Value::Int(i64::try_from(items.len()).ok()?),
+                _ => return None,
+            },
+            _ => return None,
         },
         ExpressionKind::Binary(operator, left, right) => {
             let (left, right) = (operand_value(left, values)?, operand_value(right, values)?);

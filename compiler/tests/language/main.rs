@@ -24,6 +24,7 @@ mod habits;
 mod mutations;
 mod pages;
 mod prefixes;
+mod proofs;
 mod reference;
 
 use weir_compiler::{lower, render};

@@ -5,8 +5,9 @@ use pest::iterators::Pair;
 use super::Builder;
 use crate::Rule;
 use crate::tree::{
-    Amount, AmountKind, Column, Exclusive, Expression, ExpressionKind, Name, Parameter, Path, Range,
-    Requirement, Setting, Shortfall, Signature, TypeName, TypeNameKind, TypeParameter, Variant,
+    Amount, AmountKind, Column, Exclusive, Expression, ExpressionKind, Name, OrderClause, OutsideClause,
+    Parameter, Path, Range, Requirement, Setting, Shortfall, Signature, TypeName, TypeNameKind,
+    TypeParameter, Variant,
 };
 
 impl Builder<'_> {
@@ -25,6 +26,8 @@ impl Builder<'_> {
                     signature.flat = because.next().and_then(|pair| self.because(pair));
                 }
                 Rule::loses | Rule::repeats => signature.shortfalls.extend(self.shortfall(pair)),
+                Rule::orders => signature.orders.extend(self.order_clause(pair)),
+                Rule::reads | Rule::writes => signature.outside.extend(self.outside_clause(pair)),
                 Rule::requires => signature.requires.extend(self.requirement(pair)),
                 Rule::puts => signature.amounts.extend(self.amount(AmountKind::Puts, pair)),
                 Rule::takes => signature.amounts.extend(self.amount(AmountKind::Takes, pair)),
@@ -125,6 +128,28 @@ impl Builder<'_> {
             }
         }
         Some(Shortfall { loses, condition, because: because? })
+    }
+
+    fn order_clause(&mut self, pair: Pair<'_, Rule>) -> Option<OrderClause> {
+        let (mut name, mut by, mut condition, mut because) = (None, false, None, None);
+        for pair in pair.into_inner() {
+            match pair.as_rule() {
+                Rule::by_word => by = true,
+                Rule::name | Rule::header => name = Some(self.name(&pair)),
+                Rule::expression => condition = Some(self.expression(pair)),
+                Rule::because => because = self.because(pair),
+                _ => {}
+            }
+        }
+        Some(OrderClause { name: name?, by, condition, because: because? })
+    }
+
+    fn outside_clause(&mut self, pair: Pair<'_, Rule>) -> Option<OutsideClause> {
+        let reads = pair.as_rule() == Rule::reads;
+        let mut names = pair.into_inner().filter(|pair| pair.as_rule() == Rule::name);
+        let name = names.next().map(|pair| self.name(&pair))?;
+        let within = names.next().map(|pair| self.name(&pair));
+        Some(OutsideClause { reads, name, within })
     }
 
     fn amount(&mut self, kind: AmountKind, pair: Pair<'_, Rule>) -> Option<Amount> {

@@ -27,8 +27,9 @@ pub use item::{
 };
 pub use nodes::{Node, nodes_at, walk};
 pub use signature::{
-    Amount, AmountKind, Column, Enum, Exclusive, Extern, ExternFunction, ExternParser, Parameter, Range,
-    Record, Requirement, Setting, Shortfall, Signature, TypeName, TypeNameKind, TypeParameter, Variant,
+    Amount, AmountKind, Column, Enum, Exclusive, Extern, ExternFunction, ExternParser, OrderClause,
+    OutsideClause, Parameter, Range, Record, Requirement, Setting, Shortfall, Signature, TypeName,
+    TypeNameKind, TypeParameter, Variant,
 };
 pub use test::{Act, ActKind, Fault, FileName, Row, Test};
 

@@ -86,6 +86,10 @@ pub struct Signature {
     pub flat: Option<Because>,
     /// Exceptions to the component's delivery class: conditions under which it loses or repeats events.
     pub shortfalls: Vec<Shortfall>,
+    /// What is known of the order of events beyond the order of each partition.
+    pub orders: Vec<OrderClause>,
+    /// What a source reads, or a sink writes.
+    pub outside: Vec<OutsideClause>,
     /// Rules between settings.
     pub requires: Vec<Requirement>,
     /// Upper limits for the amounts that a component puts, takes, waits or holds.
@@ -148,6 +152,30 @@ pub struct Shortfall {
     pub condition: Option<Expression>,
     /// The reason, which diagnostics show.
     pub because: Because,
+}
+
+/// `orders totally if CONDITION because "…"`, and the same with `nothing` and `by NAME`
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderClause {
+    /// `totally` or `nothing`, or the header, column or setting after `by`.
+    pub name: Name,
+    /// Whether the name stands after `by`.
+    pub by: bool,
+    /// The condition; always if there is none.
+    pub condition: Option<Expression>,
+    /// The reason, which diagnostics show.
+    pub because: Because,
+}
+
+/// `reads SETTING within SETTING`, and the same with `writes`
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutsideClause {
+    /// Whether the component reads; otherwise it writes.
+    pub reads: bool,
+    /// The setting that names what is read or written: a text, a list of texts, or a template.
+    pub name: Name,
+    /// The setting that says where that is: on which servers. Two places are the same if they have a value in common.
+    pub within: Option<Name>,
 }
 
 /// `puts EXPRESSION if CONDITION because "…"`, and the same with `takes`, `waits` and `holds`

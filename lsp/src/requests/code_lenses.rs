@@ -2,7 +2,7 @@
 
 use gen_lsp_types::{CodeLens, CodeLensParams, Command, ExecuteCommandParams, LspAny};
 use serde_json::json;
-use weir_compiler::lower;
+use weir_compiler::{lower, render};
 use weir_grammar::Span;
 use weir_grammar::tree::ItemKind;
 
@@ -78,7 +78,9 @@ pub(crate) fn execute(session: &mut Session<'_>, params: ExecuteCommandParams) -
             "title": format!("graph of {name}"), "language": "mermaid", "text": plan.mermaid_drawing(),
             "drawing": plan.text_drawing(),
         }),
-        _ => json!({ "title": format!("plan of {name}"), "language": "text", "text": plan.to_string() }),
+        _ => {
+            json!({ "title": format!("plan of {name}"), "language": "text", "text": format!("{plan}\n{}", render::proofs(&view.analysis, false)) })
+        }
     }))
 }
 

@@ -1,7 +1,8 @@
-//! Hints for what is derived and not written: events after a step, implicit channels, derived settings.
+//! Hints for what is derived and not written: what flows keep, events after a step, implicit channels, derived settings.
 
 use gen_lsp_types::{InlayHint, InlayHintKind, InlayHintParams, Tooltip};
 use weir_compiler::analysis::{Columns, Destination, Leg, Origin, UseId};
+use weir_compiler::render;
 use weir_grammar::Span;
 use weir_grammar::tree::{ItemKind, Node, Stage, StepKind, walk};
 
@@ -19,6 +20,7 @@ pub(crate) fn hints(session: &mut Session<'_>, params: InlayHintParams) -> Answe
     let mut hints = events(&view);
     hints.extend(channels(&view));
     hints.extend(settings(&view));
+    hints.extend(flows(&view));
     hints.retain(|hint| wanted.start <= hint.place && hint.place <= wanted.end);
     hints.sort_by_key(|hint| hint.place);
     Ok(Some(hints.into_iter().map(|hint| hint.shown(&view)).collect()))
@@ -44,6 +46,21 @@ impl Hint {
             data: None,
         }
     }
+}
+
+/// Returns what each flow keeps, behind its name and its promises.
+fn flows(view: &View) -> Vec<Hint> {
+    let mut hints = Vec::new();
+    for (index, flow) in view.analysis.graph.flows.iter().enumerate() {
+        let promised = flow.promised.as_ref().filter(|_| flow.span.file == view.file);
+        let Some(promised) = promised else { continue };
+        let ends = [Some(flow.span), Some(promised.span), promised.order_span];
+        let place = ends.into_iter().flatten().map(|span| span.end).max().unwrap_or(flow.span.end);
+        if let Some(proof) = render::proof_of_flow(&view.analysis, index) {
+            hints.push(Hint { place, label: proof.summary, tooltip: Some(proof.text) });
+        }
+    }
+    hints
 }
 
 /// Returns the events after each step that changes their columns.

@@ -320,6 +320,7 @@ fn hints_show_what_is_derived() {
         "{labels:?}"
     );
     assert!(labels.iter().any(|label| label.contains("transaction_capacity")), "{labels:?}");
+    assert!(labels.contains(&"never lost, may be repeated, ordered"), "{labels:?}");
     assert!(
         labels.contains(&"rejects_to_dead ->") || labels.iter().any(|label| label.ends_with("->")),
         "{labels:?}"

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use weir_plan::{Action, Component, Delivery, Leg as PlannedLeg, Origin, Path, Plan, Route};
+use weir_plan::{Action, Component, Leg as PlannedLeg, Origin, Path, Plan, Route};
 
 use super::exactly_once::{ExactlyOnce, progress_into};
 use super::paths::{CompiledPath, compile};
@@ -330,7 +330,7 @@ impl Builder<'_> {
         let mut target = |name: &str, optional: bool| target(channels, name, optional);
         let routes = RejectRoutes::connect(rejects, slots, &mut target)?;
         let flow = self.plan.flows.iter().find(|flow| flow.name == path.flow);
-        let scope = flow.filter(|flow| flow.delivers == Delivery::ExactlyOnce);
+        let scope = flow.filter(|flow| flow.delivers.never_repeats());
         let scope = scope.map(|_| format!("{reader}@{channel}!rejects-{:016x}", path.version));
         Some(FeedRejects::new(sink, routes, scope, rejected, by_sink))
     }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use weir_plan::{Delivery, Flow, Leg as PlannedLeg, Origin, Plan, Route};
+use weir_plan::{Flow, Leg as PlannedLeg, Origin, Plan, Route};
 
 use super::starting::{AfterFailure, Attempts, NotStarted};
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Leg, Stop, Target};
@@ -29,7 +29,7 @@ pub(super) struct ExactlyOnce {
 impl ExactlyOnce {
     pub(super) fn of(plan: &Plan) -> ExactlyOnce {
         let mut all = ExactlyOnce::default();
-        let promising = |flow: &&Flow| flow.delivers == Delivery::ExactlyOnce;
+        let promising = |flow: &&Flow| flow.delivers.never_repeats();
         for path in plan.flows.iter().filter(promising).flat_map(|flow| &flow.paths) {
             if let Origin::Source(name) = &path.from {
                 all.sources.insert(name.clone());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use weir_plan::{Delivery, Flow, Origin, Plan, Route, support};
+use weir_plan::{Origin, Plan, Route, support};
 
 use super::rejects::version_of;
 use crate::environment::clock::Clock;
@@ -39,7 +39,7 @@ pub(super) fn compile(
     };
     let (mut paths, mut problems) = (Vec::new(), Vec::new());
     for (flow_index, flow) in plan.flows.iter().enumerate() {
-        let mut errors = promises(flow);
+        let mut errors = Vec::new();
         for (path_index, path) in flow.paths.iter().enumerate() {
             let observer = registry.observer.clone();
             let observing = observer.map(|observer| Observing::new(observer, flow_index, path_index));
@@ -52,7 +52,7 @@ pub(super) fn compile(
             if matches!(path.from, Origin::Channel(_)) && !leads_anywhere(&path.leg.to) {
                 errors.push(CompileError::Unsupported(support::DEAD_PATH.to_owned()));
             }
-            if flow.delivers == Delivery::ExactlyOnce {
+            if flow.delivers.never_repeats() {
                 // After a crash an event may go to another leg, whose sink does not know its identity.
                 let loose = loose_fork(&path.leg.to).map(|what| CompileError::Unsupported(what.to_owned()));
                 errors.extend(loose);
@@ -79,14 +79,6 @@ fn schema_at<'p>(plan: &'p Plan, from: &Origin) -> Option<&'p SchemaRef> {
     };
     let component = components.iter().find(|component| component.name == *name)?;
     Some(&plan.event_type(component.event_type).schema)
-}
-
-/// The promises of a flow that this version does not support.
-fn promises(flow: &Flow) -> Vec<CompileError> {
-    support::unsupported_promises(flow.delivers, &flow.order)
-        .into_iter()
-        .map(CompileError::Unsupported)
-        .collect()
 }
 
 /// Whether a route leads to a channel or a sink.

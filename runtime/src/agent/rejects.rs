@@ -32,7 +32,7 @@ pub(super) fn varying(plan: &Plan) -> Vec<String> {
     let arriving = arriving(plan);
     for flow in &plan.flows {
         let rejected = rejects_of(flow).map(channels).unwrap_or_default();
-        let exactly_once = flow.delivers == Delivery::ExactlyOnce;
+        let exactly_once = flow.delivers.never_repeats();
         for path in &flow.paths {
             let is_behind = matches!(path.from, Origin::Channel(_));
             let mut reached = channels(&path.leg).into_iter().chain(rejected.iter().copied());
@@ -152,7 +152,7 @@ pub(super) fn exploding(plan: &Plan, built: &BTreeMap<String, BuiltChannel>) -> 
     let is_volatile = |name: &&str| built.get(*name).is_some_and(|built| !built.channel.is_durable());
     let mut problems = Vec::new();
     for flow in &plan.flows {
-        let exactly_once = flow.delivers == Delivery::ExactlyOnce;
+        let exactly_once = flow.delivers.never_repeats();
         for path in flow.paths.iter().filter(|path| explodes(&path.leg)) {
             let is_behind = matches!(path.from, Origin::Channel(_));
             let whats = [
@@ -201,7 +201,7 @@ pub(super) fn unsupported(plan: &Plan, built: &BTreeMap<String, BuiltChannel>) -
         for path in flow.paths.iter().filter(|path| path.leg.rejects()) {
             let Origin::Channel(from) = &path.from else { continue };
             arrows.entry(from).or_default().extend(&into);
-            if flow.delivers == Delivery::ExactlyOnce {
+            if flow.delivers.never_repeats() {
                 problems.extend(lacking_for_exactly_once(flow, path, &into, built));
             }
         }

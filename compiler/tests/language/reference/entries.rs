@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{
-    Amount, AmountKind, Column, ItemKind, Requirement, Setting, Shortfall, Signature, TypeName, TypeNameKind,
+    Amount, AmountKind, Column, ItemKind, OrderClause, Requirement, Setting, Shortfall, Signature, TypeName,
+    TypeNameKind,
 };
 
 use super::library::{Entry, Text, markdown, one_line};
@@ -143,12 +144,15 @@ fn signature(text: &Text, signature: &Signature) -> String {
             cell(&about)
         );
     }
-    let Signature { requires, shortfalls, amounts, .. } = signature;
-    if !requires.is_empty() || !shortfalls.is_empty() || !amounts.is_empty() {
+    let Signature { requires, shortfalls, orders, amounts, .. } = signature;
+    if !requires.is_empty() || !shortfalls.is_empty() || !orders.is_empty() || !amounts.is_empty() {
         table.push('\n');
     }
     for shortfall in &signature.shortfalls {
         let _ = writeln!(table, "- {}", may(text, shortfall));
+    }
+    for clause in &signature.orders {
+        let _ = writeln!(table, "- {}", order(text, clause));
     }
     for requirement in &signature.requires {
         let _ = writeln!(table, "- {}", required(text, requirement));
@@ -163,6 +167,17 @@ fn may(text: &Text, shortfall: &Shortfall) -> String {
     let what = if shortfall.loses { "lost" } else { "repeated" };
     let when = shortfall.condition.as_ref().map(|condition| format!(" if `{}`", text.slice(condition.span)));
     format!("Events may be {what}{}: {}.", when.unwrap_or_default(), shortfall.because.text)
+}
+
+fn order(text: &Text, clause: &OrderClause) -> String {
+    let name = &clause.name.text;
+    let what = match (clause.by, &**name) {
+        (true, _) => format!("Keeps the order of events with equal `{name}`"),
+        (false, "totally") => "Keeps the order of all its events".to_owned(),
+        (false, _) => "Keeps no order".to_owned(),
+    };
+    let when = clause.condition.as_ref().map(|condition| format!(" if `{}`", text.slice(condition.span)));
+    format!("{what}{}: {}.", when.unwrap_or_default(), clause.because.text)
 }
 
 fn at_most(text: &Text, amount: &Amount) -> String {

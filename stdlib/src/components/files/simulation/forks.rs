@@ -82,7 +82,7 @@ impl Forked {
 }
 
 /// Returns a random pipeline with a fork.
-fn random_setup(seed: u64, fails_cleanly: bool) -> Setup {
+pub(super) fn random_setup(seed: u64, fails_cleanly: bool) -> Setup {
     let mut random = SeededRandom::new(seed ^ 0xF0_4B);
     let forks = [Fork::Failover, Fork::Balance, Fork::BalanceBy];
     let forked = Forked {

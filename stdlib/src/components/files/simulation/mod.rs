@@ -20,6 +20,7 @@ mod arrivals;
 mod backup;
 mod forks;
 mod outages;
+mod proofs;
 mod refusing_channel;
 mod setup;
 mod store;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
 
-use weir_compiler::{Library, Options, lower};
+use weir_compiler::{Analysis, Library, Options, lower};
 use weir_plan::Plan;
 
 use super::forks::Forked;
@@ -102,7 +102,8 @@ impl Setup {
         self.rejects != Rejects::None && generation % 2 == 1
     }
 
-    fn program(self) -> String {
+    /// Returns the text of the pipeline.
+    pub(super) fn program(self) -> String {
         let decompress = self.positions;
         let positions = if self.positions { "positions: \"/state/positions.json\"" } else { "" };
         let channel = match self.durable {
@@ -158,16 +159,25 @@ impl Setup {
         self.forked.is_none_or(Forked::keeps_exactly_once)
     }
 
-    pub(super) fn plan(self) -> Plan {
+    /// Returns what the compiler finds about the pipeline.
+    pub(super) fn analysis(self) -> Analysis {
+        Setup::analysis_of(&self.program())
+    }
+
+    /// Returns what the compiler finds about a program.
+    pub(super) fn analysis_of(program: &str) -> Analysis {
         static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
             Library::parse(crate::library_sources().iter().copied()).expect("the library is right")
         });
+        weir_compiler::analyse(&("logs.flow", program), "logs.flow", &LIBRARY, &Options::default())
+    }
+
+    pub(super) fn plan(self) -> Plan {
         static PLANS: LazyLock<Mutex<HashMap<Setup, Plan>>> = LazyLock::new(Mutex::default);
         let mut plans = PLANS.lock().unwrap();
         let compiled = || {
-            let (program, options) = (self.program(), Options::default());
-            let analysis = weir_compiler::analyse(&("logs.flow", &*program), "logs.flow", &LIBRARY, &options);
-            lower(&analysis).unwrap_or_else(|| panic!("{program}: {:?}", analysis.diagnostics))
+            let analysis = self.analysis();
+            lower(&analysis).unwrap_or_else(|| panic!("{}: {:?}", self.program(), analysis.diagnostics))
         };
         plans.entry(self).or_insert_with(compiled).clone()
     }

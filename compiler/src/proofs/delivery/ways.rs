@@ -1,0 +1,434 @@
+//! The ways of events over an edge: from a source or a channel, over steps and forks, to each channel and sink.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use weir_grammar::Span;
+use weir_grammar::tree::Role;
+use weir_plan::varying::{Varying, may_differ_after_restart};
+use weir_plan::{Action, TemplatePart, Value, support};
+
+use super::program::Program;
+use super::reasons::reason;
+use super::steps::{
+    OrderChange, balance_by, decided_before_channel, decided_behind_channel, decided_by_header, effect_of,
+    first_step, fork,
+};
+use crate::analysis::graph::{Arrival, Destination, Edge, Leg, Step};
+use crate::analysis::proofs::{Effect, Hop, HopKind, Reason, Rule};
+use crate::names::scopes::ComponentIndex;
+use crate::spelling::label;
+
+/// One way of events over an edge.
+#[derive(Debug, Clone)]
+pub(super) struct Way {
+    /// The index of the edge.
+    pub(super) edge: usize,
+    /// What the events pass behind the beginning of the edge: steps, forks and channels that the compiler added.
+    pub(super) passed: Vec<Passed>,
+    /// The channel or sink where the way ends, or the origin of a flow's rejected events; `None` if all events are dropped.
+    pub(super) to: Option<ComponentIndex>,
+    /// Why events may be lost or repeated on the way.
+    pub(super) reasons: Vec<Reason>,
+    /// Whether the way leads over an optional branch.
+    pub(super) is_optional: bool,
+}
+
+/// What events pass on a way.
+#[derive(Debug, Clone)]
+pub(super) enum Passed {
+    /// A step or a fork.
+    Step(Hop),
+    /// An effect on the order.
+    Change(OrderChange),
+    /// A channel that the compiler added.
+    Channel(ComponentIndex),
+}
+
+const LOSES: &[Effect] = &[Effect::Loses];
+const REPEATS: &[Effect] = &[Effect::Repeats];
+const REORDERS: &[Effect] = &[Effect::Reorders];
+
+/// The state of a walk over an edge.
+#[derive(Debug, Clone)]
+struct Trail {
+    passed: Vec<Passed>,
+    reasons: Vec<Reason>,
+    /// What differs when the steps are applied to the same events again.
+    varying: Varying,
+    /// The same, with the headers that may differ when a source reads an event again.
+    reread: Varying,
+    is_behind: bool,
+    /// The place of an `explode` before.
+    exploded: Option<Span>,
+    /// Whether a `dedupe` behind a channel is before.
+    is_deduped: bool,
+    is_optional: bool,
+}
+
+/// Returns the ways of an edge.
+pub(super) fn of_edge(program: &Program<'_>, index: usize) -> Vec<Way> {
+    let edge = &program.graph.edges[index];
+    let is_behind = program.is_behind_channel(edge);
+    let mut trail = Trail {
+        passed: Vec::new(),
+        reasons: Vec::new(),
+        varying: Varying::begin(is_behind),
+        reread: program.begin(edge),
+        is_behind,
+        exploded: None,
+        is_deduped: false,
+        is_optional: false,
+    };
+    let rejected = program.reject_channels(edge.flow);
+    let mut reached = program.channels(&edge.leg);
+    reached.extend(&rejected);
+    let mut walk = Walk {
+        program,
+        edge,
+        index,
+        has_durable: reached.iter().any(|channel| program.is_durable(*channel)),
+        volatile_rejects: rejected.into_iter().find(|channel| !program.is_durable(*channel)),
+        ways: Vec::new(),
+    };
+    if is_behind {
+        walk.begin_behind(&edge.leg, &mut trail);
+    }
+    walk.leg(&edge.leg, trail);
+    walk.ways
+}
+
+struct Walk<'w, 'p> {
+    program: &'w Program<'p>,
+    edge: &'w Edge,
+    index: usize,
+    /// Whether a channel that the events reach, rejected ones included, is durable.
+    has_durable: bool,
+    /// The first channel for rejected events that is not durable.
+    volatile_rejects: Option<ComponentIndex>,
+    ways: Vec<Way>,
+}
+
+impl Walk<'_, '_> {
+    /// Adds what is wrong with the steps of a leg behind a channel if a restart applies them again.
+    fn begin_behind(&self, leg: &Leg, trail: &mut Trail) {
+        if first_step(leg, &Step::rejects).is_none() {
+            return;
+        }
+        if let Some(step) = first_step(leg, &|step| may_differ_after_restart(&step.action)) {
+            let place = self.program.place(step.span, step.used);
+            let what = format!("`{}` may have another result after a restart", self.text(step.span));
+            let why = "a restart applies it again to events that were rejected or written already";
+            trail.reasons.push(Reason {
+                with_positions: true,
+                remedy: Some("move this step before the channel".to_owned()),
+                ..reason(Rule::StepVaries, &[Effect::Loses, Effect::Repeats], place, what, why)
+            });
+        }
+    }
+
+    fn text(&self, span: Span) -> String {
+        label(self.program.files.text(span))
+    }
+
+    fn leg(&mut self, leg: &Leg, mut trail: Trail) {
+        for step in &leg.steps {
+            self.step(step, &mut trail);
+        }
+        self.decides(None, leg, &mut trail);
+        match &leg.to {
+            Destination::Component(arrival) => self.arrive(arrival, trail),
+            Destination::End | Destination::Unknown => self.end(None, trail),
+            Destination::Copy(branches) => {
+                for (optional, branch) in branches {
+                    let mut trail = trail.clone();
+                    trail.is_optional |= optional;
+                    let says = match optional {
+                        true => "this branch is optional: it promises nothing, and holds nothing up",
+                        false => "each branch gets every event",
+                    };
+                    trail.passed.push(Passed::Step(fork("copy", says)));
+                    self.leg(branch, trail);
+                }
+            }
+            Destination::Match(cases) => {
+                for case in cases {
+                    let mut trail = trail.clone();
+                    let says = "each event goes to the first case that is true";
+                    trail.passed.push(Passed::Step(fork("match", says)));
+                    self.leg(&case.leg, trail);
+                }
+            }
+            Destination::Balance { by, legs, channel, word } => {
+                self.through(*channel, leg, &mut trail);
+                let (hop, change) = match by {
+                    Some(by) => balance_by(by, *word),
+                    None => self.balance(*word, leg.whole, &mut trail),
+                };
+                trail.passed.extend([Passed::Step(hop), Passed::Change(change)]);
+                legs.iter().for_each(|leg| self.leg(leg, trail.clone()));
+            }
+            Destination::Failover { word, legs, channel } => {
+                self.through(*channel, leg, &mut trail);
+                let why = "events that come again after a crash may go to another branch";
+                trail.reasons.push(reason(
+                    Rule::Failover,
+                    REPEATS,
+                    *word,
+                    "`failover` may send an event that comes again to another branch",
+                    why,
+                ));
+                let change = OrderChange::Nothing(reason(
+                    Rule::Failover,
+                    REORDERS,
+                    *word,
+                    "`failover` changes between its branches",
+                    "events that one branch gives back come to another one after newer events",
+                ));
+                let says = "events go to the first branch that works";
+                trail.passed.extend([Passed::Step(fork("failover", says)), Passed::Change(change)]);
+                legs.iter().for_each(|leg| self.leg(leg, trail.clone()));
+            }
+        }
+    }
+
+    /// Goes on behind a channel that the compiler added before the branches of a fork.
+    fn through(&self, channel: Option<ComponentIndex>, leg: &Leg, trail: &mut Trail) {
+        let Some(channel) = channel else { return };
+        trail.passed.push(Passed::Channel(channel));
+        trail.is_behind = true;
+        trail.varying = Varying::begin(true);
+        let again: Vec<String> = trail.reread.columns().collect();
+        trail.reread = Varying::begin(true).with_columns(again);
+        self.explodes_before(channel, trail);
+        trail.exploded = None;
+        leg.to.legs().into_iter().for_each(|leg| self.begin_behind(leg, trail));
+    }
+
+    fn balance(&self, word: Span, whole: bool, trail: &mut Trail) -> (Hop, OrderChange) {
+        // The key of a `balance by` with errors is not known either.
+        if whole {
+            let why = "events that come again after a crash may go to another branch";
+            trail.reasons.push(Reason {
+                remedy: Some("distribute the events by a key: `balance by`".to_owned()),
+                ..reason(
+                    Rule::Balance,
+                    REPEATS,
+                    word,
+                    "`balance` may send an event that comes again to another branch",
+                    why,
+                )
+            });
+        }
+        let change = OrderChange::Nothing(Reason {
+            remedy: Some("distribute the events by a key: `balance by`".to_owned()),
+            ..reason(
+                Rule::Balance,
+                REORDERS,
+                word,
+                "`balance` distributes events over its branches in turn",
+                "no order holds between the branches",
+            )
+        });
+        (fork("balance", "each batch goes to one branch"), change)
+    }
+
+    /// Adds the reason if a step rejects, or the fork behind the steps chooses, by what may differ.
+    fn decides(&self, step: Option<&Step>, leg: &Leg, trail: &mut Trail) {
+        let conditions = || match step {
+            Some(_) => Vec::new(),
+            None => leg.to.conditions(),
+        };
+        let steps = || step.into_iter().map(|step| (&step.action, step.on_failure));
+        let varies = trail.varying.decision(steps(), conditions()).is_some();
+        let varies_when_reread = trail.reread.decision(steps(), conditions()).is_some();
+        if !varies && !varies_when_reread {
+            return;
+        }
+        let (place, what) = match (step, &leg.to) {
+            (Some(step), _) => {
+                (self.program.place(step.span, step.used), format!("`{}` decides", self.text(step.span)))
+            }
+            (None, Destination::Balance { word, .. }) => (*word, "`balance by` decides".to_owned()),
+            (None, _) => {
+                let from = &self.program.component(self.edge.from).declared.name;
+                (self.edge.from_span, format!("the `match` behind `{from}` decides"))
+            }
+        };
+        let found = match (varies, trail.is_behind) {
+            (true, true) => decided_behind_channel(place, &what, trail.is_deduped && step.is_none()),
+            (true, false) => {
+                Reason { with_positions: !self.has_durable, ..decided_before_channel(place, &what) }
+            }
+            (false, _) => decided_by_header(place, &what),
+        };
+        trail.reasons.push(found);
+    }
+
+    fn step(&mut self, step: &Step, trail: &mut Trail) {
+        let (before, before_reread) = (trail.varying.clone(), trail.reread.clone());
+        self.decides(Some(step), &self.edge.leg, trail);
+        // A decision that varies is not applied.
+        let action = &step.action;
+        trail.varying = before.behind(std::iter::once(action));
+        trail.reread = before_reread.behind(std::iter::once(action));
+        let place = self.program.place(step.span, step.used);
+        if step.rejects() {
+            self.rejects(step, place, trail);
+        }
+        if let Action::Explode(_) = action {
+            trail.exploded = Some(place);
+            if trail.is_behind {
+                let why = "all elements of an event have one position there, and may end in different files";
+                trail.reasons.push(Reason {
+                    with_positions: true,
+                    remedy: Some("move the `explode` between a source and a durable channel".to_owned()),
+                    ..reason(
+                        Rule::ExplodeBehindChannel,
+                        &[Effect::Loses, Effect::Repeats],
+                        place,
+                        format!("`{}` is behind a channel", self.text(step.span)),
+                        why,
+                    )
+                });
+            }
+        }
+        trail.is_deduped |= trail.is_behind && matches!(action, Action::Dedupe { .. });
+        if let Some(says) = effect_of(step) {
+            let hop = Hop { kind: HopKind::Step, name: self.text(step.span), says: says.to_owned() };
+            trail.passed.push(Passed::Step(hop));
+        }
+        trail.passed.extend(self.column_change(step, place).map(Passed::Change));
+    }
+
+    fn column_change(&self, step: &Step, place: Span) -> Option<OrderChange> {
+        let columns: Arc<[String]> = match &step.action {
+            Action::Set { column, .. } | Action::Explode(column) => Arc::new([column.clone()]),
+            Action::Parse { fields, .. } => fields.iter().map(|field| field.name.clone()).collect(),
+            Action::Rename { from, to } => return Some(OrderChange::Renames(from.clone(), to.clone())),
+            _ => return None,
+        };
+        let what = format!("`{}` gives events other values", self.text(step.span));
+        let why = "events with equal values may have had different ones before";
+        Some(OrderChange::Replaces(columns, reason(Rule::ColumnChanged, REORDERS, place, what, why)))
+    }
+
+    /// Adds the way of the events that a step rejects.
+    fn rejects(&mut self, step: &Step, place: Span, trail: &Trail) {
+        let Some(origin) = self.program.rejects(self.edge.flow) else { return };
+        let mut trail = trail.clone();
+        if trail.is_behind && trail.exploded.is_some() {
+            let why = "a rejected element stands for all elements of its event, so the others get lost";
+            trail.reasons.push(Reason {
+                remedy: Some("move the `explode` before the channel".to_owned()),
+                ..reason(
+                    Rule::RejectedElement,
+                    LOSES,
+                    place,
+                    format!("`{}` rejects elements of an `explode` behind a channel", self.text(step.span)),
+                    why,
+                )
+            });
+        }
+        if let Some(channel) = self.volatile_rejects.filter(|_| trail.is_behind) {
+            let name = &self.program.component(channel).declared.name;
+            let why = "a restart rejects the event again, and this channel doesn't know that it had it";
+            trail.reasons.push(Reason {
+                with_positions: true,
+                remedy: Some("let `rejects` lead into a durable channel".to_owned()),
+                ..reason(
+                    Rule::VolatileRejects,
+                    REPEATS,
+                    place,
+                    format!("`{}` rejects events into `{name}`, which is not durable", self.text(step.span)),
+                    why,
+                )
+            });
+        }
+        let hop = fork(&self.text(step.span), "rejects events: they go to `rejects`");
+        trail.passed.push(Passed::Step(hop));
+        self.end(Some(origin), trail);
+    }
+
+    /// Adds the reason if an `explode` is before a channel that is not durable.
+    fn explodes_before(&self, channel: ComponentIndex, trail: &mut Trail) {
+        let Some(place) = trail.exploded.filter(|_| !trail.is_behind && !self.program.is_durable(channel))
+        else {
+            return;
+        };
+        let name = &self.program.component(channel).declared.name;
+        trail.reasons.push(Reason {
+            with_positions: true,
+            remedy: Some("lead the elements into a durable channel".to_owned()),
+            ..reason(
+                Rule::ExplodeBeforeVolatile,
+                &[Effect::Loses, Effect::Repeats],
+                place,
+                format!("`explode` is before `{name}`, which is not durable"),
+                "all elements of an event have one position there, and may end in different files",
+            )
+        });
+    }
+
+    fn arrive(&mut self, arrival: &Arrival, mut trail: Trail) {
+        let to_channel = self.program.role(arrival.to) == Role::Channel;
+        let channel = if to_channel { Some(arrival.to) } else { arrival.channel };
+        if let Some(channel) = channel {
+            self.explodes_before(channel, &mut trail);
+        }
+        if let Some(channel) = channel.filter(|_| !to_channel) {
+            trail.passed.push(Passed::Channel(channel));
+        }
+        trail.passed.extend(self.sorts_by_varying(arrival.to, &trail).map(Passed::Change));
+        if self.rejects_itself(arrival.to)
+            && let Some(origin) = self.program.rejects(self.edge.flow)
+        {
+            let mut trail = trail.clone();
+            let name = self.program.component(arrival.to).declared.name.to_string();
+            let says = "rejects events that can never be written";
+            trail.passed.push(Passed::Step(fork(&name, says)));
+            self.end(Some(origin), trail);
+        }
+        self.end(Some(arrival.to), trail);
+    }
+
+    /// Returns the effect on the order if a sink chooses the place of an event by a column that may have another value when the
+    /// event comes again: then it comes into a place that has newer events already.
+    fn sorts_by_varying(&self, sink: ComponentIndex, trail: &Trail) -> Option<OrderChange> {
+        let component = self.program.component(sink);
+        let varying: BTreeSet<String> = trail.varying.columns().chain(trail.reread.columns()).collect();
+        let templates = component.settings.iter().filter_map(|setting| match &setting.value {
+            Some(Value::Template(template)) => Some((&setting.name, template)),
+            _ => None,
+        });
+        let mut holes = templates.flat_map(|(setting, template)| {
+            let holes = template.parts.iter().filter_map(|part| match part {
+                TemplatePart::Hole(hole) => Some(hole.column.split('.').next().unwrap_or_default()),
+                TemplatePart::Text(_) => None,
+            });
+            holes.map(move |column| (setting, column))
+        });
+        let (setting, column) = holes.find(|(_, column)| varying.contains(*column))?;
+        let what = format!("`{}.{setting}` goes by `{column}`", component.declared.name);
+        let why = format!(
+            "`{column}` may be another one when an event comes again, so that it comes behind newer events"
+        );
+        let found = reason(Rule::HeaderVaries, REORDERS, component.declared.span, what, why);
+        Some(OrderChange::Nothing(Reason {
+            remedy: Some("lead the events through a durable channel, which keeps the header".to_owned()),
+            ..found
+        }))
+    }
+
+    /// Returns whether a component is a sink that rejects events which can never be written.
+    fn rejects_itself(&self, index: ComponentIndex) -> bool {
+        let component = self.program.component(index);
+        let kind = component.kind().filter(|_| component.declared.role == Role::Sink);
+        kind.is_some_and(|kind| support::REJECTING_SINKS.contains(&kind))
+    }
+
+    fn end(&mut self, to: Option<ComponentIndex>, trail: Trail) {
+        let Trail { passed, reasons, is_optional, .. } = trail;
+        self.ways.push(Way { edge: self.index, passed, to, reasons, is_optional });
+    }
+}

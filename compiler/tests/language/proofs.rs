@@ -1,0 +1,72 @@
+//! What is derived about the delivery of the correct programs, and how it holds together with the promises.
+
+use weir_compiler::render;
+
+use crate::fixtures::{Fixture, check_with, library_with, root};
+use crate::right_programs;
+
+#[test]
+fn proofs_read_as_before() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(root().join("tests/language/proofs"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    for program in right_programs() {
+        let analysis = program.check();
+        let proofs = render::proofs(&analysis, false);
+        settings.bind(|| insta::assert_snapshot!(program.name, proofs));
+    }
+}
+
+/// What the JSON says of a flow, and what the text says.
+#[test]
+fn the_json_says_what_the_text_says() {
+    for program in right_programs() {
+        let analysis = program.check();
+        let text = render::proofs(&analysis, true);
+        let json: serde_json::Value = serde_json::from_str(&render::proofs_json([&analysis])).unwrap();
+        let paths = json[0]["flows"].as_array().unwrap().iter().flat_map(|flow| {
+            assert_eq!(flow["kept"], true, "{}", program.name);
+            flow["paths"].as_array().unwrap()
+        });
+        for path in paths {
+            for answer in ["lost", "repeated"] {
+                let may = path[answer]["may"].as_bool().unwrap();
+                assert_eq!(may, !path[answer]["reasons"].as_array().unwrap().is_empty(), "{}", program.name);
+            }
+        }
+        let flows = text.lines().filter(|line| line.starts_with("flow ")).count();
+        assert_eq!(json[0]["flows"].as_array().unwrap().len(), flows, "{}", program.name);
+    }
+}
+
+/// A flow keeps what the derivation calls its strongest promise, and no stronger one.
+#[test]
+fn the_strongest_promise_is_kept() {
+    let library = library_with(None);
+    let promises = ["best_effort", "at_most_once", "at_least_once", "exactly_once"];
+    let mut tried = 0;
+    for program in Fixture::all("right") {
+        let analysis = program.check();
+        // A promise of one flow decides whether another one is kept.
+        let [flow] = &*analysis.graph.flows else { continue };
+        let stated = flow.promised.as_ref().unwrap();
+        if stated.span == flow.span || program.path.with_extension("library").exists() {
+            continue;
+        }
+        let strongest = analysis.proofs.flows[0].strongest.to_string();
+        for promise in promises {
+            let mut text = program.text.clone();
+            text.replace_range(stated.span.start as usize..stated.span.end as usize, promise);
+            let other = check_with("other.flow", &text, &library);
+            let refused = other.diagnostics.iter().any(|diagnostic| diagnostic.code() == "E0703");
+            let kept = match (promise, strongest.as_str()) {
+                ("best_effort", _) | (_, "exactly_once") => true,
+                (promise, strongest) => promise == strongest,
+            };
+            assert_eq!(!refused, kept, "{}: {promise}, the strongest is {strongest}", program.name);
+            tried += 1;
+        }
+    }
+    assert!(tried > 60, "{tried} promises were tried");
+}
