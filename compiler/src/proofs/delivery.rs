@@ -1,15 +1,18 @@
 //! Checks the promises of flows against the delivery classes of their components.
 
 use weir_grammar::Span;
-use weir_plan::Delivery;
+use weir_grammar::tree::Role;
+use weir_plan::{Action, Delivery};
 
-use crate::analysis::graph::{Edge, Graph, Promised};
+use crate::analysis::graph::{Edge, Graph, Leg, Promised};
 use crate::diagnostics::{Diagnostic, UnkeptPromise};
 use crate::expressions::no_such_column;
 use crate::flows::components::SetShortfall;
 use crate::names::scopes::ComponentIndex;
+use crate::proofs::amounts::hands_on;
 use crate::signatures::Library;
 use crate::signatures::classes::{Class, rules_out};
+use crate::values::requirements::is_met_with_sink;
 
 /// Checks the promise of each flow against the components of the flow, and its ordering column against the events.
 pub(crate) fn check(graph: &Graph, library: &Library, diagnostics: &mut Vec<Diagnostic>) {
@@ -20,12 +23,14 @@ pub(crate) fn check(graph: &Graph, library: &Library, diagnostics: &mut Vec<Diag
         let hops = on_way.iter().filter_map(|index| {
             let component = &graph.components[*index];
             let signature = component.signature.as_ref()?;
+            let mut shortfalls = component.shortfalls(library);
+            shortfalls.retain(|shortfall| !is_made_up_for(shortfall, *index, graph, library));
             Some(Hop {
                 name: &component.declared.name,
                 declared: component.declared.span,
                 class: signature.class,
                 class_span: signature.class_span,
-                shortfalls: component.shortfalls(library),
+                shortfalls,
             })
         });
         keep(promised, hops, diagnostics);
@@ -37,6 +42,56 @@ pub(crate) fn check(graph: &Graph, library: &Library, diagnostics: &mut Vec<Diag
 fn on_way(edge: &Edge) -> impl Iterator<Item = ComponentIndex> {
     let arrivals = edge.leg.required_arrivals().into_iter();
     std::iter::once(edge.from).chain(arrivals.map(|arrival| arrival.to))
+}
+
+/// Whether the only sink behind a source commits the source's positions, which makes up for a shortfall of the source. The events
+/// come to the sink through one volatile channel, so that nothing has acknowledged them before, in their order, and past no step that
+/// remembers events which another agent may read.
+fn is_made_up_for(
+    shortfall: &SetShortfall<'_>,
+    source: ComponentIndex,
+    graph: &Graph,
+    library: &Library,
+) -> bool {
+    let Some(condition) = &shortfall.clause.unless else { return false };
+    let Some((first, arrival)) = only_way(graph, source) else { return false };
+    let component = |index: ComponentIndex| &graph.components[index];
+    let class = |index| component(index).signature.as_ref().map(|signature| signature.class);
+    let (ways, sink) = match component(arrival).declared.role {
+        // The compiler adds the default channel.
+        Role::Sink if hands_on(library) => (vec![first], arrival),
+        Role::Channel if class(arrival) == Some(Class::Volatile) => match only_way(graph, arrival) {
+            Some((second, sink)) => (vec![first, second], sink),
+            None => return false,
+        },
+        _ => return false,
+    };
+    let rejects = |flow: usize| graph.components.iter().any(|one| one.declared.rejects_of == Some(flow));
+    if ways.iter().any(|edge| rejects(edge.flow) || remembers(&edge.leg)) {
+        return false;
+    }
+    match (component(source).side(), component(sink).side()) {
+        (Some(own), Some(of_sink)) if class(sink) == Some(Class::Transactional) => {
+            is_met_with_sink(condition, &own, &of_sink)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a step of the leg, or of a leg behind it, remembers events.
+fn remembers(leg: &Leg) -> bool {
+    leg.steps.iter().any(|step| matches!(step.action, Action::Dedupe { .. }))
+        || leg.to.legs().into_iter().any(remembers)
+}
+
+/// Returns the only edge that leaves a component, and the only component to which it leads.
+fn only_way(graph: &Graph, from: ComponentIndex) -> Option<(&Edge, ComponentIndex)> {
+    let mut edges = graph.edges.iter().filter(|edge| edge.from == from);
+    let (edge, None) = (edges.next()?, edges.next()) else { return None };
+    match edge.leg.arrivals()[..] {
+        [arrival] => Some((edge, arrival.to)),
+        _ => None,
+    }
 }
 
 /// A component of a flow.

@@ -10,6 +10,7 @@ mod connection;
 mod native;
 mod positions;
 mod security;
+mod shared_group;
 mod sink;
 mod source;
 mod transaction_calls;
