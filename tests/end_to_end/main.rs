@@ -7,6 +7,7 @@ mod chaos;
 mod connect;
 mod durable_channel;
 mod durable_pipe;
+mod emptied_topic;
 mod exactly_once;
 mod exactly_once_in_kafka;
 mod exactly_once_on_hdfs;
