@@ -62,7 +62,20 @@ pub fn analyse(sources: &dyn SourceFiles, entry: &str, library: &Library, option
     let Analysis { graph, proofs, agent, params, functions, tests, notes, .. } = checked;
     let library = library_names;
     let program = agent.as_ref().and_then(given_name).unwrap_or(program);
-    Analysis { program, files, diagnostics, modules, graph, proofs, agent, params, functions, tests, notes, library }
+    Analysis {
+        program,
+        files,
+        diagnostics,
+        modules,
+        graph,
+        proofs,
+        agent,
+        params,
+        functions,
+        tests,
+        notes,
+        library,
+    }
 }
 
 /// Returns the name that `agent { … }` gives the program.
@@ -153,7 +166,16 @@ impl<'p> Program<'p> {
             (declared, setting)
         });
         let params = params.collect();
-        Analysis { graph, proofs, agent, params, functions, tests, notes: checker.notes, ..Analysis::default() }
+        Analysis {
+            graph,
+            proofs,
+            agent,
+            params,
+            functions,
+            tests,
+            notes: checker.notes,
+            ..Analysis::default()
+        }
     }
 
     /// Returns the items of all files.

@@ -129,7 +129,8 @@ module.exports = grammar({
       choice(
         seq(choice('emits', 'needs'), $.columns),
         seq('flat', $.because),
-        seq(choice('loses', 'repeats'), optional($._only_if), $.because),
+        seq('loses', optional($._only_if), $.because),
+        seq('repeats', optional($._only_if), optional(seq('unless', $.expression)), $.because),
         seq(choice('reads', 'writes'), $.identifier, optional(seq('within', $.identifier))),
         seq('orders', choice(seq('by', choice($.header, $.identifier)), $.identifier), optional($._only_if), $.because),
         seq(choice('puts', 'takes', 'waits', 'holds'), $.expression, optional($._only_if), $.because),

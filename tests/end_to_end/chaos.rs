@@ -107,7 +107,7 @@ fn storm(session: &Session, agents: &mut [Agent<'_>], random: &mut Rng) {
     print_line(agents[0].scene.name(), format!("{blows:?}"));
 }
 
-fn seeded(scene: &Scene) -> Rng {
+pub(crate) fn seeded(scene: &Scene) -> Rng {
     let seed = env::var("WEIR_SEED").ok().and_then(|text| text.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     print_line(scene.name(), format!("WEIR_SEED={seed}"));

@@ -3,16 +3,13 @@
 use std::ffi::OsStr;
 use std::fs;
 
-use weir_tests::{Scene, Servers, Weir, free_address};
+use weir_tests::{Kafka, Scene, Servers, Weir, free_address};
 
-#[test]
-fn what_brokers_lack_is_told_at_the_setting_that_names_it() {
-    let session = Servers::shared();
-    let scene =
-        Scene::new(env!("CARGO_TARGET_TMPDIR"), "what_brokers_lack_is_told_at_the_setting_that_names_it");
-    let kafka = session.kafka();
-    let topic = format!("connect-{}", std::process::id());
-    kafka.create_topic(&topic, 2);
+/// A program without its flow, and the setting at which something is wrong, with a part of what is said; none if nothing is.
+type Case = (String, Option<(&'static str, &'static str)>);
+
+/// Programs whose brokers have or lack what they name. The topic has two partitions.
+fn cases(kafka: &Kafka, topic: &str) -> Vec<Case> {
     let (brokers, nobody) = (kafka.brokers(), free_address());
     let source = |brokers: &str, settings: &str| {
         format!(
@@ -22,8 +19,15 @@ fn what_brokers_lack_is_told_at_the_setting_that_names_it() {
     let sink = |settings: &str| {
         format!("source in = generate {{}}\nsink out = kafka {{ brokers: {brokers}, {settings} }}\n")
     };
+    let channel = |settings: &str| {
+        format!(
+            "source in = generate {{}}\nsink out = null {{}}\nchannel shared = kafka {{ brokers: {brokers}, group: \"connect\", {settings} }}\n"
+        )
+    };
+    let compacted = format!("{topic}-compacted");
+    kafka.create_topic_with(&compacted, 1, &[("cleanup.policy", "compact")]);
     let nobody = format!("[\"{nobody}\"]");
-    let cases = [
+    vec![
         (source(&brokers, &format!("topics: [\"{topic}\"]")), None),
         (
             source(&brokers, &format!("topics: [\"{topic}\", \"no-such\"]")),
@@ -44,10 +48,30 @@ fn what_brokers_lack_is_told_at_the_setting_that_names_it() {
         ),
         (sink(&format!("topic: \"{topic}\"")), None),
         (sink("topic: \"no-such\""), Some(("topic", "topic no-such does not exist"))),
-    ];
+        (channel(&format!("topic: \"{topic}\"")), None),
+        (channel("topic: \"no-such\", create: { partitions: 2 }"), None),
+        (channel("topic: \"no-such\""), Some(("topic", "topic no-such does not exist"))),
+        (channel(&format!("topic: \"{compacted}\"")), Some(("topic", "cleanup.policy=compact"))),
+        (
+            channel(&format!("topic: \"{topic}\", partitions: only {{ numbers: [5] }}")),
+            Some(("partitions", "has no partition 5")),
+        ),
+    ]
+}
+
+#[test]
+fn what_brokers_lack_is_told_at_the_setting_that_names_it() {
+    let session = Servers::shared();
+    let scene =
+        Scene::new(env!("CARGO_TARGET_TMPDIR"), "what_brokers_lack_is_told_at_the_setting_that_names_it");
+    let kafka = session.kafka();
+    let topic = format!("connect-{}", std::process::id());
+    kafka.create_topic(&topic, 2);
+    let cases = cases(&kafka, &topic);
     for (number, (program, expected)) in cases.into_iter().enumerate() {
         let path = scene.folder().join(format!("{number}.flow"));
-        fs::write(&path, format!("{program}flow main {{ in -> out }}\n")).expect("the disk has space");
+        let way = if program.contains("channel shared") { "in -> shared -> out" } else { "in -> out" };
+        fs::write(&path, format!("{program}flow main {{ {way} }}\n")).expect("the disk has space");
         let words = ["check", "--connect", "--format", "short"].map(OsStr::new);
         let (status, said) = Weir::tool_with_status(words.into_iter().chain([path.as_os_str()]));
         match expected {

@@ -74,6 +74,28 @@ impl Kafka {
         });
     }
 
+    /// Deletes all records of a topic, as its retention would. Returns the offset at the end of each partition.
+    pub fn delete_records(&self, topic: &str) -> Vec<i64> {
+        let ends = self.ends(topic);
+        let mut before = TopicPartitionList::new();
+        for (partition, end) in (0..).zip(&ends) {
+            expect("a list", before.add_partition_offset(topic, partition, Offset::Offset(*end)));
+        }
+        let admin: AdminClient<DefaultClientContext> = expect("an admin client", self.config().create());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.unwrap_or_else(|error| panic!("tokio: {error}"));
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let deleted = expect("deleting records", runtime.block_on(admin.delete_records(&before, &options)));
+        deleted.elements().iter().for_each(|element| expect("deleting records", element.error()));
+        ends
+    }
+
+    /// Returns the offset at the end of each partition of a topic; none if the topic does not exist.
+    pub fn ends(&self, topic: &str) -> Vec<i64> {
+        let client: BaseConsumer = expect("a client", self.config().create());
+        self.watermarks(&client, topic).into_iter().map(|(_, high)| high).collect()
+    }
+
     /// Writes each line as one record, round robin over all partitions. Returns when the broker has all records.
     pub fn produce(&self, topic: &str, lines: &[String]) {
         let mut config = self.config();
@@ -272,6 +294,16 @@ impl Progress {
             _ => 0,
         });
         offsets.sum()
+    }
+}
+
+impl Progress {
+    /// Whether the group has committed an offset of every partition.
+    pub fn has_begun(&self) -> bool {
+        let answer = self.consumer.committed_offsets(self.asked.clone(), PATIENCE);
+        answer.is_ok_and(|answer| {
+            answer.elements().iter().all(|element| matches!(element.offset(), Offset::Offset(_)))
+        })
     }
 }
 

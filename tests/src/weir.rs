@@ -272,6 +272,16 @@ impl Weir {
         }
     }
 
+    /// Stops the process, until [`Weir::resume`]. Its connections stay open.
+    pub fn stall(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a stalled process go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Sends SIGTERM and does not wait.
     pub fn signal_to_drain(&self) {
         self.signal(Signal::TERM);

@@ -93,7 +93,7 @@ pub(crate) fn answers_in_time(graph: &Graph, library: &Library, diagnostics: &mu
 }
 
 /// Returns whether the default channel passes acknowledgements through.
-fn hands_on(library: &Library) -> bool {
+pub(crate) fn hands_on(library: &Library) -> bool {
     let kind = library.default_channel.as_deref();
     let signature = kind.and_then(|kind| library.signature(Role::Channel, kind));
     signature.is_some_and(|signature| signature.class == Class::Volatile)

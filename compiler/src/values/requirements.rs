@@ -88,7 +88,7 @@ fn required(name: String, value: String, setting: Option<&Setting>, default: Spa
 pub(crate) fn channel_requirements(own: &Side<'_>, channel: &Side<'_>, library: &Library) -> Vec<Diagnostic> {
     let mut broken = Vec::new();
     for requirement in own.group.requires.iter().filter(|requirement| names_channel(&requirement.condition)) {
-        let value = |operand: &Expression| match channel_setting(operand) {
+        let value = |operand: &Expression| match setting_of(operand, "channel") {
             Some(name) => channel.values.value(name).map(Cow::Borrowed),
             None => operand_value(operand, own.values),
         };
@@ -110,6 +110,15 @@ pub(crate) fn channel_requirements(own: &Side<'_>, channel: &Side<'_>, library: 
         broken.push(requirement.into());
     }
     broken
+}
+
+/// Returns whether a condition about a component's settings and those of the sink behind it, `sink.name`, is known to be true.
+pub(crate) fn is_met_with_sink(condition: &Expression, own: &Side<'_>, sink: &Side<'_>) -> bool {
+    let value = |operand: &Expression| match setting_of(operand, "sink") {
+        Some(name) => sink.values.value(name).map(Cow::Borrowed),
+        None => operand_value(operand, own.values),
+    };
+    holds(condition, &value) == Some(true)
 }
 
 /// The settings of a component that an arrow connects to another component.
@@ -312,9 +321,14 @@ fn names_channel(condition: &Expression) -> bool {
 
 /// Returns the name of the channel's setting in `channel.name`.
 fn channel_setting(expression: &Expression) -> Option<&str> {
+    setting_of(expression, "channel")
+}
+
+/// Returns the name of a neighbour's setting in `neighbour.name`.
+fn setting_of<'e>(expression: &'e Expression, neighbour: &str) -> Option<&'e str> {
     match &expression.kind {
         ExpressionKind::Member(inner, name) => match &inner.kind {
-            ExpressionKind::Name(channel) if &**channel == "channel" => Some(&name.text),
+            ExpressionKind::Name(of) if **of == *neighbour => Some(&name.text),
             _ => None,
         },
         _ => None,

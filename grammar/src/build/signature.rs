@@ -119,15 +119,18 @@ impl Builder<'_> {
 
     fn shortfall(&mut self, pair: Pair<'_, Rule>) -> Option<Shortfall> {
         let loses = pair.as_rule() == Rule::loses;
-        let (mut condition, mut because) = (None, None);
+        let (mut condition, mut unless, mut because) = (None, None, None);
+        let mut is_exception = false;
         for pair in pair.into_inner() {
             match pair.as_rule() {
+                Rule::unless_word => is_exception = true,
+                Rule::expression if is_exception => unless = Some(self.expression(pair)),
                 Rule::expression => condition = Some(self.expression(pair)),
                 Rule::because => because = self.because(pair),
                 _ => {}
             }
         }
-        Some(Shortfall { loses, condition, because: because? })
+        Some(Shortfall { loses, condition, unless, because: because? })
     }
 
     fn order_clause(&mut self, pair: Pair<'_, Rule>) -> Option<OrderClause> {

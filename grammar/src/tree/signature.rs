@@ -143,13 +143,15 @@ pub struct Requirement {
     pub because: Because,
 }
 
-/// `loses if CONDITION because "…"` or `repeats if CONDITION because "…"`
+/// `loses if CONDITION because "…"` or `repeats if CONDITION unless CONDITION because "…"`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shortfall {
     /// Whether events may be lost; otherwise they may be repeated.
     pub loses: bool,
     /// The condition; always if there is none.
     pub condition: Option<Expression>,
+    /// The condition on the only sink behind a source, by which the sink commits the source's positions; never if there is none.
+    pub unless: Option<Expression>,
     /// The reason, which diagnostics show.
     pub because: Because,
 }

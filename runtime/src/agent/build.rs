@@ -8,6 +8,7 @@ use arrow_schema::SchemaRef;
 use weir_plan::{Action, Component, Leg as PlannedLeg, Origin, Path, Plan, Route};
 
 use super::exactly_once::{ExactlyOnce, progress_into};
+use super::handover::hand_over;
 use super::paths::{CompiledPath, compile};
 use super::portions::portion_into;
 use super::rejects::{self, sources_into};
@@ -44,8 +45,9 @@ pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> 
     builder.problems.extend(rejects::unsupported(plan, &channels));
     builder.problems.extend(rejects::exploding(plan, &channels));
     let sources = builder.sources(&channels);
-    let sinks = builder.sinks(&channels, &sources);
-    builder.problems.extend(sources.iter().filter_map(BuiltSource::unsupported_promise));
+    let mut sinks = builder.sinks(&channels, &sources);
+    let handed = hand_over(plan, &sources, &mut sinks);
+    builder.problems.extend(sources.iter().filter_map(|source| source.unsupported_promise(&handed)));
     builder.problems.extend(sinks.iter().filter_map(BuiltSink::unsupported_promise));
     match builder.problems.is_empty() {
         true => {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use weir_plan::{Flow, Leg as PlannedLeg, Origin, Plan, Route};
 
+use super::handover::HandedOver;
 use super::starting::{AfterFailure, Attempts, NotStarted};
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Leg, Stop, Target};
 use crate::batch::Partition;
@@ -231,14 +232,18 @@ impl BuiltSink {
 
 impl BuiltSource {
     /// Why the source does not support the promise; none if it does.
-    pub(super) fn unsupported_promise(&self) -> Option<String> {
-        let unsupported = self.progress.is_some() && !self.source.keeps_exactly_once();
+    pub(super) fn unsupported_promise(&self, handed: &HandedOver) -> Option<String> {
+        let handed = handed.get(&self.name);
+        let supported = self.source.keeps_exactly_once() || handed.is_some_and(Result::is_ok);
+        let unsupported = self.progress.is_some() && !supported;
         unsupported.then(|| {
             let why = unsupported_promise("source", &self.name, &self.kind);
-            match self.source.exactly_once_lacks() {
-                Some(lacking) => format!("{why} like this: {lacking}"),
-                None => why,
-            }
+            let lacking = self.source.exactly_once_lacks().map(str::to_owned);
+            let no_sink = handed.and_then(|handed| handed.as_ref().err());
+            let no_sink =
+                no_sink.map(|no_sink| format!("and no sink can commit its positions, since {no_sink}"));
+            let lacking: Vec<String> = lacking.into_iter().chain(no_sink).collect();
+            if lacking.is_empty() { why } else { format!("{why} like this: {}", lacking.join("; ")) }
         })
     }
 }

@@ -6,6 +6,7 @@
 mod backoff;
 mod build;
 mod exactly_once;
+mod handover;
 mod paths;
 mod portions;
 mod probe;

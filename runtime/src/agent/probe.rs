@@ -35,7 +35,7 @@ impl fmt::Display for Problem {
 }
 
 impl Agent {
-    /// Lets every source and sink ask the servers that it needs, all at the same time. Returns the failures by component.
+    /// Lets every component ask the servers that it needs, all at the same time. Returns the failures by component.
     pub async fn connect(&mut self) -> Vec<(Arc<str>, ConnectFailure)> {
         let sources = self.sources.iter_mut().map(|built| {
             let name = built.name.clone();
@@ -45,8 +45,12 @@ impl Agent {
             let name = built.name.clone();
             async move { (name, built.sink.connect().await) }
         });
-        let (sources, sinks) = tokio::join!(join_all(sources), join_all(sinks));
-        let named = sources.into_iter().chain(sinks).flat_map(|(name, failures)| {
+        let channels = self.channels.iter().map(|(name, built)| {
+            let name: Arc<str> = name.as_str().into();
+            async move { (name, built.channel.connect().await) }
+        });
+        let (sources, channels, sinks) = tokio::join!(join_all(sources), join_all(channels), join_all(sinks));
+        let named = sources.into_iter().chain(channels).chain(sinks).flat_map(|(name, failures)| {
             failures.into_iter().map(move |failure| (name.clone(), failure)).collect::<Vec<_>>()
         });
         named.collect()

@@ -16,6 +16,7 @@ mod exactly_once;
 mod failing_sinks;
 mod failover;
 mod flume;
+mod handover;
 mod load_balance;
 mod loose_forks;
 mod optional;

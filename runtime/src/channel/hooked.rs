@@ -117,6 +117,10 @@ impl Channel for HookedChannel {
         self.channel.remember(scope, prefix, stored);
     }
 
+    fn forget(&self, scope: &str, partition: &Partition) {
+        self.channel.forget(scope, partition);
+    }
+
     fn stored(&self, scope: &str) -> Option<BTreeMap<Partition, u64>> {
         self.channel.stored(scope)
     }

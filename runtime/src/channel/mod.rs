@@ -30,7 +30,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::batch::{Batch, Partition};
-use crate::failure::Failure;
+use crate::failure::{ConnectFailure, Failure};
 use crate::observability::meter::Reading;
 use crate::routing::Acknowledgement;
 
@@ -213,6 +213,15 @@ pub trait Channel: Send + Sync {
     fn stored(&self, _scope: &str) -> Option<BTreeMap<Partition, u64>> {
         None
     }
+
+    /// Asks the servers that the channel needs whether they are there, let it in, and have what its settings name. Changes nothing.
+    /// Takes a few seconds at most. Returns all failures.
+    async fn connect(&self) -> Vec<ConnectFailure> {
+        Vec::new()
+    }
+
+    /// Lets a volatile channel forget a partition of a scope, of which no further event is put.
+    fn forget(&self, _scope: &str, _partition: &Partition) {}
 
     /// Returns the names of the scopes whose positions an open durable channel has.
     fn scopes(&self) -> BTreeSet<String> {

@@ -39,6 +39,13 @@ impl RecordedPositions {
         Some(stored.map(|(partition, at)| (partition.clone(), at.through)).collect())
     }
 
+    /// Forgets a partition of a scope: no further event of it is put.
+    pub fn forget(&mut self, scope: &str, partition: &Partition) {
+        if let Some(scope_positions) = self.scopes.get_mut(scope) {
+            scope_positions.stored.remove(partition);
+        }
+    }
+
     /// Returns the names of the recorded scopes.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.scopes.keys().map(String::as_str)

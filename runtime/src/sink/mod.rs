@@ -12,6 +12,7 @@ use async_trait::async_trait;
 
 use crate::channel::{Acceptance, Recovered};
 use crate::failure::{ConnectFailure, Failure};
+use crate::source::Handover;
 
 pub(crate) use failover::FailoverGroup;
 pub(crate) use feed_steps::{FeedSteps, StepsOfReader};
@@ -57,6 +58,15 @@ pub trait Sink: Send {
     /// events that it has stored.
     fn keeps_exactly_once(&self) -> bool {
         false
+    }
+
+    /// Takes over the commits of a source, whose partitions have these names behind the channel after `prefix`. From then on the
+    /// sink commits the source's positions together with its data, and leaves out events of partitions that the source has lost.
+    ///
+    /// # Errors
+    /// Why the sink can't commit them, in words that follow `it`: the source then does not support `exactly_once`.
+    fn take_over(&mut self, _handover: &Handover, _prefix: &str) -> Result<(), String> {
+        Err("commits no positions of its sources".to_owned())
     }
 
     /// Recovers the state that an earlier run has left, if a flow through the sink promises `exactly_once`. Called

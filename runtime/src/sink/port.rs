@@ -292,6 +292,11 @@ impl SinkPort {
         rejects.flat_map(|rejects| rejects.targets()).collect()
     }
 
+    /// Gives up the events that wait for their time, so that all events which the sink has given up come again in their order.
+    pub fn begin_again(&mut self) {
+        self.feeds.iter_mut().for_each(|feed| feed.slowed.clear());
+    }
+
     /// The events and bytes that the sink has taken and not yet acknowledged.
     pub fn held(&self) -> Fill {
         let mut held = Fill::default();

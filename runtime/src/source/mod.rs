@@ -6,6 +6,7 @@ mod positions;
 mod progress;
 mod shutdown_notice;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -27,6 +28,10 @@ pub use outlet::Outlet;
 pub use positions::{DeliveredThrough, Given, GivenThrough};
 pub use progress::{Delivered, Deliveries};
 pub use shutdown_notice::PendingAnswers;
+
+/// What a source hands to the sink that commits the source's positions ([`Source::hands_over`]). Only the two components know
+/// what it is.
+pub type Handover = Arc<dyn Any + Send + Sync>;
 
 /// A component that brings events in.
 #[async_trait]
@@ -72,6 +77,13 @@ pub trait Source: Send {
     /// its batches have identities.
     fn keeps_exactly_once(&self) -> bool {
         false
+    }
+
+    /// What the only sink behind the source needs to commit the source's positions in the transactions of its own data
+    /// ([`Sink::take_over`](crate::sink::Sink::take_over)); none if the source can't leave its commits to a sink. A source that does not
+    /// support `exactly_once` itself supports it with such a sink behind one volatile channel.
+    fn hands_over(&self) -> Option<Handover> {
+        None
     }
 
     /// The setting that the source lacks for `exactly_once`, if other settings would support it.

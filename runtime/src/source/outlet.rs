@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::SourceWiring;
 use super::progress::Progress;
-use crate::batch::{Batch, Interval, Origins};
+use crate::batch::{Batch, Interval, Origins, Partition};
 use crate::channel::{Limits, Scope};
 use crate::environment::workers::{QueueId, Workers};
 use crate::observability::meter::{Meter, Reading, StepCount};
@@ -200,6 +200,19 @@ impl Outlet {
     /// does not fit into a transaction of some channel; the source refuses it when it reads it.
     pub fn event_bytes_max(&self) -> u64 {
         self.limits.byte_capacity
+    }
+
+    /// Forgets partitions that no further event comes from, so that their positions take no memory. Partitions with puts in flight
+    /// stay in `partitions`.
+    pub fn forget(&self, partitions: &mut Vec<Partition>) {
+        partitions.retain(|partition| {
+            let is_settled = self.progress.forget(partition);
+            if is_settled {
+                let targets = self.legs.iter().flat_map(Leg::targets).zip(&self.scopes);
+                targets.for_each(|(target, scope)| target.channel.forget(scope.name(), partition));
+            }
+            !is_settled
+        });
     }
 
     /// Closes the outlet when the source has ended and will put no further event. A channel is closed when all its

@@ -120,6 +120,20 @@ impl Progress {
         Acknowledgement::new(1, Box::new(settle))
     }
 
+    /// Forgets a partition. Returns whether that was possible: none of its puts is in flight.
+    pub(crate) fn forget(&self, partition: &Partition) -> bool {
+        let mut state = self.lock();
+        if state.pending.contains_key(partition) {
+            return false;
+        }
+        state.moved.remove(partition);
+        let State { settled, delivered, .. } = &mut *state;
+        for kept in [settled, delivered].into_iter().flatten() {
+            kept.remove(partition);
+        }
+        true
+    }
+
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_one();

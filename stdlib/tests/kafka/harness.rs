@@ -224,6 +224,7 @@ pub(crate) fn source_settings(topic: &str, group: &str, changed: Vec<(&str, Valu
         ("batch", Value::Int(1000)),
         ("linger", Value::Duration(Duration::from_millis(50))),
         ("session_timeout", Value::Duration(Duration::from_secs(10))),
+        ("protocol", variant("classic")),
         ("prefetch", Value::Size(4 << 20)),
         ("security", variant("plaintext")),
     ];

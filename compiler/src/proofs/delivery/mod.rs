@@ -1,6 +1,7 @@
 //! Derives for each path from a source to a sink whether it may lose or repeat events and which order it keeps, and holds
 //! the promises of flows against it.
 
+mod handover;
 mod order;
 mod paths;
 mod program;

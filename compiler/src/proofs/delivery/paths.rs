@@ -229,8 +229,7 @@ impl Derivation<'_, '_> {
         let says = says(component, self.stores_positions);
         let name = component.declared.name.to_string();
         self.hops.push(Hop { kind: HopKind::Component(index), name, says });
-        let Program { library, files, .. } = self.paths.program;
-        self.reasons.extend(of_component(component, library, files));
+        self.reasons.extend(of_component(self.paths.program, index));
         if role != Role::Source {
             self.order.pass(component);
         }

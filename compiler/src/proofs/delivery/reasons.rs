@@ -5,11 +5,13 @@ use weir_grammar::Span;
 use weir_grammar::tree::{Expression, ExpressionKind, Operator};
 use weir_plan::Delivery;
 
+use super::handover::is_made_up_for;
+use super::program::Program;
 use crate::analysis::graph::Component;
 use crate::analysis::proofs::{Effect, Reason, Rule};
 use crate::diagnostics::{Edit, Fix, RequiredSetting};
 use crate::files::sources::Files;
-use crate::signatures::Library;
+use crate::names::scopes::ComponentIndex;
 use crate::signatures::classes::Class;
 
 /// Returns a reason without settings and without a remedy.
@@ -35,7 +37,8 @@ pub(super) fn reason(
 }
 
 /// Returns the reasons why a component may lose or repeat events.
-pub(super) fn of_component(component: &Component, library: &Library, files: &Files) -> Vec<Reason> {
+pub(super) fn of_component(program: &Program<'_>, index: ComponentIndex) -> Vec<Reason> {
+    let (component, library, files) = (program.component(index), program.library, program.files);
     let Some(signature) = &component.signature else { return Vec::new() };
     let (name, place) = (&component.declared.name, component.declared.span);
     let mut found = Vec::new();
@@ -58,7 +61,9 @@ pub(super) fn of_component(component: &Component, library: &Library, files: &Fil
             ..reason(Rule::NoPositions, &[Effect::Repeats], place, what, why)
         });
     }
-    for shortfall in component.shortfalls(library) {
+    let mut shortfalls = component.shortfalls(library);
+    shortfalls.retain(|shortfall| !is_made_up_for(shortfall, index, program));
+    for shortfall in shortfalls {
         let effects: &[Effect] = if shortfall.clause.loses { &[Effect::Loses] } else { &[Effect::Repeats] };
         let (why, condition) = (&shortfall.clause.because.text, shortfall.clause.condition.as_ref());
         let what = match &*shortfall.settings {

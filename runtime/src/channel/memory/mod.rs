@@ -201,6 +201,10 @@ impl Channel for MemoryChannel {
         self.shared.positions().stored(scope)
     }
 
+    fn forget(&self, scope: &str, partition: &Partition) {
+        self.shared.positions().forget(scope, partition);
+    }
+
     fn marks(&self) -> BTreeMap<String, u64> {
         self.shared.marks().clone()
     }

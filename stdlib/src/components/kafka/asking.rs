@@ -31,7 +31,7 @@ pub(super) struct Question {
     /// The setting that names the topics.
     pub(super) setting: &'static str,
     pub(super) topics: Vec<String>,
-    /// The group and the partitions of a source; none for a sink.
+    /// The group and the partitions of a source or a channel; none for a sink.
     pub(super) reads: Option<Reads>,
 }
 
@@ -105,7 +105,7 @@ impl Question {
         if let Some(reads) = &self.reads {
             failures.extend(reads.no_match(&metadata));
             if failures.is_empty() {
-                failures.extend(reads.refused(&consumer, &self.topics));
+                failures.extend(reads.refused(&consumer, self.setting, &self.topics));
             }
         }
         failures
@@ -190,7 +190,12 @@ impl Reads {
     }
 
     /// Reads at the end of the topics, and asks for the group's offsets, to see whether that is allowed.
-    fn refused(&self, consumer: &BaseConsumer<LastError>, topics: &[String]) -> Vec<ConnectFailure> {
+    fn refused(
+        &self,
+        consumer: &BaseConsumer<LastError>,
+        setting: &'static str,
+        topics: &[String],
+    ) -> Vec<ConnectFailure> {
         let mut failures = Vec::new();
         let mut wanted = TopicPartitionList::new();
         for topic in topics {
@@ -216,7 +221,7 @@ impl Reads {
                     if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) =>
                 {
                     let text = "the brokers don't let this client read one of the topics".to_owned();
-                    failures.push(at("topics", Cause::NotAuthorised, text));
+                    failures.push(at(setting, Cause::NotAuthorised, text));
                     break;
                 }
                 _ => {}

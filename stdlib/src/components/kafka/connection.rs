@@ -33,6 +33,9 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// The timeout of a probe, which blocks the polling thread.
 pub(super) const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// The time between two statistics of a client, from which the lag is read.
+pub(super) const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Returns the settings that every client of these brokers has, without its security.
 pub(super) fn client_config(brokers: &[String]) -> ClientConfig {
     let mut config = ClientConfig::new();

@@ -11,6 +11,7 @@ mod native;
 mod positions;
 mod registry;
 mod security;
+mod shared_group;
 mod sink;
 mod source;
 mod transaction_calls;

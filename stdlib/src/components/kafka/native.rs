@@ -2,25 +2,32 @@
 
 #![allow(unsafe_code, reason = "the crate lacks a call, and another one takes 100 ms for each commit")]
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 use std::time::Duration;
 
 use rdkafka::ClientContext;
+use rdkafka::TopicPartitionList;
 use rdkafka::bindings::{
     rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_request_timeout,
     rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics, rd_kafka_TopicCollection_destroy,
     rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error, rd_kafka_TopicDescription_name,
     rd_kafka_TopicDescription_t, rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_least_significant_bits,
     rd_kafka_Uuid_most_significant_bits, rd_kafka_admin_op_t, rd_kafka_brokers_add,
-    rd_kafka_commit_transaction, rd_kafka_error_code, rd_kafka_error_destroy, rd_kafka_error_is_retriable,
-    rd_kafka_error_string, rd_kafka_event_DescribeTopics_result, rd_kafka_event_destroy,
-    rd_kafka_event_error, rd_kafka_event_t, rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll,
+    rd_kafka_commit_transaction, rd_kafka_consumer_group_metadata, rd_kafka_consumer_group_metadata_destroy,
+    rd_kafka_consumer_group_metadata_generation_id, rd_kafka_consumer_group_metadata_group_id,
+    rd_kafka_consumer_group_metadata_group_instance_id, rd_kafka_consumer_group_metadata_member_id,
+    rd_kafka_consumer_group_metadata_new_with_genid, rd_kafka_error_code, rd_kafka_error_destroy,
+    rd_kafka_error_is_retriable, rd_kafka_error_string, rd_kafka_error_t,
+    rd_kafka_event_DescribeTopics_result, rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_event_t,
+    rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll, rd_kafka_send_offsets_to_transaction,
 };
 use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use thiserror::Error;
+
+use super::shared_group::Generation;
 
 /// Why a call of a transaction has failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -61,11 +68,20 @@ pub(super) fn commit_transaction<C: ClientContext>(
     let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the client is alive as long as it is borrowed. librdkafka's clients may be called by several threads.
     let error = unsafe { rd_kafka_commit_transaction(client.native_ptr(), milliseconds) };
+    // SAFETY: librdkafka has just returned it.
+    unsafe { taken_error(error) }
+}
+
+/// Reads an error object, and destroys it.
+///
+/// # Safety
+/// The error is null, or an error object that the caller owns and that is not yet destroyed.
+unsafe fn taken_error(error: *mut rd_kafka_error_t) -> Result<(), TransactionError> {
     if error.is_null() {
         return Ok(());
     }
-    // SAFETY: a pointer that is not null is an error object that the caller owns, and its text is valid until it is destroyed
-    // below. Both are read before that, and nothing else refers to them.
+    // SAFETY: by the contract of this function. Its text is valid until it is destroyed below. Both are read before that, and
+    // nothing else refers to them.
     unsafe {
         let found = TransactionError {
             code: rd_kafka_error_code(error).into(),
@@ -74,6 +90,61 @@ pub(super) fn commit_transaction<C: ClientContext>(
         };
         rd_kafka_error_destroy(error);
         Err(found)
+    }
+}
+
+/// Returns the present generation of the member that a consumer is; none while it has not joined its group, since offsets without a
+/// generation are taken from anybody. Does not wait for brokers.
+pub(super) fn generation<C: ClientContext>(client: &Client<C>) -> Option<Generation> {
+    // SAFETY: the client is alive as long as it is borrowed, and may be called by several threads. The metadata that it returns belongs
+    // to the caller. What is read from it is copied before it is destroyed, once, after its last use.
+    unsafe {
+        let metadata = rd_kafka_consumer_group_metadata(client.native_ptr());
+        if metadata.is_null() {
+            return None;
+        }
+        let text = |pointer: *const c_char| {
+            (!pointer.is_null()).then(|| CStr::from_ptr(pointer).to_string_lossy().into_owned())
+        };
+        let generation = Generation {
+            group: text(rd_kafka_consumer_group_metadata_group_id(metadata)).unwrap_or_default(),
+            number: rd_kafka_consumer_group_metadata_generation_id(metadata),
+            member: text(rd_kafka_consumer_group_metadata_member_id(metadata)).unwrap_or_default(),
+            instance: text(rd_kafka_consumer_group_metadata_group_instance_id(metadata)),
+        };
+        rd_kafka_consumer_group_metadata_destroy(metadata);
+        (generation.number >= 0 && !generation.member.is_empty()).then_some(generation)
+    }
+}
+
+/// Adds offsets of a group to the open transaction of a producer. Blocks for at most about `limit`.
+///
+/// # Errors
+/// When the brokers don't take them: the transaction can only be aborted, unless [`TransactionError::is_retriable`].
+pub(super) fn send_offsets<C: ClientContext>(
+    client: &Client<C>,
+    offsets: &TopicPartitionList,
+    generation: &Generation,
+    limit: Duration,
+) -> Result<(), TransactionError> {
+    let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+    let text = |text: &str| CString::new(text).unwrap_or_default();
+    let (group, member) = (text(&generation.group), text(&generation.member));
+    let instance = generation.instance.as_deref().map(text);
+    let instance = instance.as_ref().map_or(ptr::null(), |instance| instance.as_ptr());
+    // SAFETY: the client and the list are alive as long as they are borrowed, and librdkafka copies the list and the texts, which end
+    // with a NUL. The metadata belongs to the caller, and is destroyed once, after its last use.
+    unsafe {
+        let metadata = rd_kafka_consumer_group_metadata_new_with_genid(
+            group.as_ptr(),
+            generation.number,
+            member.as_ptr(),
+            instance,
+        );
+        let error =
+            rd_kafka_send_offsets_to_transaction(client.native_ptr(), offsets.ptr(), metadata, milliseconds);
+        rd_kafka_consumer_group_metadata_destroy(metadata);
+        taken_error(error)
     }
 }
 

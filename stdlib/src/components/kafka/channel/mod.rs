@@ -9,19 +9,24 @@
 //! | `topic` | the topic: made, checked, known by its identity |
 //! | `puts`, `writer`, `sending` | puts, in transactions if a flow promises `exactly_once` |
 //! | `offsets` | which records are delivered: plain data |
-//! | `assignment`, `identity`, `taker` | the thread that takes records for a reader and commits offsets |
+//! | `assignment`, `identity`, `taker`, `taking` | the thread that takes records for a reader and commits offsets |
+//! | `lag` | the metric of the lag |
+//! | `connect` | `weir check --connect` |
 //! | `reader` | what was taken, until it is delivered |
 //! | `error` | why a channel can't be opened or go on |
 
 mod assignment;
+mod connect;
 mod error;
 mod identity;
+mod lag;
 mod offsets;
 mod puts;
 mod reader;
 mod sending;
 mod settings;
 mod taker;
+mod taking;
 mod topic;
 mod writer;
 
@@ -43,17 +48,19 @@ use weir_runtime::channel::{
     Channel, Demand, Fill, Limits, MemoryChannel, PutTransaction, Reader, RecordedPositions, Recovered,
     ReserveError,
 };
-use weir_runtime::{Context, Failure};
+use weir_runtime::{ConnectFailure, Context, Failure};
 
 use super::asking::{Question, ask};
 use super::connection::Connection;
 use assignment::Callbacks;
+use connect::connect;
 use error::ChannelError;
 use identity::offset_of;
 use puts::{KafkaPut, Puts, Shared};
 use reader::{Cursor, KafkaReader};
 use settings::KafkaChannelSettings;
-use taker::{Arrival, Taker, Taking};
+use taker::{Arrival, Taker};
+use taking::Taking;
 use topic::Topic;
 use writer::{Transactions, Writer};
 
@@ -106,6 +113,7 @@ pub(crate) fn make_channel(settings: &Settings, context: Context) -> Result<Arc<
         put_bytes_max: settings.put_size,
         puts: Mutex::default(),
         unwritten: Arc::default(),
+        lags: Arc::default(),
         topic: Arc::default(),
         ends: OnceLock::new(),
         failure: Mutex::default(),
@@ -147,7 +155,7 @@ impl KafkaChannel {
         let ready = writer.open().await?;
         let mut positions = None;
         if self.context.exactly_once {
-            let ends = ready.ends(&found).await?;
+            let ends = topic::ends(config, &found).await?;
             self.shared.ends.set(ends).ok();
             let mut recorded = RecordedPositions::default();
             for (scope, stored) in ready.stored() {
@@ -237,7 +245,8 @@ fn take_until_ended(
     let (mut queue, mut wait) = (Some(queue), RETRY_WAIT_MIN);
     let component = &*taking.component;
     while !taking.is_ending() {
-        let callbacks = Callbacks { taking: taking.clone(), topic: topic.clone() };
+        let ends = shared.ends.get().cloned().unwrap_or_default();
+        let callbacks = Callbacks { taking: taking.clone(), topic: topic.clone(), ends };
         let started = std::time::Instant::now();
         let taker = settings.consumer_config(&taking.group, topic.record_bytes_max).and_then(|config| {
             let consumer: Result<BaseConsumer<Callbacks>, _> = config.create_with_context(callbacks);
@@ -283,6 +292,11 @@ impl Channel for KafkaChannel {
 
     async fn probe(&self) -> Vec<Failure> {
         self.settings.security.probe(&self.settings.brokers).await
+    }
+
+    async fn connect(&self) -> Vec<ConnectFailure> {
+        let group = self.cursors().values().next().map(|cursor| cursor.taking.group.clone());
+        connect(&self.settings, &self.context, group).await
     }
 
     async fn open(&self) -> Result<(), Failure> {
@@ -385,9 +399,10 @@ impl Channel for KafkaChannel {
         let mut cursors = self.cursors();
         let cursor = cursors.entry(name.to_owned()).or_insert_with(|| {
             let group = format!("{}.{name}", self.settings.group);
-            let Shared { connection, unwritten, .. } = &*self.shared;
+            let Shared { connection, unwritten, lags, .. } = &*self.shared;
             let Context { component, meter, .. } = self.context.clone();
-            let taking = Taking::new(component, group, connection.clone(), meter, unwritten.clone());
+            let taking =
+                Taking::new(component, group, connection.clone(), meter, unwritten.clone(), lags.clone());
             let KafkaChannelSettings { capacity, byte_capacity, keep_alive, .. } = self.settings;
             let limits = Limits { capacity, transaction_capacity: capacity, byte_capacity, keep_alive };
             Arc::new(Cursor::new(Arc::new(taking), MemoryChannel::new(limits)))

@@ -37,6 +37,8 @@ struct Owned {
     last: Option<u64>,
     /// Whether everything was taken that the partition had.
     at_end: bool,
+    /// The offset behind the last record that was taken, if it was written in a transaction.
+    behind_transaction: Option<u64>,
 }
 
 impl Owned {
@@ -52,8 +54,16 @@ impl Offsets {
     pub(super) fn assign(&mut self, partition: i32, offset: u64, committed: Option<u64>, end: u64) {
         self.assignments += 1;
         let (assignment, undelivered) = (self.assignments, BTreeSet::new());
-        let owned =
-            Owned { assignment, next: offset, undelivered, committed, end, last: None, at_end: false };
+        let owned = Owned {
+            assignment,
+            next: offset,
+            undelivered,
+            committed,
+            end,
+            last: None,
+            at_end: false,
+            behind_transaction: None,
+        };
         self.partitions.insert(partition, owned);
     }
 
@@ -74,6 +84,23 @@ impl Offsets {
         owned.at_end = self.ends_stay && (owned.at_end || is_last);
         owned.undelivered.insert(offset);
         Some(Ticket { partition, offset, assignment: owned.assignment })
+    }
+
+    /// Notes that the record was written in a transaction.
+    pub(super) fn was_in_transaction(&mut self, ticket: Ticket) {
+        if let Some(owned) = self.partitions.get_mut(&ticket.partition) {
+            owned.behind_transaction = Some(ticket.offset + 1);
+        }
+    }
+
+    /// Whether the record before this offset is known to have been written in a transaction, whose end is behind it.
+    pub(super) fn is_behind_transaction(&self, partition: i32, offset: u64) -> bool {
+        self.partitions.get(&partition).is_some_and(|owned| owned.behind_transaction == Some(offset))
+    }
+
+    /// The offset of each owned partition before which all records are delivered.
+    pub(super) fn delivered(&self) -> impl Iterator<Item = (i32, u64)> {
+        self.partitions.iter().map(|(partition, owned)| (*partition, owned.delivered()))
     }
 
     /// The first offset of an owned partition that was not taken yet.
@@ -185,6 +212,20 @@ mod tests {
         offsets.deliver(tickets[2]);
         assert_eq!(offsets.due(), [(0, 14)]);
         assert_eq!(offsets.of_group().collect::<Vec<_>>(), [(0, 13)]);
+    }
+
+    #[test]
+    fn an_offset_is_behind_a_transaction_if_the_record_before_it_was_in_one() {
+        let mut offsets = Offsets::default();
+        offsets.assign(0, 10, Some(10), 14);
+        let ticket = offsets.take(0, 10).unwrap();
+        offsets.was_in_transaction(ticket);
+        assert!(offsets.is_behind_transaction(0, 11) && !offsets.is_behind_transaction(0, 10));
+        let later = offsets.take(0, 12).unwrap();
+        offsets.was_in_transaction(later);
+        assert!(!offsets.is_behind_transaction(0, 12), "the end of the first transaction is at 11");
+        offsets.assign(0, 13, Some(13), 14);
+        assert!(!offsets.is_behind_transaction(0, 13), "it was taken by another member");
     }
 
     #[test]

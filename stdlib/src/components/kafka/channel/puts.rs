@@ -12,6 +12,7 @@ use weir_runtime::channel::{
 use weir_runtime::{Acknowledgement, Failure};
 
 use super::error::ChannelError;
+use super::lag::Lags;
 use super::sending::Submitted;
 use super::topic::Topic;
 use super::writer::{Unwritten, position_name};
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     /// Positions are recorded, and puts queued, under this lock, so that both have one order.
     pub(super) puts: Mutex<Puts>,
     pub(super) unwritten: Arc<Unwritten>,
+    pub(super) lags: Arc<Lags>,
     pub(super) topic: Arc<OnceLock<Arc<Topic>>>,
     /// The offset at the end of each partition when the channel was opened, with `exactly_once`.
     pub(super) ends: OnceLock<BTreeMap<i32, u64>>,

@@ -13,7 +13,8 @@ use weir_runtime::channel::{Channel, Fill, Lease, MemoryChannel, Reader, Reserve
 use super::error::ChannelError;
 use super::identity::through_position;
 use super::offsets::Ticket;
-use super::taker::{Arrival, Taking};
+use super::taker::Arrival;
+use super::taking::Taking;
 use super::topic::Topic;
 
 /// What readers of one name share: the events that are in memory.

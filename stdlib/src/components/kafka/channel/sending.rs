@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::sleep;
@@ -24,6 +25,9 @@ const GROUP_BYTES_MAX: usize = 4 << 20;
 
 /// The wait for space in the producer's queue.
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
+
+/// The header of a record that was written in a transaction, whose end takes an offset behind it.
+pub(super) const TRANSACTION_HEADER: &str = "weir-transaction";
 
 /// A put that is to be written.
 pub(super) struct Submitted {
@@ -74,12 +78,18 @@ pub(super) async fn send_puts(
     topic: &Topic,
     partition: &mut i32,
     records: impl Iterator<Item = (usize, &[u8])>,
+    in_transaction: bool,
     reports: &mut Vec<Report>,
 ) -> Result<(), ChannelError> {
+    let mark = Header { key: TRANSACTION_HEADER, value: None::<&[u8]> };
+    let headers = in_transaction.then(|| OwnedHeaders::new().insert(mark));
     for (put, record) in records {
         *partition = (*partition + 1) % topic.partitions.max(1);
         let to = *partition;
-        let send = || FutureRecord::<(), [u8]>::to(&topic.name).partition(to).payload(record);
+        let send = || {
+            let record = FutureRecord::<(), [u8]>::to(&topic.name).partition(to).payload(record);
+            FutureRecord { headers: headers.clone(), ..record }
+        };
         let sent = send_record(producer, send).await;
         let delivery = sent.map_err(|error| refused(&topic.name, error, record.len()))?;
         reports.push(Report { put: Some(put), delivery, bytes: record.len() });

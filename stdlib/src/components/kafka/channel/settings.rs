@@ -9,7 +9,7 @@ use weir_runtime::Context;
 
 use super::error::ChannelError;
 use super::topic::Create;
-use crate::components::kafka::connection::{client_config, milliseconds, set_member};
+use crate::components::kafka::connection::{STATISTICS_INTERVAL, client_config, milliseconds, set_member};
 use crate::components::kafka::positions::topic_of;
 use crate::components::kafka::security::Security;
 use crate::components::kafka::source::Partitions;
@@ -149,6 +149,7 @@ impl KafkaChannelSettings {
         set_member(&mut config, group, self.session_timeout);
         config
             .set("enable.partition.eof", "true")
+            .set("statistics.interval.ms", milliseconds(STATISTICS_INTERVAL))
             .set("receive.message.max.bytes", answer_bytes_max(record_bytes_max).to_string())
             .set("queued.max.messages.kbytes", PREFETCH_KIB);
         Ok(config)

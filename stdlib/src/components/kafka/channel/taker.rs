@@ -10,29 +10,27 @@
 //! A record whose partition the group has given to another member is neither handed out any more nor committed.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
+use rdkafka::message::{Headers, Message};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tracing::{debug, warn};
 use weir_runtime::batch::Batch;
 use weir_runtime::channel::encoding::Decoder;
-use weir_runtime::{Cause, Meter, Reminder};
 
 use super::assignment::{Callbacks, assign, commit};
 use super::error::{ChannelError, is_refusal};
 use super::identity::decode;
-use super::offsets::{Offsets, Ticket};
+use super::offsets::Ticket;
+use super::sending::TRANSACTION_HEADER;
+use super::taking::Taking;
 use super::topic::{REQUEST_TIMEOUT, Topic, check_identity, failure};
-use super::writer::Unwritten;
-use crate::components::kafka::connection::Connection;
 use crate::components::kafka::source::Partitions;
 
 /// The longest wait for a record.
@@ -66,94 +64,6 @@ pub(super) struct Arrival {
 
 /// The queue to a reader; none when everything is passed on.
 pub(super) type Queue = Option<mpsc::Sender<Arrival>>;
-
-/// What the thread and the reader share.
-pub(super) struct Taking {
-    pub(super) component: Arc<str>,
-    pub(super) group: String,
-    pub(super) connection: Arc<Connection>,
-    pub(super) meter: Arc<Meter>,
-    /// The puts of this channel, which are taken before the end.
-    pub(super) unwritten: Arc<Unwritten>,
-    offsets: Mutex<Offsets>,
-    /// Nothing more is put into the channel by this agent.
-    closing: AtomicBool,
-    /// The thread has to end.
-    ending: AtomicBool,
-    /// Whether the group has assigned partitions, or there are none to be assigned.
-    pub(super) has_joined: AtomicBool,
-    /// Whether a trouble is reported.
-    is_troubled: AtomicBool,
-    /// The error of a callback.
-    failed: Mutex<Option<ChannelError>>,
-}
-
-impl Taking {
-    pub(super) fn new(
-        component: Arc<str>,
-        group: String,
-        connection: Arc<Connection>,
-        meter: Arc<Meter>,
-        unwritten: Arc<Unwritten>,
-    ) -> Taking {
-        Taking {
-            component,
-            group,
-            connection,
-            meter,
-            unwritten,
-            offsets: Mutex::default(),
-            closing: AtomicBool::new(false),
-            ending: AtomicBool::new(false),
-            has_joined: AtomicBool::new(false),
-            is_troubled: AtomicBool::new(false),
-            failed: Mutex::default(),
-        }
-    }
-
-    pub(super) fn offsets(&self) -> MutexGuard<'_, Offsets> {
-        self.offsets.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Lets the thread pass on what the topic has now, and then no more.
-    pub(super) fn close(&self) {
-        self.closing.store(true, Ordering::Release);
-    }
-
-    /// Lets the thread end.
-    pub(super) fn end(&self) {
-        self.ending.store(true, Ordering::Release);
-    }
-
-    pub(super) fn is_ending(&self) -> bool {
-        self.ending.load(Ordering::Acquire)
-    }
-
-    /// Reports that the thread has failed. Returns what a warning adds, if one is due.
-    pub(super) fn report_trouble(&self, cause: Cause, text: String) -> Option<Reminder> {
-        self.is_troubled.store(true, Ordering::Release);
-        self.meter.report_trouble(&self.subject(), cause, text)
-    }
-
-    /// Notes that the brokers answer the thread.
-    pub(super) fn resolve_trouble(&self) {
-        if self.is_troubled.load(Ordering::Acquire) && self.is_troubled.swap(false, Ordering::AcqRel) {
-            self.meter.resolve_trouble(&self.subject());
-        }
-    }
-
-    fn subject(&self) -> String {
-        format!("group {}", self.group)
-    }
-
-    pub(super) fn fail(&self, error: ChannelError) {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-    }
-
-    fn take_failure(&self) -> Option<ChannelError> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
 
 /// The polling thread of a reader.
 pub(super) struct Taker {
@@ -442,6 +352,10 @@ impl Taker {
         }
         let offset = u64::try_from(message.offset()).unwrap_or(0);
         let Some(ticket) = self.taking().offsets().take(partition, offset) else { return Ok(()) };
+        let mut headers = message.headers().into_iter().flat_map(Headers::iter);
+        if headers.any(|header| header.key == TRANSACTION_HEADER) {
+            self.consumer.context().taking.offsets().was_in_transaction(ticket);
+        }
         let (decoder, topic) = (&mut self.decoder, &*self.consumer.context().topic);
         let batch = decode(decoder, topic, &message)?;
         match batch.is_empty() {

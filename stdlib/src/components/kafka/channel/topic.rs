@@ -1,11 +1,13 @@
 //! The topic of a channel: made if the settings say so, and checked before anything is put or taken.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -99,6 +101,27 @@ pub(super) async fn find(
     };
     let record_bytes_max = check(&admin, name, [put_size, needed], component).await?;
     Ok(Topic { name: name.to_owned(), id, partitions, record_bytes_max })
+}
+
+/// Returns the offset at the end of each partition, behind the records of transactions that are open.
+///
+/// # Errors
+/// When the brokers don't answer.
+pub(super) async fn ends(
+    mut config: ClientConfig,
+    topic: &Arc<Topic>,
+) -> Result<BTreeMap<i32, u64>, ChannelError> {
+    let of = topic.clone();
+    let asked = tokio::task::spawn_blocking(move || {
+        let client: BaseConsumer = config.set("isolation.level", "read_uncommitted").create()?;
+        let end = |partition: i32| {
+            let (_, high) = client.fetch_watermarks(&of.name, partition, REQUEST_TIMEOUT)?;
+            Ok((partition, u64::try_from(high).unwrap_or(0)))
+        };
+        (0..of.partitions).map(end).collect::<Result<BTreeMap<i32, u64>, KafkaError>>()
+    });
+    let asked = asked.await.unwrap_or(Err(KafkaError::Canceled));
+    asked.map_err(|source| failure("asking for its end", &topic.name, source))
 }
 
 /// Returns the identity of the topic and the number of its partitions; none if there is no such topic.

@@ -135,24 +135,6 @@ impl ReadyProducer {
         }
         stored
     }
-
-    /// Returns the offset at the end of each partition.
-    pub(super) async fn ends(&self, topic: &Arc<Topic>) -> Result<BTreeMap<i32, u64>, ChannelError> {
-        let (producer, of) = (self.0.producer.clone(), topic.clone());
-        let asked = tokio::task::spawn_blocking(move || {
-            let end = |partition: i32| {
-                let (_, high) =
-                    producer.client().fetch_watermarks(&of.name, partition, super::topic::REQUEST_TIMEOUT)?;
-                Ok((partition, u64::try_from(high).unwrap_or(0)))
-            };
-            (0..of.partitions).map(end).collect::<Result<BTreeMap<i32, u64>, KafkaError>>()
-        });
-        let stopped = |_| Err(KafkaError::Canceled);
-        asked
-            .await
-            .unwrap_or_else(stopped)
-            .map_err(|source| failure("asking for its end", &topic.name, source))
-    }
 }
 
 /// The name under which a channel keeps the positions of a partition of a scope. Scopes have no space in their names.
@@ -251,8 +233,15 @@ impl Writer {
         let mut reports = Vec::with_capacity(group.len() + own.len());
         let unwritten = group.iter().enumerate().filter(|(put, _)| !written.contains(put));
         let records = unwritten.filter_map(|(put, submitted)| Some((put, submitted.record.as_deref()?)));
-        let mut sent =
-            send_puts(&ready.producer, &self.topic, &mut self.partition, records, &mut reports).await;
+        let mut sent = send_puts(
+            &ready.producer,
+            &self.topic,
+            &mut self.partition,
+            records,
+            transactions.is_some(),
+            &mut reports,
+        )
+        .await;
         if let Some(Transactions { positions, .. }) = transactions {
             sent?;
             sent = send_positions(&ready.producer, positions, &own, &mut reports).await;

@@ -126,6 +126,15 @@ pub(super) enum SinkError {
         #[source]
         source: PositionsError,
     },
+    /// The offsets of a source's group could not be looked up.
+    #[error(
+        "sink {component}: can't look up which offsets of its source are committed; the events stay in the channel"
+    )]
+    Offsets {
+        component: String,
+        #[source]
+        source: Box<KafkaError>,
+    },
     /// The events have no identities.
     #[error("sink {component}: the events don't say where they come from, which `exactly_once` needs")]
     Unidentified { component: String },
@@ -182,6 +191,7 @@ impl SinkError {
             | SinkError::Fenced { .. }
             | SinkError::Transaction { .. }
             | SinkError::Positions { .. }
+            | SinkError::Offsets { .. }
             | SinkError::Failed { .. } => Failure::transient(self),
         }
     }

@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info};
 use weir_runtime::Failure;
@@ -23,6 +24,7 @@ use weir_runtime::sink::{Delivery, Rejecter, SinkPort};
 
 use super::error::SinkError;
 use super::transactions::TransactionalProducer;
+use super::upstreams::{Brought, Kept, Offsets, is_of_another_generation};
 use super::{KafkaSink, TRANSACTION_TIMEOUT_MAX, unrejected};
 use crate::components::kafka::connection::client_config;
 use crate::components::kafka::positions::{self, PositionRecord, Positions, PositionsError};
@@ -30,6 +32,9 @@ use crate::tools::arrived::{Arrived, Settled, note};
 
 /// How long the end of a failed transaction is waited for.
 const ABORT_LIMIT: Duration = Duration::from_secs(2);
+
+/// The time between two looks whether there are offsets of events that steps have dropped.
+const OFFSETS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The events of one transaction take the producer's buffer divided by this.
 const BUFFER_DIVISOR: u64 = 2;
@@ -65,6 +70,17 @@ enum Ended {
     Drained,
     /// The connection was lost while a transaction was committed. An answer that comes late must not end the next one.
     Disturbed,
+    /// Partitions of a source have moved to another agent, or its group has another generation.
+    Moved,
+}
+
+/// How a transaction has ended.
+enum Outcome {
+    Committed,
+    /// It is committed, and the channel has no more events.
+    Last,
+    /// It has to be aborted, since partitions of a source have moved.
+    Moved,
 }
 
 impl Transactions {
@@ -85,17 +101,20 @@ impl Transactions {
 
 impl KafkaSink {
     /// Makes a producer, and reads what its predecessors have committed.
-    async fn open(&self, transactions: &mut Transactions) -> Result<Ready, SinkError> {
+    async fn open(&mut self, transactions: &mut Transactions) -> Result<Ready, SinkError> {
         let limit = self.settings.timeout.min(TRANSACTION_TIMEOUT_MAX);
         let producer = TransactionalProducer::new(self.start()?, transactions.id.clone(), limit);
         let reports = producer.handle().reports().clone();
         let opened = tokio::select! {
             biased;
             error = reports.failure() => Err(error),
-            positions = self.initialise(transactions, &producer) => positions,
+            opened = self.initialise(transactions, &producer) => opened,
         };
         match opened {
-            Ok(positions) => Ok(Ready { producer, positions }),
+            Ok((positions, committed)) => {
+                self.upstreams.committed(committed);
+                Ok(Ready { producer, positions })
+            }
             Err(error) => {
                 producer.end().await;
                 Err(error)
@@ -107,7 +126,7 @@ impl KafkaSink {
         &self,
         transactions: &mut Transactions,
         producer: &TransactionalProducer,
-    ) -> Result<Positions, SinkError> {
+    ) -> Result<(Positions, Brought), SinkError> {
         let component = || self.context.component.to_string();
         let unusable = |source| SinkError::Positions { component: component(), source };
         let mut config = client_config(&self.settings.brokers);
@@ -124,11 +143,15 @@ impl KafkaSink {
             producer.commit().await?;
             *taken = true;
         }
-        let positions = read(config, topic.clone(), id.clone()).await.map_err(unusable)?;
+        let positions = read(config.clone(), topic.clone(), id.clone()).await.map_err(unusable)?;
         if positions.writer.as_ref() != Some(writer) {
             return Err(SinkError::TakenOver { component: component(), id: id.clone() });
         }
-        Ok(positions)
+        let upstreams = self.upstreams.clone();
+        let looked_up = tokio::task::spawn_blocking(move || upstreams.look_up(&config)).await;
+        let no_offsets = |source| SinkError::Offsets { component: component(), source: Box::new(source) };
+        let gone = KafkaError::Global(RDKafkaErrorCode::OperationTimedOut);
+        Ok((positions, looked_up.unwrap_or(Err(gone)).map_err(no_offsets)?))
     }
 
     /// Reads what has arrived by earlier runs. See [`Sink::recover`](weir_runtime::sink::Sink).
@@ -199,17 +222,19 @@ impl KafkaSink {
             if producer.handle().reports().batch_was_refused() {
                 self.make_batches_smaller();
             }
-            if ended.is_err() {
+            if !matches!(ended, Ok(Ended::Drained | Ended::Disturbed)) {
                 producer.abort(ABORT_LIMIT).await;
             }
             producer.end().await;
-            if let Ended::Drained = ended? {
-                return Ok(());
-            }
-            info!(
-                component = &*self.context.component,
-                "the connection to the brokers was lost during a commit: another producer goes on"
-            );
+            let why = match ended? {
+                Ended::Drained => return Ok(()),
+                Ended::Disturbed => "the connection to the brokers was lost during a commit",
+                Ended::Moved => {
+                    port.begin_again();
+                    "the group of a source was rebalanced, and the transaction was given up"
+                }
+            };
+            info!(component = &*self.context.component, "{why}: another producer goes on");
         }
     }
 }
@@ -257,19 +282,29 @@ struct Open {
 impl Run<'_> {
     async fn run(&mut self, port: &mut SinkPort) -> Result<Ended, Failure> {
         let reports = self.producer.handle().reports().clone();
+        let mut offsets_due = Instant::now() + OFFSETS_INTERVAL;
         loop {
             let taken = tokio::select! {
                 biased;
                 error = reports.failure() => return Err(unrejected(error, true)),
                 taken = port.take() => taken?,
+                () = sleep_until(offsets_due), if !self.sink.upstreams.is_empty() => {
+                    if let Outcome::Moved = self.commit_offsets(port).await? {
+                        return Ok(Ended::Moved);
+                    }
+                    offsets_due = Instant::now() + OFFSETS_INTERVAL;
+                    continue;
+                }
             };
             match taken {
                 // No event is held back between transactions.
                 Taken::Pressure => {}
                 Taken::End => return self.finish(port).await,
                 Taken::Events(delivery) => {
-                    if self.transaction(port, delivery).await? {
-                        return self.finish(port).await;
+                    match self.transaction(port, delivery).await? {
+                        Outcome::Last => return self.finish(port).await,
+                        Outcome::Moved => return Ok(Ended::Moved),
+                        Outcome::Committed => {}
                     }
                     if reports.was_disturbed() {
                         return Ok(Ended::Disturbed);
@@ -280,8 +315,8 @@ impl Run<'_> {
     }
 
     /// Writes events in one transaction, beginning with this delivery: until it is full or old, the channel needs space, or a
-    /// peer waits and there are no more events. Returns whether the channel has ended.
-    async fn transaction(&mut self, port: &mut SinkPort, first: Delivery) -> Result<bool, Failure> {
+    /// peer waits and there are no more events.
+    async fn transaction(&mut self, port: &mut SinkPort, first: Delivery) -> Result<Outcome, Failure> {
         let reports = self.producer.handle().reports().clone();
         self.producer.begin().map_err(SinkError::into_failure)?;
         let mut open = Open {
@@ -313,8 +348,10 @@ impl Run<'_> {
                 break;
             }
         }
-        self.commit(port, open.arrived).await?;
-        Ok(is_end)
+        Ok(match self.commit(port, open.arrived).await? {
+            Outcome::Committed if is_end => Outcome::Last,
+            outcome => outcome,
+        })
     }
 
     /// Sends the records of events that have not arrived before.
@@ -330,6 +367,15 @@ impl Run<'_> {
         let new: Vec<Range<u32>> = match weir_runtime::put_back!("arrived_events_written_again") {
             true => all(),
             false => self.positions.known.new_rows(&identities, batch.rows()).unwrap_or_else(all),
+        };
+        let new = match self.sink.upstreams.kept(&identities, &new) {
+            None => new,
+            Some(Kept { rows, lost }) => {
+                if lost > 0 {
+                    self.sink.context.meter.count("events_of_moved_partitions", lost);
+                }
+                rows
+            }
         };
         let count: usize = new.iter().map(ExactSizeIterator::len).sum();
         let before = batch.rows() - count;
@@ -351,9 +397,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Writes the positions and commits.
-    async fn commit(&mut self, port: &mut SinkPort, arrived: Arrived) -> Result<(), Failure> {
-        let (settled, incarnations) = (port.settled(), port.incarnations());
+    /// Writes the positions and the offsets of groups, and commits.
+    async fn commit(&mut self, port: &mut SinkPort, mut arrived: Arrived) -> Result<Outcome, Failure> {
+        let (mut settled, incarnations) = (port.settled(), port.incarnations());
+        let brought = self.sink.upstreams.take(&mut arrived, &mut settled);
+        let Ok(offsets) = self.sink.upstreams.offsets(&brought).await else { return Ok(Outcome::Moved) };
         let records = self.positions.advance(&arrived, &settled, &incarnations);
         let topic = &self.transactions.topic;
         let committing = async {
@@ -363,20 +411,64 @@ impl Run<'_> {
                 self.producer.begin()?;
             }
             write_all(self.producer, topic, &records).await?;
-            self.producer.commit().await
+            if !self.send_offsets(offsets).await? {
+                return Ok(Outcome::Moved);
+            }
+            self.producer.commit().await?;
+            Ok(Outcome::Committed)
         };
-        committing.await.map_err(|error: SinkError| unrejected(error, true))?;
-        debug!(component = &*self.sink.context.component, mark = self.positions.mark, "committed");
-        port.keep_mark(self.positions.mark);
-        Ok(())
+        let committed = committing.await.map_err(|error: SinkError| unrejected(error, true))?;
+        if let Outcome::Committed = committed {
+            self.sink.upstreams.committed(brought);
+            debug!(component = &*self.sink.context.component, mark = self.positions.mark, "committed");
+            port.keep_mark(self.positions.mark);
+        }
+        Ok(committed)
+    }
+
+    /// Adds offsets of groups to the transaction. Returns whether the brokers have taken them: they refuse those of a generation
+    /// that is over.
+    async fn send_offsets(&self, offsets: Vec<Offsets>) -> Result<bool, SinkError> {
+        for of_group in offsets {
+            match self.producer.send_offsets(&of_group).await {
+                Ok(()) => {}
+                Err(error) if is_of_another_generation(error.code) => {
+                    let Offsets { group, generation, .. } = of_group;
+                    debug!(
+                        component = &*self.sink.context.component,
+                        "offsets of group {}: {error}", group.group
+                    );
+                    group.refuse(generation);
+                    return Ok(false);
+                }
+                Err(error) => {
+                    let context = &self.producer.handle().reports().context;
+                    return Err(context.transaction(self.producer.id(), "adding offsets to", error));
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Commits the offsets of events that steps have dropped, if there are any.
+    async fn commit_offsets(&mut self, port: &mut SinkPort) -> Result<Outcome, Failure> {
+        if self.sink.upstreams.take(&mut Arrived::new(), &mut port.settled()).is_empty() {
+            return Ok(Outcome::Committed);
+        }
+        self.producer.begin().map_err(SinkError::into_failure)?;
+        self.commit(port, Arrived::new()).await
     }
 
     /// Writes at the end what is settled, so that the next start reads less and knows more.
     async fn finish(&mut self, port: &mut SinkPort) -> Result<Ended, Failure> {
-        let settled: Settled = port.settled();
-        if self.positions.lacks(&settled) {
+        let mut settled: Settled = port.settled();
+        let brought = self.sink.upstreams.take(&mut Arrived::new(), &mut settled);
+        if self.positions.lacks(&settled) || !brought.is_empty() {
             self.producer.begin().map_err(SinkError::into_failure)?;
-            self.commit(port, Arrived::new()).await?;
+            if let Outcome::Moved = self.commit(port, Arrived::new()).await? {
+                // Nothing but what is read again depends on it.
+                self.producer.abort(ABORT_LIMIT).await;
+            }
         }
         Ok(Ended::Drained)
     }

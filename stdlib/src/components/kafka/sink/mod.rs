@@ -9,6 +9,7 @@ mod exactly_once;
 mod producer;
 mod records;
 mod transactions;
+mod upstreams;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use tracing::info;
 use weir_plan::{Settings, Template, TemplatePart};
 use weir_runtime::channel::{Acceptance, Recovered, Taken};
 use weir_runtime::sink::{Delivery, Retry, Sink, SinkPort};
+use weir_runtime::source::Handover;
 use weir_runtime::{ConnectFailure, Context, Failure};
 
 use super::asking::{Question, ask};
@@ -37,6 +39,7 @@ use error::{ErrorContext, SinkError};
 use exactly_once::Transactions;
 use producer::{DeliveryReports, Enqueued, PendingBatch, ProducerHandle, Refused};
 use records::{RecordError, RecordHeaders, Records};
+use upstreams::Upstreams;
 
 /// The most records that are enqueued before the task yields to other tasks.
 const ROWS_PER_YIELD: usize = 512;
@@ -62,6 +65,9 @@ const RECORD_BYTES_MAX: u64 = 1_000_000_000;
 
 /// The longest time that a transaction may take before the broker ends it, which is also Kafka's default.
 const TRANSACTION_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
+/// The same for transactions with offsets of groups: whoever takes over the partitions of an agent that was killed waits for its end.
+const GROUP_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -194,6 +200,8 @@ struct KafkaSink {
     is_unnumbered: bool,
     /// In flows that promise `exactly_once`.
     transactions: Option<Transactions>,
+    /// The sources whose offsets are committed in the transactions.
+    upstreams: Upstreams,
     /// The most bytes of a batch of several records. It becomes smaller when a topic does not take such batches.
     batch_bytes_max: usize,
 }
@@ -236,6 +244,7 @@ pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>,
         formatting,
         is_unnumbered,
         transactions,
+        upstreams: Upstreams::default(),
         batch_bytes_max: BATCH_BYTES_MAX,
     }))
 }
@@ -272,6 +281,10 @@ impl KafkaSink {
         client.set("batch.size", self.batch_bytes_max.to_string());
         if self.batch_bytes_max <= 1 {
             client.set("batch.num.messages", "1");
+        }
+        if !self.upstreams.is_empty() {
+            let limit = milliseconds(timeout.min(&GROUP_TRANSACTION_TIMEOUT).to_owned());
+            client.set("transaction.timeout.ms", &limit).set("delivery.timeout.ms", limit);
         }
         let in_transactions = self.context.exactly_once;
         let reports = DeliveryReports::new(connection, context, self.batch_bytes_max, in_transactions);
@@ -453,6 +466,10 @@ impl Sink for KafkaSink {
 
     fn keeps_exactly_once(&self) -> bool {
         true
+    }
+
+    fn take_over(&mut self, handover: &Handover, prefix: &str) -> Result<(), String> {
+        self.upstreams.take_over(handover, prefix, &self.settings.brokers)
     }
 
     async fn recover(&mut self) -> Result<Recovered, Failure> {

@@ -10,7 +10,8 @@ use tokio::time::sleep;
 
 use super::error::SinkError;
 use super::producer::{Callbacks, PendingBatch, ProducerHandle};
-use crate::components::kafka::native::{TransactionError, commit_transaction};
+use super::upstreams::{Offsets, list_of};
+use crate::components::kafka::native::{TransactionError, commit_transaction, send_offsets};
 use crate::components::kafka::positions::{PARTITION, PositionRecord};
 use crate::components::kafka::transaction_calls::{self, SLICE};
 
@@ -36,6 +37,11 @@ impl TransactionalProducer {
         TransactionalProducer { handle, id, limit }
     }
 
+    /// The transactional id.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     pub(super) fn handle(&self) -> &ProducerHandle {
         &self.handle
     }
@@ -56,6 +62,20 @@ impl TransactionalProducer {
         let Some(producer) = self.handle.producer() else { return Ok(()) };
         let failed = |error| self.handle.reports().context.transaction(&self.id, "beginning", error);
         producer.begin_transaction().map_err(TransactionError::from).map_err(failed)
+    }
+
+    /// Adds offsets of a group to the transaction.
+    ///
+    /// # Errors
+    /// When the brokers don't take them: the transaction can only be aborted.
+    pub(super) async fn send_offsets(&self, offsets: &Offsets) -> Result<(), TransactionError> {
+        let list = list_of(&offsets.offsets).map_err(TransactionError::from)?;
+        let next = || {
+            let producer = self.handle.producer()?.clone();
+            let (list, generation) = (list.clone(), offsets.generation.clone());
+            Some(move || send_offsets(producer.client(), &list, &generation, SLICE))
+        };
+        transaction_calls::repeat(self.limit, next).await
     }
 
     /// Commits the transaction, and acknowledges its events.

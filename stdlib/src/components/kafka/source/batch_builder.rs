@@ -201,7 +201,7 @@ impl BatchBuilder {
         self.revoke(&start.partition);
         let TopicPartition { topic, number } = start.partition.clone();
         self.indexes.entry(topic.clone()).or_default().insert(number, self.owned.len());
-        let partition = start.partition.partition(start.id);
+        let partition = start.name.clone();
         self.owned.push(ReadPosition { topic, number, partition, position: start.offset, part: None });
     }
 

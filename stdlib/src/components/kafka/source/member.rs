@@ -1,13 +1,14 @@
 //! The member of the consumer group: assigned and revoked partitions, commits and errors.
 
 mod callbacks;
+mod commits;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::{Offset, TopicPartitionList};
@@ -16,22 +17,18 @@ use weir_runtime::source::Delivered;
 use weir_runtime::{Context, Meter};
 
 use super::KafkaSourceSettings;
-use super::channels::{Channels, Mismatch, format_list};
+use super::channels::{Channels, Mismatch};
 use super::error::{SourceError, is_refusal};
-use super::positions::{Commit, GoesOn, Positions, StartOffset, TopicPartition};
-use super::start::{LookedUp, Start, metadata, start_offsets};
+use super::positions::{GoesOn, Positions, StartOffset, TopicPartition};
+use super::start::{LookedUp, Start, start_offsets};
 use crate::components::kafka::connection::Connection;
 use crate::components::kafka::native::topic_ids;
 use crate::components::kafka::security::Security;
 
+pub(super) use commits::Committer;
+
 /// The shortest time between two warnings of the same kind.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
-
-/// How long commits must fail before a warning is logged.
-const COMMIT_FAILURE_GRACE: Duration = Duration::from_secs(15);
-
-/// Failed commits with more time between them are independent.
-const COMMIT_FAILURE_GAP: Duration = Duration::from_secs(10);
 
 /// The timeout of the question whether a topic is still the one that it was.
 const TOPIC_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -55,6 +52,8 @@ pub(super) struct Member {
     channels: Channels,
     /// The positions after which partitions go on, with `exactly_once`.
     goes_on: GoesOn,
+    /// What the sink knows that commits the delivered offsets, if a sink does.
+    committer: Option<Committer>,
     /// The topics that did not exist at some time since the start.
     missing_topics: Mutex<BTreeSet<String>>,
     /// The topics that were made again since the group has committed offsets of them.
@@ -82,6 +81,7 @@ impl Member {
         settings: &KafkaSourceSettings,
         channels: Channels,
         goes_on: GoesOn,
+        committer: Option<Committer>,
     ) -> Member {
         let meanwhile = "offsets stay where they are";
         Member {
@@ -100,9 +100,13 @@ impl Member {
             lookup_timeout: settings.session_timeout / 2,
             channels,
             goes_on,
+            positions: Mutex::new(match committer {
+                Some(_) => Positions::committed_by_sink(),
+                None => Positions::default(),
+            }),
+            committer,
             missing_topics: Mutex::default(),
             other_topics: Mutex::default(),
-            positions: Mutex::default(),
             changes: Mutex::default(),
             failure: Mutex::default(),
             last_warnings: Mutex::default(),
@@ -208,75 +212,6 @@ impl Member {
         }
     }
 
-    /// Sends the commits that are due to the broker, without waiting. A failure is reported by librdkafka's log.
-    pub(super) fn commit_due(&self, consumer: &BaseConsumer<Member>) {
-        let due = lock(&self.positions).take_due();
-        if due.is_empty() {
-            return;
-        }
-        debug!(component = %self.connection.component(), ?due, "commits");
-        if let Err(error) = consumer.commit(&self.commit_list(&due), CommitMode::Async) {
-            self.commit_failed(&error.to_string());
-        }
-    }
-
-    /// Commits the delivered offsets of these partitions, and waits for the answer.
-    pub(super) fn commit_now(&self, consumer: &BaseConsumer<Member>, partitions: &[TopicPartition]) {
-        let commits = lock(&self.positions).unconfirmed(partitions);
-        if !commits.is_empty() {
-            match consumer.commit(&self.commit_list(&commits), CommitMode::Sync) {
-                Ok(()) => lock(&self.positions).committed(&commits),
-                Err(error) => self.commit_failed(&error.to_string()),
-            }
-        }
-    }
-
-    /// Commits the offsets at which partitions start, before anything is read from there: with `exactly_once`, a partition of which
-    /// something is known has a commit, unless its topic was deleted.
-    fn commit_starts(&self, consumer: &BaseConsumer<Member>) -> Result<(), SourceError> {
-        let owned = self.owned();
-        let commits = lock(&self.positions).unconfirmed(&owned);
-        if commits.is_empty() {
-            return Ok(());
-        }
-        consumer
-            .commit(&self.commit_list(&commits), CommitMode::Sync)
-            .map_err(|error| self.lookup_error(error))?;
-        lock(&self.positions).committed(&commits);
-        Ok(())
-    }
-
-    fn commit_list(&self, commits: &[Commit]) -> TopicPartitionList {
-        let channels = format_list(&self.channels.list());
-        let mut list = TopicPartitionList::with_capacity(commits.len());
-        for Commit { partition, id, offset, partitions_at_start, stored } in commits {
-            let metadata = metadata(*partitions_at_start, *id, if *stored { &channels } else { "" });
-            let mut element = list.add_partition(&partition.topic, partition.number);
-            if !metadata.is_empty() {
-                element.set_metadata(&*metadata);
-            }
-            // Only offsets that are not numbers are refused.
-            let _accepted = element.set_offset(Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX)));
-        }
-        list
-    }
-
-    fn commit_failed(&self, reason: &str) {
-        lock(&self.positions).retry();
-        let now = Instant::now();
-        let mut failures = lock(&self.commit_failures);
-        let first =
-            failures.filter(|(_, last)| now - *last < COMMIT_FAILURE_GAP).map_or(now, |(first, _)| first);
-        *failures = Some((first, now));
-        // During a rebalance, commits fail and are repeated.
-        if now - first < COMMIT_FAILURE_GRACE {
-            return;
-        }
-        self.warn_limited("commit", || {
-            format!("offsets can't be committed: while this lasts, records are read again after a restart; trying again ({reason})")
-        });
-    }
-
     pub(super) fn refused(&self, code: RDKafkaErrorCode) -> SourceError {
         SourceError::Refused { component: self.component(), group: self.group(), code }
     }
@@ -315,7 +250,7 @@ impl Member {
     ) -> Result<(), SourceError> {
         let found = start_offsets(consumer, list).map_err(|error| self.lookup_error(error))?;
         let start_offsets = found.into_iter().map(|found| self.check_channels(found));
-        let start_offsets = start_offsets.collect::<Result<Vec<StartOffset>, SourceError>>()?;
+        let mut start_offsets = start_offsets.collect::<Result<Vec<StartOffset>, SourceError>>()?;
         let mut started = TopicPartitionList::with_capacity(start_offsets.len());
         for start in &start_offsets {
             let TopicPartition { topic, number } = &start.partition;
@@ -328,13 +263,15 @@ impl Member {
             _ => consumer.incremental_assign(&started),
         };
         assigned.map_err(|error| self.lookup_error(error))?;
+        start_offsets.iter_mut().for_each(|start| self.name_assignment(start));
         self.log_partitions("reads", start_offsets.iter().map(|start| &start.partition));
         let mut positions = lock(&self.positions);
         start_offsets.iter().for_each(|start| positions.assign(start));
         drop(positions);
-        if self.goes_on.exactly_once {
+        if self.goes_on.exactly_once || self.committer.is_some() {
             self.commit_starts(consumer)?;
         }
+        self.renew_generation(consumer);
         lock(&self.changes).extend(start_offsets.into_iter().map(Change::Assigned));
         if self.paused.load(Ordering::Relaxed) {
             self.pause(consumer, true);
@@ -394,6 +331,7 @@ impl Member {
         let elements = list.elements();
         let gone = elements.iter().map(|element| TopicPartition::new(element.topic(), element.partition()));
         let gone: Vec<TopicPartition> = gone.collect();
+        self.end_assignments(&gone);
         if consumer.assignment_lost() {
             self.warn_limited("lost", || {
                 "the group has given its partitions away, as it did not hear from this member in time: \

@@ -31,16 +31,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use weir_plan::Settings;
 use weir_runtime::batch::Batch;
-use weir_runtime::source::{Deliveries, Outlet, PutError, Source, SourcePort};
+use weir_runtime::source::{Deliveries, Handover, Outlet, PutError, Source, SourcePort};
 use weir_runtime::{ConnectFailure, Context, Failure};
 
 use super::asking::ask;
-use super::connection::{client_config, milliseconds, set_member};
+use super::connection::{STATISTICS_INTERVAL, client_config, milliseconds, set_member};
 use super::security::Security;
+use super::shared_group::SharedGroup;
 use batch_builder::BatchBuilder;
 use channels::Channels;
 use error::SourceError;
-use member::Member;
+use member::{Committer, Member};
 use poller::Poller;
 use positions::GoesOn;
 pub(super) use selection::Partitions;
@@ -52,9 +53,6 @@ const QUEUED_BATCHES_MAX: usize = 2;
 
 /// How long the last commit and leaving the group may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The time between two statistics of the client, from which the lag is read.
-const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Deserialize)]
 struct KafkaSourceSettings {
@@ -68,9 +66,22 @@ struct KafkaSourceSettings {
     batch: usize,
     linger: Duration,
     session_timeout: Duration,
+    protocol: GroupProtocol,
     prefetch: u64,
     security: Security,
 }
+
+/// The enum `GroupProtocol` of the signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum GroupProtocol {
+    Classic,
+    Consumer,
+}
+
+/// The settings of the client that brokers decide with the protocol `consumer`.
+const DECIDED_BY_BROKERS: [&str; 3] =
+    ["partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"];
 
 impl KafkaSourceSettings {
     fn client_config(&self) -> ClientConfig {
@@ -78,6 +89,12 @@ impl KafkaSourceSettings {
         set_member(&mut config, &self.group, self.session_timeout);
         if let Some(member) = &self.member {
             config.set("group.instance.id", member);
+        }
+        if self.protocol == GroupProtocol::Consumer {
+            for setting in DECIDED_BY_BROKERS {
+                config.remove(setting);
+            }
+            config.set("group.protocol", "consumer");
         }
         config
             .set("statistics.interval.ms", milliseconds(STATISTICS_INTERVAL))
@@ -91,6 +108,8 @@ struct KafkaSource {
     context: Context,
     settings: KafkaSourceSettings,
     selection: Selection,
+    /// What the sink behind shares that commits the offsets: with `exactly_once`, if the group assigns the partitions.
+    shared: Option<Arc<SharedGroup>>,
 }
 
 /// Makes a Kafka source.
@@ -100,7 +119,9 @@ struct KafkaSource {
 pub fn make_source(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
     let settings: KafkaSourceSettings = settings.read().map_err(Failure::permanent)?;
     let selection = Selection::new(&settings).map_err(Failure::permanent)?;
-    let source = KafkaSource { context, settings, selection };
+    let is_shared = context.exactly_once && matches!(settings.partitions, Partitions::Group);
+    let shared = is_shared.then(|| Arc::new(SharedGroup::new(&settings.group, &settings.brokers)));
+    let source = KafkaSource { context, settings, selection, shared };
     source.batch_builder().map_err(SourceError::into_failure)?;
     Ok(Box::new(source))
 }
@@ -120,7 +141,9 @@ impl KafkaSource {
         identities: bool,
     ) -> Result<(PollingThread, mpsc::Receiver<Batch>), SourceError> {
         let component = self.context.component.to_string();
-        let member = Member::new(&self.context, &self.settings, channels, goes_on);
+        let committer =
+            self.shared.as_ref().map(|group| Committer { group: group.clone(), run: group.begin_run() });
+        let member = Member::new(&self.context, &self.settings, channels, goes_on, committer);
         let batch_builder = self.batch_builder()?.with_identities(identities);
         let no_client = |error| SourceError::Client { component: component.clone(), source: Box::new(error) };
         let mut config = self.settings.client_config();
@@ -207,8 +230,13 @@ impl Source for KafkaSource {
     fn exactly_once_lacks(&self) -> Option<&'static str> {
         (!self.keeps_exactly_once()).then_some(
             "`partitions: all` or `only` is missing: the partitions of a group may move to another member, which reads again \
-             what is on its way here",
+             what is on its way here. A sink `kafka` on the same brokers behind a channel in memory commits the offsets with its \
+             records; a channel `kafka` with partitions of its own stores the events where the next agent finds them",
         )
+    }
+
+    fn hands_over(&self) -> Option<Handover> {
+        self.shared.clone().map(|shared| -> Handover { shared })
     }
 
     async fn probe(&mut self) -> Vec<Failure> {
@@ -221,7 +249,8 @@ impl Source for KafkaSource {
 
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
         let channels = Channels::new(port.downstream().clone(), &crate::tools::listener::host());
-        let goes_on = match self.context.exactly_once {
+        // Without partitions of its own, only the group knows where the source goes on.
+        let goes_on = match self.context.exactly_once && self.shared.is_none() {
             true => GoesOn::after(&port.given, &port.delivered),
             false => GoesOn::default(),
         };
@@ -230,8 +259,12 @@ impl Source for KafkaSource {
         let SourcePort { outlet, deliveries, stop, .. } = port;
         let member = polling.member.clone();
         let thread = polling.thread.clone();
-        let work =
-            async { tokio::try_join!(put_all(outlet, batches, &thread, &stop), follow(deliveries, &member)) };
+        let work = async {
+            tokio::try_join!(
+                put_all(outlet, batches, &thread, &stop, self.shared.as_deref()),
+                follow(deliveries, &member)
+            )
+        };
         tokio::select! {
             worked = work => { worked?; }
             ended = polling.ended() => return ended.map_err(SourceError::into_failure),
@@ -247,6 +280,7 @@ async fn put_all(
     mut batches: mpsc::Receiver<Batch>,
     thread: &thread::Thread,
     stop: &CancellationToken,
+    shared: Option<&SharedGroup>,
 ) -> Result<(), Failure> {
     loop {
         let batch = tokio::select! {
@@ -257,6 +291,9 @@ async fn put_all(
         // The thread has failed, which `PollingThread::ended` reports. The outlet stays open for the next run.
         let Some(batch) = batch else { return std::future::pending().await };
         thread.unpark();
+        if let Some(shared) = shared {
+            shared.forget(|over| outlet.forget(over));
+        }
         tokio::select! {
             put = outlet.put(batch) => put.map_err(PutError::into_failure)?,
             () = stop.cancelled() => break,

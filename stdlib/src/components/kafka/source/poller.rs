@@ -115,6 +115,7 @@ impl Poller {
         if self.committed.elapsed() >= COMMIT_INTERVAL {
             self.committed = Instant::now();
             self.member().commit_due(&self.consumer);
+            self.member().renew_generation(&self.consumer);
         }
         Ok(())
     }

@@ -45,6 +45,8 @@ impl fmt::Display for TopicPartition {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StartOffset {
     pub(super) partition: TopicPartition,
+    /// The name of the partition in origins.
+    pub(super) name: Partition,
     /// The identity of the topic, if the brokers give it one.
     pub(super) id: Option<TopicId>,
     /// The first offset to read.
@@ -89,7 +91,7 @@ impl GoesOn {
 
     /// Moves the start of a partition to the position after which it goes on, if that is known.
     pub(super) fn apply(&self, start: StartOffset) -> StartOffset {
-        match self.positions.get(&start.partition.partition(start.id)) {
+        match self.positions.get(&start.name) {
             // 0 says that something behind has not had the partition yet: the group knows where it begins.
             None | Some((0, _)) => start,
             Some((given, delivered)) => {
@@ -117,6 +119,8 @@ pub(super) struct Commit {
 /// The partitions that a member owns, and how far each is delivered and committed.
 #[derive(Debug, Default)]
 pub(super) struct Positions {
+    /// Whether the sink behind the source commits the offsets of delivered records.
+    committed_by_sink: bool,
     owned: HashMap<TopicPartition, Owned>,
     /// The owned partitions by their names in origins.
     names: HashMap<Partition, TopicPartition>,
@@ -125,6 +129,7 @@ pub(super) struct Positions {
 #[derive(Debug)]
 struct Owned {
     partition: TopicPartition,
+    name: Partition,
     id: Option<TopicId>,
     started_at: u64,
     delivered: u64,
@@ -138,11 +143,17 @@ struct Owned {
 }
 
 impl Positions {
+    /// Makes the positions of a member whose delivered offsets the sink commits.
+    pub(super) fn committed_by_sink() -> Positions {
+        Positions { committed_by_sink: true, ..Positions::default() }
+    }
+
     /// Adds a partition that the member owns now.
     pub(super) fn assign(&mut self, start: &StartOffset) {
         let committed = start.committed.then_some(start.delivered);
         let owned = Owned {
             partition: start.partition.clone(),
+            name: start.name.clone(),
             id: start.id,
             started_at: start.delivered,
             delivered: start.delivered,
@@ -152,15 +163,23 @@ impl Positions {
             stored: start.stored,
         };
         self.revoke(&start.partition);
-        self.names.insert(start.partition.partition(start.id), start.partition.clone());
+        self.names.insert(start.name.clone(), start.partition.clone());
         self.owned.insert(start.partition.clone(), owned);
     }
 
     /// Removes a partition that the member no longer owns.
     pub(super) fn revoke(&mut self, partition: &TopicPartition) {
         if let Some(owned) = self.owned.remove(partition) {
-            self.names.remove(&partition.partition(owned.id));
+            self.names.remove(&owned.name);
         }
+    }
+
+    /// Returns the names of these partitions in origins, as far as the member owns them.
+    pub(super) fn names_of<'p>(
+        &'p self,
+        partitions: &'p [TopicPartition],
+    ) -> impl Iterator<Item = &'p Partition> {
+        partitions.iter().filter_map(|partition| Some(&self.owned.get(partition)?.name))
     }
 
     /// Notes that all records of a partition before offset `through` are delivered.
@@ -171,6 +190,9 @@ impl Positions {
         let owned = self.names.get(partition).and_then(|named| self.owned.get_mut(named));
         if let Some(owned) = owned {
             owned.delivered = owned.delivered.max(through);
+            if self.committed_by_sink {
+                (owned.committed, owned.requested) = (Some(owned.delivered), Some(owned.delivered));
+            }
         }
     }
 
@@ -244,6 +266,7 @@ mod tests {
     fn begin(number: i32, offset: u64, committed: bool) -> StartOffset {
         StartOffset {
             partition: partition(number),
+            name: partition(number).partition(None),
             id: None,
             offset,
             delivered: offset,
@@ -302,6 +325,22 @@ mod tests {
         assert_eq!(start(goes_on(90, 40), 70, true), (90, 70, true), "a channel in memory has the rest");
         assert_eq!(start(goes_on(50, 50), 70, true), (50, 70, true), "sinks skip what they have");
         assert_eq!(start(goes_on(90, 90), 999, false), (90, 90, false), "the group has no commit");
+    }
+
+    #[test]
+    fn offsets_that_the_sink_commits_are_never_due() {
+        let mut positions = Positions::committed_by_sink();
+        positions.assign(&begin(0, 10, true));
+        positions.assign(&begin(1, 20, false));
+        assert_eq!(
+            offsets(positions.unconfirmed(&[partition(0), partition(1)])),
+            [(1, 20)],
+            "a start that was chosen"
+        );
+        delivered(&mut positions, 0, 15);
+        delivered(&mut positions, 1, 25);
+        assert_eq!(positions.take_due(), []);
+        assert_eq!(positions.unconfirmed(&[partition(0), partition(1)]), []);
     }
 
     #[test]

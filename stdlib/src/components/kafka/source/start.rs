@@ -100,7 +100,8 @@ impl LookedUp {
         // A channel remembers a limited number of incarnations, so a commit with an older one is replaced.
         let is_outdated = stored && committed_channels != *channels;
         let committed = committed && !is_outdated;
-        StartOffset { partition, id, offset, delivered: offset, committed, partitions_at_start, stored }
+        let name = partition.partition(id);
+        StartOffset { partition, name, id, offset, delivered: offset, committed, partitions_at_start, stored }
     }
 }
 

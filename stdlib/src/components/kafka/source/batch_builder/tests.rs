@@ -19,6 +19,7 @@ fn schema() -> SchemaRef {
 fn begin(topic: &str, number: i32, offset: u64) -> StartOffset {
     let partition = TopicPartition::new(topic, number);
     StartOffset {
+        name: partition.partition(None),
         partition,
         id: None,
         offset,
