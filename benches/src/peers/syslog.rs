@@ -27,6 +27,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// # Errors
 /// When they do not come out.
 pub(super) fn measure(peer: Peer, server: &Server, messages: u64) -> Outcome {
+    let messages = messages.next_multiple_of(5 * BLOCK);
     let mut output = Output { server, read: HashMap::new(), lines: 0 };
     run(&mut output, messages / 5)?;
     let began = Instant::now();

@@ -240,8 +240,7 @@ impl LineRules {
     #[inline]
     fn plain_line(&self, line: &[u8], position: u64) -> Option<usize> {
         let is_plain = position > 0 && line.first() != Some(&0) && line.len() <= self.line_bytes_max;
-        let carriage_return = usize::from(line.last() == Some(&b'\r'));
-        is_plain.then(|| line.len() - carriage_return)
+        is_plain.then(|| line.strip_suffix(b"\r").unwrap_or(line).len())
     }
 
     /// Adds the line up to this line end.
