@@ -11,15 +11,20 @@ mod file_channel;
 mod files_sink;
 mod files_source;
 mod files_to_files;
+mod followed_files;
 mod kafka;
 mod kafka_to_hdfs;
 mod kafka_writing;
+mod latencies;
 mod parsers;
+mod peers;
 mod pipeline;
 mod pipelines;
 mod rounds;
 mod steps;
 mod tcp_lines;
+
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -61,6 +66,25 @@ enum What {
     },
     /// files -> files with a gibibyte of lines, through a memory channel and a file channel, against dd and a loop
     FilesToFiles,
+    /// files that are followed -> memory -> stdout, with the binary `weir` beside this one: idle cost and latency of appends
+    FollowedFiles {
+        /// The numbers of files
+        #[arg(long, value_delimiter = ',', default_values_t = [10, 10_000])]
+        files: Vec<usize>,
+        /// How long the idle cost is measured, in seconds
+        #[arg(long, default_value_t = 60)]
+        idle: u64,
+    },
+    /// Weir beside Flume, rsyslog and syslog-ng: HTTP, acknowledged lines, syslog; needs the variables that `benches/peers/fetch`
+    /// prints, and the binary `weir` beside this one
+    Peers {
+        /// Only these kinds of work
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<peers::Kind>,
+        /// How long each row is measured, and warmed up before, in seconds
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+    },
     /// tcp_lines -> memory -> null, against a loop that counts line ends on the same socket
     TcpLines,
     /// The parser `json`, against sonic-rs, simd-json, serde_json and arrow-json
@@ -108,6 +132,12 @@ fn main() -> Outcome {
         What::Fill { path, gib } => file_channel::fill_and_end(&path, gib),
         What::FilesSource => files_source::measure(rounds, events.unwrap_or(10_737_418)),
         What::FilesToFiles => files_to_files::measure(rounds, events.unwrap_or(1 << 30)),
+        What::FollowedFiles { files, idle } => {
+            followed_files::measure(&files, events.unwrap_or(2_000), Duration::from_secs(idle))
+        }
+        What::Peers { only, seconds } => {
+            peers::measure(&only, Duration::from_secs(seconds), events.unwrap_or(1_000_000))
+        }
         What::TcpLines => tcp_lines::measure(rounds, events.unwrap_or(4_000_000)),
         What::FilesSink { only } => files_sink::measure(rounds, events.unwrap_or(3_000_000), only.as_deref()),
         What::ParseJson => parsers::measure_json(rounds, events.unwrap_or(2_097_152)),

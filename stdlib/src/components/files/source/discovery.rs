@@ -4,7 +4,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::{info, warn};
 use weir_runtime::{Gauge, Meter};
 
@@ -147,6 +150,23 @@ impl Discovery {
         let (executor, file_system, patterns) =
             (self.file_system.executor(), self.file_system.clone(), self.patterns.clone());
         let mut seen = executor.run(move || walk(&*file_system, &patterns)).await?;
+        self.report(&mut seen);
+        Ok(seen)
+    }
+
+    /// Begins a scan of the directories on the file system's executor. Returns its result and how long it has taken. Nothing is
+    /// reported before [`Discovery::report`].
+    pub(super) fn walk(&self) -> JoinHandle<(Scan, Duration)> {
+        let (executor, file_system, patterns) =
+            (self.file_system.executor(), self.file_system.clone(), self.patterns.clone());
+        executor.spawn(move || {
+            let begin = Instant::now();
+            (walk(&*file_system, &patterns), begin.elapsed())
+        })
+    }
+
+    /// Reports what is wrong or missing, each problem once.
+    pub(super) fn report(&mut self, seen: &mut Scan) {
         let (unfinished, example) = std::mem::take(&mut seen.unfinished);
         self.unfinished.set(unfinished);
         if let (Some(example), false) = (example, self.has_said_unfinished) {
@@ -157,11 +177,10 @@ impl Discovery {
                 example.display()
             );
         }
-        self.report(std::mem::take(&mut seen.problems));
+        self.report_problems(std::mem::take(&mut seen.problems));
         if seen.unscanned.is_empty() {
             self.report_patterns_without_files(&seen.files);
         }
-        Ok(seen)
     }
 
     /// Logs which patterns no file matches, and again when that changes.
@@ -189,7 +208,7 @@ impl Discovery {
     }
 
     /// Logs the problems that the previous scan did not have.
-    fn report(&mut self, problems: HashMap<PathBuf, String>) {
+    fn report_problems(&mut self, problems: HashMap<PathBuf, String>) {
         let is_new = |(path, reason): &(&PathBuf, &String)| self.problems.get(*path) != Some(*reason);
         let mut new: Vec<(&PathBuf, &String)> = problems.iter().filter(is_new).collect();
         new.sort();

@@ -9,6 +9,7 @@
 
 mod downstream;
 mod format;
+mod image;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ use super::identity::{Head, Key, PartitionName, Stamp};
 use super::text_hash::TextHash;
 pub(super) use downstream::{Downstream, DownstreamLoss};
 use format::FormatError;
+pub(super) use image::ChangedFile;
+pub(in crate::components) use image::{Image, NewPositions};
 
 /// The suffix of the file by which a user accepts that a channel or sink downstream has lost delivered events. The
 /// file's name is that of the positions with this suffix.
@@ -147,8 +150,8 @@ pub(in crate::components) enum PositionsError {
 
 /// Saves positions, and locks them against other agents as long as it lives.
 pub(in crate::components) trait PositionsStore: Send + Sync {
-    /// Replaces the saved positions. It blocks until the new ones are on disk.
-    fn save(&self, memory: &Memory) -> Result<(), PositionsError>;
+    /// Applies the changes to the image, and replaces the saved positions by it. It blocks until the new ones are on disk.
+    fn save(&self, image: &mut Image, changes: &NewPositions) -> Result<(), PositionsError>;
 
     /// Returns whether the user has accepted a loss downstream. It blocks.
     fn is_accepted(&self) -> Result<bool, PositionsError>;
@@ -204,10 +207,8 @@ impl<S: Storage> PositionsFile<S> {
         Ok((positions, Some(memory)))
     }
 
-    fn replace(&self, memory: &Memory) -> io::Result<S::File> {
-        let contradiction = memory.files.iter().find_map(RememberedFile::contradiction);
-        assert_eq!(contradiction, None, "positions that could not be read back");
-        let text = format::write(memory)?;
+    fn replace(&self, image: &Image) -> io::Result<S::File> {
+        let text = image.text()?;
         let new = format!("{}.new", self.name);
         replace(&self.directory, &new, &self.name, |file| {
             self.directory.write_at(file, 0, &[&text])?;
@@ -294,10 +295,12 @@ fn is_accepted<S: Storage>(directory: &S, name: &str) -> io::Result<bool> {
 }
 
 impl<S: Storage> PositionsStore for PositionsFile<S> {
-    fn save(&self, memory: &Memory) -> Result<(), PositionsError> {
+    fn save(&self, image: &mut Image, changes: &NewPositions) -> Result<(), PositionsError> {
+        // First, so that no change is missing after a failure.
+        image.apply(changes).map_err(|error| self.failed("writing", error.into()))?;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         self.hold(&mut held)?;
-        held.saved = Some(self.replace(memory).map_err(|source| self.failed("writing", source))?);
+        held.saved = Some(self.replace(image).map_err(|source| self.failed("writing", source))?);
         Ok(())
     }
 

@@ -2,6 +2,8 @@
 
 mod copy_candidates;
 mod pruning;
+mod remembering;
+mod unsaved;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::os::unix::ffi::OsStrExt;
@@ -13,11 +15,12 @@ use weir_runtime::source::DeliveredThrough;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub(super) use self::pruning::SCANS_TO_FIND_ALL;
+use self::unsaved::Unsaved;
 use super::content::Content;
 use super::discovery::{FoundFile, Scan};
-use super::identity::{Key, PartitionName, Stamp};
-use super::positions::{Downstream, Memory, RememberedCopy, RememberedFile};
-use super::text::{Knowledge, Progress, Text};
+use super::identity::{Key, Stamp};
+use super::positions::{Memory, RememberedCopy, RememberedFile};
+use super::text::{Progress, Text};
 use super::text_hash::{PendingHashes, TextHash};
 
 /// The number of a known file. It is never used twice in a run.
@@ -245,12 +248,23 @@ pub(super) struct Files {
     copies: HashMap<Key, RememberedCopy>,
     /// Whether a file was pruned before it was identified, since this was last reset.
     lost_unidentified: bool,
+    /// What may have changed since the positions were last saved.
+    unsaved: Unsaved,
+}
+
+/// The moment at which a walk through the directories began. Its result is applied later.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WalkBegin {
+    /// The number that the next new file gets.
+    next: FileId,
+    /// The number of steps in which files had been processed.
+    steps: u64,
 }
 
 impl Files {
-    /// Creates an empty list of files, with the remembered state of earlier runs.
-    pub(super) fn new(memory: Memory) -> Files {
-        let mut files = Files::default();
+    /// Creates an empty list of files, with the remembered state of earlier runs. `saves` says whether positions are saved.
+    pub(super) fn new(memory: Memory, saves: bool) -> Files {
+        let mut files = Files { unsaved: Unsaved::new(saves), ..Files::default() };
         for known in memory.files {
             if let Some(name) = known.name() {
                 files.remembered.entry(known.copy.unwrap_or(name.key)).or_default().push(known);
@@ -260,8 +274,16 @@ impl Files {
         files
     }
 
+    /// Returns a file that may be changed.
     pub(super) fn get(&mut self, id: FileId) -> Option<&mut Tracked> {
-        self.all.get_mut(&id).map(|file| &mut **file)
+        let file = self.all.get_mut(&id)?;
+        self.unsaved.note(id);
+        Some(file)
+    }
+
+    /// Returns a file that is only looked at.
+    pub(super) fn view(&self, id: FileId) -> Option<&Tracked> {
+        self.all.get(&id).map(|file| &**file)
     }
 
     pub(super) fn id_of_path(&self, path: &Path) -> Option<FileId> {
@@ -273,12 +295,24 @@ impl Files {
         self.by_partition.get(partition).copied()
     }
 
-    pub(super) fn iter(&mut self) -> impl Iterator<Item = (FileId, &mut Tracked)> {
-        self.all.iter_mut().map(|(id, file)| (*id, &mut **file))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (FileId, &Tracked)> {
+        self.all.iter().map(|(id, file)| (*id, &**file))
     }
 
-    /// Applies the result of a scan. Returns the files that are new or have changed.
-    pub(super) fn apply_scan(&mut self, seen: &Scan, resting: bool, now: Instant) -> Vec<FileId> {
+    /// Notes that a walk through the directories begins after this many steps in which files were processed.
+    pub(super) fn begin_walk(&self, steps: u64) -> WalkBegin {
+        WalkBegin { next: self.next, steps }
+    }
+
+    /// Applies the result of a scan. Returns the files that are new or have changed. What was found out about files since
+    /// the walk began is kept.
+    pub(super) fn apply_scan(
+        &mut self,
+        seen: &Scan,
+        begin: WalkBegin,
+        resting: bool,
+        now: Instant,
+    ) -> Vec<FileId> {
         let mut news = Vec::new();
         self.by_path.clear();
         let mut there = HashSet::with_capacity(seen.files.len());
@@ -313,23 +347,43 @@ impl Files {
             };
             there.insert(id);
             self.by_path.insert(hash(&found.path), id);
-            let Some(file) = self.all.get_mut(&id) else { continue };
-            (file.gone_since, file.search) = (None, Search::Due);
-            if file.path != found.path {
-                file.path.clone_from(&found.path);
-            }
-            if file.stamp != found.stamp {
-                (file.stamp, file.copy, file.is_empty) = (found.stamp, None, false);
+            if self.apply_found(id, found, begin) {
                 news.push(id);
             }
         }
         for (id, file) in &mut self.all {
-            // A file at a path that could not be read may still exist.
-            if !there.contains(id) && !seen.is_unknown(&file.path) {
+            if there.contains(id) {
+                continue;
+            }
+            if *id >= begin.next {
+                // The walk could not know it.
+                self.by_path.entry(hash(&file.path)).or_insert(*id);
+            } else if !seen.is_unknown(&file.path) {
+                // A file at a path that could not be read may still exist.
                 file.gone_since.get_or_insert(now);
             }
         }
         news
+    }
+
+    /// Applies what a walk has found of a known file. Returns whether the file has changed.
+    fn apply_found(&mut self, id: FileId, found: &FoundFile, begin: WalkBegin) -> bool {
+        let Some(file) = self.all.get_mut(&id) else { return false };
+        (file.gone_since, file.search) = (None, Search::Due);
+        if file.path != found.path {
+            file.path.clone_from(&found.path);
+            self.unsaved.note(id);
+        }
+        if file.stamp == found.stamp {
+            return false;
+        }
+        if file.last_used > begin.steps {
+            // The file was looked at since, so the walk's stamp may be an earlier one.
+            return matches!(file.phase, Phase::New | Phase::Reading);
+        }
+        (file.stamp, file.copy, file.is_empty) = (found.stamp, None, false);
+        self.unsaved.note(id);
+        true
     }
 
     fn set_resting(&mut self, id: FileId, known: RememberedFile) {
@@ -344,17 +398,19 @@ impl Files {
         self.next += 1;
         self.by_key.insert(file.key, id);
         self.all.insert(id, Box::new(file));
+        self.unsaved.note(id);
         id
     }
 
     /// Replaces a restarted file by a new entry with the next generation, and returns its number.
     pub(super) fn restart(&mut self, id: FileId, now: Instant) -> Option<FileId> {
-        let old = self.all.get_mut(&id)?;
+        let old = self.get(id)?;
         old.gone_since = Some(now);
         old.phase = Phase::Finished;
         let found = FoundFile { path: old.path.clone(), key: old.key, stamp: old.stamp };
         let generation_min = old.text.as_ref().map_or(0, |text| text.generation + 1).max(old.generation_min);
-        let id = self.add(Tracked { generation_min, ..Tracked::new(&found) });
+        let last_used = old.last_used;
+        let id = self.add(Tracked { generation_min, last_used, ..Tracked::new(&found) });
         self.by_path.insert(hash(&found.path), id);
         Some(id)
     }
@@ -377,114 +433,9 @@ impl Files {
                 self.add(Tracked::new(found))
             }
         };
-        let file = self.all.get_mut(&id)?;
+        let file = self.get(id)?;
         (file.stamp, file.generation_min) = (found.stamp, file.generation_min.max(1));
         Some(id)
-    }
-
-    /// Returns what is known of the texts that a new file may hold.
-    pub(super) fn knowledge(&self, id: FileId) -> Option<Knowledge> {
-        let file = self.all.get(&id)?;
-        let (key, mut generation_min) = (file.key, file.generation_min);
-        let mut remembered = self.remembered.get(&key).cloned().unwrap_or_default();
-        remembered.extend(file.remembered.as_deref().cloned());
-        if generation_min > 0 {
-            // A restarted file holds none of the remembered texts.
-            let names = remembered.drain(..).filter_map(|known| known.name());
-            generation_min = names.map(|name| name.generation + 1).fold(generation_min, u32::max);
-        }
-        Some(Knowledge { key, remembered, generation_min, candidates: None })
-    }
-
-    /// Assigns a partition to a file: its deliveries belong to the file from now on, and it is no longer remembered
-    /// separately.
-    pub(super) fn name(&mut self, id: FileId, partition: &Partition) {
-        let Some(key) = self.detach_earlier(id, Some(partition)) else { return };
-        if self.by_partition.insert(partition.clone(), id).is_none() {
-            self.forget_everywhere(key, partition.name());
-            self.mark_others_gone(key);
-        }
-    }
-
-    /// Once a file is identified, keeps its remembered state separately if that is another text, since copies of that
-    /// text may still be found. Returns the file's key.
-    pub(super) fn detach_earlier(&mut self, id: FileId, now: Option<&Partition>) -> Option<Key> {
-        let file = self.all.get_mut(&id)?;
-        let (key, before) = (file.key, file.remembered.take());
-        let before = before.filter(|before| now.is_none_or(|now| before.partition != now.name()));
-        if let Some(before) = before {
-            self.remembered.entry(key).or_default().push(*before);
-        }
-        Some(key)
-    }
-
-    fn forget_everywhere(&mut self, key: Key, partition: &str) {
-        let named = partition.parse::<PartitionName>().map_or(key, |name| name.key);
-        self.forget_remembered(key, partition);
-        self.forget_remembered(named, partition);
-        if named != key {
-            // An earlier run may have read the partition from another copy.
-            let has = |all: &Vec<RememberedFile>| all.iter().any(|known| known.partition == partition);
-            let elsewhere = self.remembered.iter().find(|(_, all)| has(all)).map(|(key, _)| *key);
-            elsewhere.into_iter().for_each(|key| self.forget_remembered(key, partition));
-        }
-    }
-
-    /// Once a file is identified, marks all other remembered texts with its key as gone.
-    fn mark_others_gone(&mut self, key: Key) {
-        for known in self.remembered.get(&key).into_iter().flatten() {
-            let gone = (key, known.partition.clone());
-            if !self.gone.contains(&gone) {
-                self.gone.push_back(gone);
-            }
-        }
-    }
-
-    fn forget_remembered(&mut self, key: Key, partition: &str) {
-        if let Some(known) = self.remembered.get_mut(&key) {
-            known.retain(|known| known.partition != partition);
-            if known.is_empty() {
-                self.remembered.remove(&key);
-            }
-        }
-    }
-
-    /// Records that everything before this position of the partition is delivered. Returns the file, if it is known.
-    pub(super) fn deliver(&mut self, partition: &Partition, through: DeliveredThrough) -> Option<FileId> {
-        let Some(id) = self.id_of_partition(partition) else {
-            self.deliver_remembered(partition, through);
-            return None;
-        };
-        let file = self.all.get_mut(&id)?;
-        (file.delivered, file.unconfirmed) = (through.max(file.delivered), false);
-        if let Some(hash) = file.pending_hashes.deliver(through.position()) {
-            file.delivered_hash = Some(hash);
-        }
-        Some(id)
-    }
-
-    /// Records a delivery of events that an earlier run has put, for a file that is not identified yet.
-    fn deliver_remembered(&mut self, partition: &Partition, through: DeliveredThrough) {
-        let Ok(name) = partition.name().parse::<PartitionName>() else { return };
-        let is_it = |known: &&mut RememberedFile| known.partition == partition.name();
-        let at_its_place = self.remembered.get_mut(&name.key).and_then(|all| all.iter_mut().find(is_it));
-        let known = match at_its_place {
-            Some(known) => Some(known),
-            // The partition was read from a copy, so it is remembered under the copy's key.
-            None => self.remembered.values_mut().flatten().find(is_it),
-        };
-        if let Some(known) = known {
-            known.position = through.max(known.position);
-        }
-    }
-
-    /// Returns the state of all files that has to be known after a restart.
-    pub(super) fn remember(&self) -> Memory {
-        let tracked = self.all.values().filter_map(|file| file.remember());
-        let files = tracked.chain(self.remembered.values().flatten().cloned()).collect();
-        let copies =
-            self.all.values().filter_map(|file| file.remembered_copy()).chain(self.copies.values().cloned());
-        Memory { files, copies: copies.collect(), downstream: Downstream::default() }
     }
 }
 

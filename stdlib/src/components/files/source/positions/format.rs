@@ -18,6 +18,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use super::image::Entry;
 use super::{Downstream, Memory, RememberedCopy, RememberedFile};
 
 /// The version of the format.
@@ -69,71 +70,102 @@ struct Seal {
     sums: Vec<u64>,
 }
 
-/// A part of the canonical JSON.
-#[derive(Clone, Copy)]
-enum Part {
-    Downstream,
-    Files,
-    Copies,
+/// The checksum of the canonical JSON, which gets one entry after the other.
+struct Checksum(Xxh3);
+
+impl Checksum {
+    fn new() -> Checksum {
+        Checksum(Xxh3::new())
+    }
+
+    /// Begins a list of so many entries.
+    fn begin_list(&mut self, entries: usize) {
+        self.0.update(&(entries as u64).to_le_bytes());
+    }
+
+    fn add(&mut self, entry: &[u8]) {
+        self.0.update(&(entry.len() as u64).to_le_bytes());
+        self.0.update(entry);
+    }
+
+    fn value(&self) -> u64 {
+        self.0.digest()
+    }
 }
 
-/// Makes the canonical JSON and its checksums, and passes each piece to `take`. The pieces share one buffer, so that
-/// memory never holds a second copy of the JSON, even with very many files.
+/// Computes the checksums of parsed values. The JSON of all entries shares one buffer, so that memory never holds a second
+/// copy of it, even with very many files.
 fn seal(
     downstream: &Downstream,
     files: &[RememberedFile],
     copies: &[RememberedCopy],
-    mut take: impl FnMut(Part, &[u8]),
 ) -> serde_json::Result<Seal> {
-    let mut hasher = Xxh3::new();
-    let mut piece = Vec::new();
+    let mut checksum = Checksum::new();
+    let mut json = Vec::new();
     let mut sums = Vec::with_capacity(files.len());
-    let mut add = |hasher: &mut Xxh3, part, piece: &[u8]| {
-        hasher.update(&(piece.len() as u64).to_le_bytes());
-        hasher.update(piece);
-        take(part, piece);
-    };
-    hasher.update(&1_u64.to_le_bytes());
-    serde_json::to_writer(&mut piece, downstream)?;
-    add(&mut hasher, Part::Downstream, &piece);
-    hasher.update(&(files.len() as u64).to_le_bytes());
+    checksum.begin_list(1);
+    serde_json::to_writer(&mut json, downstream)?;
+    checksum.add(&json);
+    checksum.begin_list(files.len());
     for file in files {
-        piece.clear();
-        serde_json::to_writer(&mut piece, file)?;
-        sums.push(xxh3_64(&piece));
-        add(&mut hasher, Part::Files, &piece);
+        json.clear();
+        serde_json::to_writer(&mut json, file)?;
+        sums.push(xxh3_64(&json));
+        checksum.add(&json);
     }
-    hasher.update(&(copies.len() as u64).to_le_bytes());
+    checksum.begin_list(copies.len());
     for copy in copies {
-        piece.clear();
-        serde_json::to_writer(&mut piece, copy)?;
-        add(&mut hasher, Part::Copies, &piece);
+        json.clear();
+        serde_json::to_writer(&mut json, copy)?;
+        checksum.add(&json);
     }
-    Ok(Seal { checksum: hasher.digest(), sums })
+    Ok(Seal { checksum: checksum.value(), sums })
 }
 
-/// Writes the file's text.
-pub(super) fn write(memory: &Memory) -> serde_json::Result<Vec<u8>> {
-    let mut parts = [const { Vec::new() }; 3];
-    let Seal { checksum, sums } = seal(&memory.downstream, &memory.files, &memory.copies, |part, piece| {
-        let part: &mut Vec<u8> = &mut parts[part as usize];
-        if !part.is_empty() {
-            part.extend_from_slice(b",\n");
-        }
-        part.extend_from_slice(piece);
-    })?;
-    let [downstream, files, copies] = &parts;
-    let mut sums_text = String::new();
-    for sum in &sums {
-        let comma = if sums_text.is_empty() { "" } else { "," };
-        sums_text.push_str(&format!("{comma}\"{sum:016x}\""));
+/// Writes the file's text from entries in canonical JSON.
+///
+/// # Errors
+/// When `downstream` has no representation in JSON.
+pub(super) fn write(
+    downstream: &Downstream,
+    files: &[&Entry],
+    copies: &[&[u8]],
+) -> serde_json::Result<Vec<u8>> {
+    let lengths = files.iter().map(|entry| entry.json.len()).chain(copies.iter().map(|json| json.len()));
+    // Each file also has a sum of 16 digits, and each entry is followed by a comma and a line end.
+    let bytes = lengths.map(|length| length + 24).sum::<usize>() + 4_096;
+    let mut text = Vec::with_capacity(bytes);
+    let mut checksum = Checksum::new();
+    text.extend_from_slice(format!("{{\"version\":{VERSION},\"checksum\":\"").as_bytes());
+    let place = text.len();
+    text.extend_from_slice(&[b'0'; 16]);
+    text.extend_from_slice(b"\",\"ends\":");
+    let json = serde_json::to_vec(downstream)?;
+    checksum.begin_list(1);
+    checksum.add(&json);
+    text.extend_from_slice(&json);
+    text.extend_from_slice(b",\n\"sums\":[");
+    for (at, entry) in files.iter().enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        text.extend_from_slice(format!("{comma}\"{:016x}\"", entry.sum).as_bytes());
     }
-    let begin = format!("{{\"version\":{VERSION},\"checksum\":\"{checksum:016x}\",\"ends\":");
-    let between = [&b",\n\"sums\":["[..], b"],\"files\":[\n", b"\n],\"copies\":[\n", b"\n]}\n"];
-    let [before_sums, before_files, before_copies, end] = between;
-    let sums = sums_text.as_bytes();
-    Ok([begin.as_bytes(), downstream, before_sums, sums, before_files, files, before_copies, copies, end]
-        .concat())
+    text.extend_from_slice(b"],\"files\":[\n");
+    let mut append = |text: &mut Vec<u8>, entries: &mut dyn ExactSizeIterator<Item = &[u8]>| {
+        checksum.begin_list(entries.len());
+        for (at, json) in entries.enumerate() {
+            if at > 0 {
+                text.extend_from_slice(b",\n");
+            }
+            checksum.add(json);
+            text.extend_from_slice(json);
+        }
+    };
+    append(&mut text, &mut files.iter().map(|entry| &*entry.json));
+    text.extend_from_slice(b"\n],\"copies\":[\n");
+    append(&mut text, &mut copies.iter().copied());
+    text.extend_from_slice(b"\n]}\n");
+    text[place..place + 16].copy_from_slice(format!("{:016x}", checksum.value()).as_bytes());
+    Ok(text)
 }
 
 /// Parses a text of this or an earlier version.
@@ -153,7 +185,7 @@ pub(super) fn read(text: &[u8]) -> Result<Memory, FormatError> {
         FormatError::Entry { line, entry: at + 1, path: files[at].path.clone(), why }
     };
     if is_checked {
-        let Seal { checksum: computed, sums: expected } = seal(&downstream, &files, &copies, |_, _| {})?;
+        let Seal { checksum: computed, sums: expected } = seal(&downstream, &files, &copies)?;
         let is_other = |at: &usize| sums.get(*at).is_none_or(|sum| *sum != format!("{:016x}", expected[*at]));
         if let Some(at) = (0..files.len()).find(is_other) {
             return Err(wrong(at, "it is not what was written: it was changed or damaged"));

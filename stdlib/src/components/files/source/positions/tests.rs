@@ -37,6 +37,12 @@ fn memory(position: u64) -> Memory {
     Memory { files: vec![copied, compressed], copies: vec![copy], downstream }
 }
 
+fn text_of(memory: Memory) -> Vec<u8> {
+    let mut image = Image::default();
+    image.apply(&NewPositions::all(memory)).unwrap();
+    image.text().unwrap()
+}
+
 #[test]
 fn saved_positions_are_read_back() {
     let folder = tempfile::tempdir().unwrap();
@@ -44,10 +50,34 @@ fn saved_positions_are_read_back() {
     let (positions, loaded) = open(&path).unwrap();
     assert_eq!(loaded, None);
     for position in [1, 7] {
-        positions.save(&memory(position)).unwrap();
+        positions.save(&mut Image::default(), &NewPositions::all(memory(position))).unwrap();
     }
     drop(positions);
     assert_eq!(open(&path).unwrap().1, Some(memory(7)));
+}
+
+#[test]
+fn a_change_of_a_known_file_changes_its_entries_alone() {
+    let Memory { files, copies, downstream } = memory(7);
+    let (mut image, mut files, copy) = (Image::default(), files.into_iter(), copies[0].clone());
+    let (first, second) = (files.next().unwrap(), files.next().unwrap());
+    let known =
+        |number, file: Option<&RememberedFile>, copy| ChangedFile { number, file: file.cloned(), copy };
+    let mut apply = |files, others| {
+        let changes = NewPositions { files, others, downstream: downstream.clone() };
+        image.apply(&changes).unwrap();
+        let Memory { files, copies, .. } = format::read(&image.text().unwrap()).unwrap();
+        (files, copies)
+    };
+    let others = Some((vec![second.clone()], Vec::new()));
+    let before = (vec![first.clone(), second.clone()], vec![copy.clone()]);
+    assert_eq!(apply(vec![known(4, Some(&first), Some(copy))], others), before);
+    assert_eq!(apply(Vec::new(), None), before);
+    let moved = RememberedFile { path: "/var/log/c.log".into(), ..first };
+    let files = vec![known(4, Some(&moved), None), known(3, Some(&second), None)];
+    assert_eq!(apply(files, None), (vec![second.clone(), moved, second.clone()], Vec::new()));
+    let gone = vec![known(4, None, None), known(3, None, None)];
+    assert_eq!(apply(gone, Some((Vec::new(), Vec::new()))), (Vec::new(), Vec::new()));
 }
 
 #[test]
@@ -82,7 +112,7 @@ fn positions_of_earlier_versions_are_read() {
 fn the_present_version_is_written_exactly_as_in_the_golden_file() {
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/src/components/files/source/positions/golden-3.json");
     let golden = std::fs::read_to_string(golden).unwrap();
-    assert_eq!(String::from_utf8(format::write(&memory(7)).unwrap()).unwrap(), golden);
+    assert_eq!(String::from_utf8(text_of(memory(7))).unwrap(), golden);
     assert_eq!(format::read(golden.as_bytes()).unwrap(), memory(7));
 }
 
@@ -116,7 +146,7 @@ fn positions_that_can_t_be_parsed_are_refused() {
 fn any_changed_byte_is_detected_and_the_line_of_a_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("positions.json");
-    let text = format::write(&memory(7)).unwrap();
+    let text = text_of(memory(7));
     for at in 0..text.len() {
         let mut changed = text.clone();
         changed[at] = if changed[at] == b'8' { b'9' } else { b'8' };
@@ -162,12 +192,12 @@ fn a_removed_lock_lets_no_second_agent_in() {
     let path = folder.path().join("positions.json");
     let lock = folder.path().join("positions.json.lock");
     let (first, _) = open(&path).unwrap();
-    first.save(&memory(1)).unwrap();
+    first.save(&mut Image::default(), &NewPositions::all(memory(1))).unwrap();
     for position in [7, 8] {
         std::fs::remove_file(&lock).unwrap();
         assert!(matches!(open(&path), Err(PositionsError::Locked { .. })));
         // The refused agent has left a lock file that it does not hold.
-        first.save(&memory(position)).unwrap();
+        first.save(&mut Image::default(), &NewPositions::all(memory(position))).unwrap();
         assert!(lock.exists());
         assert!(matches!(open(&path), Err(PositionsError::Locked { .. })));
     }
@@ -189,11 +219,17 @@ fn an_agent_whose_lock_was_taken_by_another_agent_saves_nothing() {
     let (first, _) = open(&path).unwrap();
     std::fs::remove_file(folder.path().join("positions.json.lock")).unwrap();
     let (second, _) = open(&path).unwrap();
-    second.save(&memory(7)).unwrap();
-    assert!(matches!(first.save(&memory(1)), Err(PositionsError::Locked { .. })));
+    second.save(&mut Image::default(), &NewPositions::all(memory(7))).unwrap();
+    assert!(matches!(
+        first.save(&mut Image::default(), &NewPositions::all(memory(1))),
+        Err(PositionsError::Locked { .. })
+    ));
     drop(second);
     // The second agent has ended, but the first one has not read the positions that it saved.
-    assert!(matches!(first.save(&memory(1)), Err(PositionsError::Locked { .. })));
+    assert!(matches!(
+        first.save(&mut Image::default(), &NewPositions::all(memory(1))),
+        Err(PositionsError::Locked { .. })
+    ));
     drop(first);
     assert_eq!(open_released(&path).1, Some(memory(7)));
 }

@@ -32,8 +32,8 @@ impl Run<'_> {
 
     /// Releases the descriptors of files that were closed.
     pub(super) fn release_closed(&mut self) {
-        let files = &mut self.files;
-        self.open.retain(|id, _| files.get(*id).is_some_and(|file| file.content.is_some() || file.queued));
+        let files = &self.files;
+        self.open.retain(|id, _| files.view(*id).is_some_and(|file| file.content.is_some() || file.queued));
     }
 
     /// Closes an eighth of the open files: the least recently used ones that may be closed.
@@ -44,7 +44,7 @@ impl Run<'_> {
             .open
             .keys()
             .filter_map(|id| {
-                files.get(*id).filter(|file| may_be_closed(file)).map(|file| (file.last_used, *id))
+                files.view(*id).filter(|file| may_be_closed(file)).map(|file| (file.last_used, *id))
             })
             .collect();
         unused.sort_unstable();

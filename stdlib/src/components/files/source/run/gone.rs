@@ -86,10 +86,13 @@ impl Run<'_> {
     /// copy that has the complete line may not be identified yet.
     pub(super) fn awaits_copies(&mut self, id: FileId) -> bool {
         let (now, scans, unidentified_lost_in) = (Instant::now(), self.scans, self.unidentified_lost_in);
+        let walks = self.walk.is_under_way();
         let may_have_a_copy = self.files.may_have_a_copy(Some(id));
         let Some(file) = self.files.get(id).filter(|file| file.has_partial_line()) else { return false };
-        let (since, scans_before) = *file.rewritten_since.get_or_insert((now, scans));
-        let is_searched_for = scans - scans_before.max(unidentified_lost_in) >= SCANS_TO_FIND_ALL
+        // A walk that is under way may have passed the copy already.
+        let (since, scans_before) = *file.rewritten_since.get_or_insert((now, scans + u64::from(walks)));
+        let is_searched_for = scans.saturating_sub(scans_before.max(unidentified_lost_in))
+            >= SCANS_TO_FIND_ALL
             || weir_runtime::put_back!("copies_looked_for_once");
         let is_known = is_searched_for && !may_have_a_copy || now.duration_since(since) >= GONE_OPEN_FOR;
         if weir_runtime::put_back!("rests_handed_on_before_copies") || is_known {
@@ -172,8 +175,7 @@ impl Run<'_> {
         }
         // Files that have gone since the last scan count as well.
         for _scan in 0..SCANS_TO_FIND_ALL {
-            let seen = self.source.discovery.scan().await?;
-            self.files.apply_scan(&seen, true, Instant::now());
+            self.scan_once().await?;
             let is_wanted =
                 |file: &Tracked| file.gone_since.is_some() && may_have_unread(file) || needs_search(file);
             let is_none = !self.files.iter().any(|(_, file)| is_wanted(file));
@@ -203,6 +205,14 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Scans the directories while the source stops.
+    async fn scan_once(&mut self) -> Result<(), FilesError> {
+        let begin = self.files.begin_walk(self.reads);
+        let seen = self.source.discovery.scan().await?;
+        self.files.apply_scan(&seen, begin, true, Instant::now());
+        Ok(())
+    }
+
     /// Emits a partial line when the source stops. If that stays undecided, the waiting copy brings the line.
     async fn emit_partial_line_at_stop(
         &mut self,
@@ -214,8 +224,7 @@ impl Run<'_> {
             if self.emit_partial_line(id, outlet, deliveries).await? {
                 break;
             }
-            let seen = self.source.discovery.scan().await?;
-            self.files.apply_scan(&seen, true, Instant::now());
+            self.scan_once().await?;
         }
         Ok(())
     }

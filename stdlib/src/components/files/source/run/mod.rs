@@ -10,12 +10,14 @@ mod saving;
 mod scanning;
 mod search;
 mod too_large;
+mod walk;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -25,12 +27,15 @@ use weir_runtime::source::DeliveredThrough;
 use weir_runtime::source::{Delivered, Deliveries, DownstreamChannels, Outlet, SourcePort};
 
 use super::file_system::FileSystem;
-use super::positions::{Downstream, Memory, PositionsError, PositionsStore, RememberedFile};
+use super::positions::{
+    Downstream, Image, Memory, NewPositions, PositionsError, PositionsStore, RememberedFile,
+};
 use super::tracked::{FileId, Files, Phase};
 use super::watching::{Changes, Watcher};
 use super::{FilesError, FilesSource};
 use crate::tools::deadline;
 use saving::Saves;
+use walk::{Walk, Walked};
 use weir_runtime::Descriptor;
 
 /// The most compressed files that are read at once, since each needs memory for its decoder.
@@ -51,7 +56,7 @@ const SCAN_PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The factor by which the pause between two scans is at least longer than a scan takes.
 const SCAN_PAUSE_FACTOR_UNWATCHED: u32 = 20;
 /// The same factor if inotify reports every change, so that a scan is only a precaution.
-const SCAN_PAUSE_FACTOR_WATCHED: u32 = 100;
+const SCAN_PAUSE_FACTOR_WATCHED: u32 = 500;
 /// The longest pause between two scans, however long a scan takes.
 const SCAN_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The error message for a compressed file that ends too early.
@@ -74,6 +79,7 @@ struct Run<'a> {
     /// Files that are queued at a given time.
     due: BTreeSet<(Instant, FileId)>,
     next_scan: Instant,
+    walk: Walk,
     /// When the last scan ended, and how long it took.
     scanned: Option<(Instant, Duration)>,
     /// The number of scans so far.
@@ -103,6 +109,7 @@ enum Event {
     Saved(Result<(), FilesError>),
     Save,
     Scan,
+    Walked(Result<Walked, JoinError>),
     Due,
     Process,
 }
@@ -116,7 +123,7 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
     let (now, downstream) = (Instant::now(), remembered.downstream.clone());
     let mut run = Run {
         stop: stop.clone(),
-        files: Files::new(remembered),
+        files: Files::new(remembered, source.positions.is_some()),
         watcher: source.rules.file_system.watcher(source.component.clone(), source.discovery.patterns()),
         source,
         open: HashMap::new(),
@@ -124,6 +131,7 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
         queue: VecDeque::new(),
         due: BTreeSet::new(),
         next_scan: now,
+        walk: Walk::default(),
         scanned: None,
         scans: 0,
         unidentified_lost_in: 0,
@@ -152,6 +160,10 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
         }
     }
     .await;
+    if run.walk.is_under_way() {
+        // What it finds is found again by whoever needs it.
+        let _: Result<Walked, JoinError> = run.walk.finished().await;
+    }
     let result = match result {
         Ok(()) => run.drain_gone_files(&mut outlet, &mut deliveries).await,
         failed => failed,
@@ -225,7 +237,7 @@ fn check_downstream(
     warn!(component = %source.component, "{loss}: that is accepted, the source continues behind its positions");
     loaded.downstream.accept_loss(&mut loaded.files, port.downstream());
     loaded.downstream = Downstream::default();
-    positions.save(&loaded)?;
+    positions.save(&mut Image::default(), &NewPositions::all(loaded.clone()))?;
     positions.forget_acceptance()?;
     Ok(loaded)
 }
@@ -235,12 +247,14 @@ impl Run<'_> {
     async fn next(&mut self, deliveries: &mut Deliveries) -> Event {
         let due = self.due.first().map(|(when, _)| *when);
         let (ready, save) = (!self.queue.is_empty(), self.save_due());
+        let walks = self.walk.is_under_way();
         tokio::select! {
             biased;
             delivered = deliveries.next() => Event::Delivered(delivered),
             saved = self.saves.finished() => Event::Saved(saved),
             () = deadline::reached(save) => Event::Save,
-            () = sleep_until(self.next_scan) => Event::Scan,
+            walked = self.walk.finished() => Event::Walked(walked),
+            () = sleep_until(self.next_scan), if !walks => Event::Scan,
             () = deadline::reached(due) => Event::Due,
             changes = self.watcher.changes() => Event::Changes(changes),
             () = std::future::ready(()), if ready => Event::Process,
@@ -266,6 +280,7 @@ impl Run<'_> {
                 Ok(())
             }
             Event::Scan => self.scan(outlet, deliveries).await,
+            Event::Walked(walked) => self.apply(walked?, outlet, deliveries).await,
             Event::Due => {
                 while let Some(&(when, id)) = self.due.first()
                     && when <= Instant::now()

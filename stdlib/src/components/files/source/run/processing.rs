@@ -62,10 +62,11 @@ impl Run<'_> {
         }
     }
 
-    fn compressed_open(&mut self) -> usize {
-        let files = &mut self.files;
-        let compressed =
-            |id: &&FileId| files.get(**id).is_some_and(|file| file.is_compressed() && file.content.is_some());
+    fn compressed_open(&self) -> usize {
+        let files = &self.files;
+        let compressed = |id: &&FileId| {
+            files.view(**id).is_some_and(|file| file.is_compressed() && file.content.is_some())
+        };
         self.open.keys().filter(compressed).count()
     }
 

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use weir_runtime::Failure;
 
 use super::super::FilesError;
-use super::super::positions::{Downstream, Memory, PositionsError};
+use super::super::positions::{Downstream, Image, Memory, PositionsError};
 use super::Run;
 
 /// The pause after a save, as a multiple of its duration: saving takes at most a tenth of the time.
@@ -21,8 +21,10 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// The state of saving.
 pub(super) struct Saves {
-    /// The save that is running.
-    running: Option<JoinHandle<Result<(), PositionsError>>>,
+    /// The save that is running. It has the image.
+    running: Option<JoinHandle<(Image, Result<(), PositionsError>)>>,
+    /// What was saved last, or failed to be saved.
+    image: Image,
     /// When the last save began.
     since: Instant,
     /// When the next save may begin.
@@ -35,7 +37,7 @@ pub(super) struct Saves {
 
 impl Saves {
     pub(super) fn new(now: Instant) -> Saves {
-        Saves { running: None, since: now, next: now, unsaved: false, backoff: None }
+        Saves { running: None, image: Image::default(), since: now, next: now, unsaved: false, backoff: None }
     }
 
     /// Waits for the end of the running save; for ever if none is running.
@@ -45,7 +47,10 @@ impl Saves {
             let done = std::task::ready!(std::pin::Pin::new(handle).poll(context));
             self.running = None;
             std::task::Poll::Ready(match done {
-                Ok(saved) => saved.map_err(FilesError::from),
+                Ok((image, saved)) => {
+                    self.image = image;
+                    saved.map_err(FilesError::from)
+                }
                 Err(error) => Err(FilesError::from(error)),
             })
         })
@@ -55,11 +60,13 @@ impl Saves {
 impl Run<'_> {
     /// Returns the state that the next run needs.
     pub(super) fn memory(&self) -> Memory {
-        let mut memory = self.files.remember();
-        // The channels and sinks have this run's events only once something was delivered.
-        memory.downstream =
-            if self.has_delivered { Downstream::of(&self.behind) } else { self.downstream.clone() };
-        memory
+        Memory { downstream: self.downstream_now(), ..self.files.remember() }
+    }
+
+    /// Returns the state of the channels and sinks that have the delivered events.
+    fn downstream_now(&self) -> Downstream {
+        // They have this run's events only once something was delivered.
+        if self.has_delivered { Downstream::of(&self.behind) } else { self.downstream.clone() }
     }
 
     /// Saves the present positions as soon as possible.
@@ -78,8 +85,17 @@ impl Run<'_> {
     pub(super) fn save(&mut self) {
         let Some(positions) = &self.source.positions else { return };
         if self.save_due().is_some_and(|due| due <= Instant::now()) {
-            let (positions, memory) = (positions.clone(), self.memory());
-            let handle = self.file_system().executor().spawn(move || positions.save(&memory));
+            let positions = positions.clone();
+            let changes = self.files.take_unsaved(self.downstream_now());
+            let mut image = std::mem::take(&mut self.saves.image);
+            #[cfg(test)]
+            let memory = self.memory();
+            let handle = self.file_system().executor().spawn(move || {
+                let saved = positions.save(&mut image, &changes);
+                #[cfg(test)]
+                image.expect(memory);
+                (image, saved)
+            });
             (self.saves.since, self.saves.unsaved) = (Instant::now(), false);
             self.saves.running = Some(handle);
         }
@@ -116,7 +132,11 @@ impl Run<'_> {
                 self.saves.unsaved = true;
                 self.saves.next = Instant::now() + backoff;
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                // The thread that saved has ended, with the image.
+                self.files.forget_what_is_saved();
+                return Err(error);
+            }
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Scans the directories, and handles changes that the watcher reports.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
@@ -12,6 +13,7 @@ use super::super::text::{Progress, Text, open_at_end};
 use super::super::tracked::{AfterState, FileId, Phase, Search};
 use super::super::watching::Changes;
 use super::super::{After, FileMode, FileStart, FilesError};
+use super::walk::Walked;
 use super::{
     BEGAN, OUTAGE_RETRY, Run, SCAN_PAUSE_FACTOR_UNWATCHED, SCAN_PAUSE_FACTOR_WATCHED, SCAN_PAUSE_MAX,
     SCAN_PAUSE_MIN,
@@ -49,28 +51,60 @@ impl Run<'_> {
         }
     }
 
-    /// Scans the directories, and handles new, changed and gone files.
+    /// Scans the directories. Growing files are read on meanwhile, but for the first scan.
     pub(super) async fn scan(
         &mut self,
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
     ) -> Result<(), FilesError> {
-        let begin = Instant::now();
+        let begin = self.files.begin_walk(self.reads);
+        // What is requested during the scan counts when it has ended.
+        self.next_scan = Instant::now() + 2 * self.source.poll.max(SCAN_PAUSE_MAX);
+        if self.scanned.is_some() && matches!(self.source.mode, FileMode::Follow { .. }) {
+            let walk = self.source.discovery.walk();
+            self.walk.begin(walk, begin);
+            return Ok(());
+        }
+        let began = Instant::now();
         let mut seen = self.source.discovery.scan().await?;
+        if self.scanned.is_none() {
+            let directories = seen.directories.iter().map(|directory| directory.path.clone());
+            if self.recover_leftovers(directories.collect()).await? {
+                seen = self.source.discovery.scan().await?;
+            }
+        }
+        self.handle_found(Walked { seen, begin, took: began.elapsed() }, outlet, deliveries).await
+    }
+
+    /// Handles what a walk beside reading has found.
+    pub(super) async fn apply(
+        &mut self,
+        mut walked: Walked,
+        outlet: &mut Outlet,
+        deliveries: &mut Deliveries,
+    ) -> Result<(), FilesError> {
+        self.source.discovery.report(&mut walked.seen);
+        self.handle_found(walked, outlet, deliveries).await
+    }
+
+    /// Handles new, changed and gone files.
+    async fn handle_found(
+        &mut self,
+        walked: Walked,
+        outlet: &mut Outlet,
+        deliveries: &mut Deliveries,
+    ) -> Result<(), FilesError> {
+        let Walked { mut seen, begin, mut took } = walked;
         let now = Instant::now();
         self.unsettled = seen.unsettled;
         let first = self.scanned.is_none();
-        let directories = seen.directories.iter().map(|directory| directory.path.clone());
-        if first && self.recover_leftovers(directories.collect()).await? {
-            seen = self.source.discovery.scan().await?;
-        }
         // Watches before anything is read, so that no change in between is missed.
         let all_watched = self.watcher.watch(std::mem::take(&mut seen.directories));
         let keeps = !matches!(&self.source.mode, FileMode::Complete { after } if *after != After::Keep);
-        let mut changes = self.files.apply_scan(&seen, keeps, now);
+        let mut changes = self.files.apply_scan(&seen, begin, keeps, now);
         // Originals are identified before their copies, since a copy is recognised by its original.
-        changes.sort_by_key(|id| self.files.get(*id).is_some_and(|file| has_compressed_name(&file.path)));
-        let mut took = begin.elapsed();
+        changes.sort_by_key(|id| self.files.view(*id).is_some_and(|file| has_compressed_name(&file.path)));
+        took += now.elapsed();
         if self.absent_unknown && seen.unscanned.is_empty() {
             self.absent_unknown = false;
             self.files.mark_absent_gone();
@@ -88,18 +122,22 @@ impl Run<'_> {
         self.files.prune().into_iter().for_each(|id| self.enqueue(id));
         self.resolve_set_aside();
         took += rest.elapsed();
-        let factor = if all_watched && seen.all_watchable {
-            SCAN_PAUSE_FACTOR_WATCHED
-        } else {
-            SCAN_PAUSE_FACTOR_UNWATCHED
-        };
-        self.scanned = Some((Instant::now(), took));
         self.scans += 1;
         if self.files.take_lost_unidentified() {
             self.unidentified_lost_in = self.scans;
         }
-        self.next_scan = Instant::now() + self.source.poll.max((factor * took).min(SCAN_PAUSE_MAX));
+        self.scanned = Some((Instant::now(), took));
+        self.plan_next_scan(all_watched && seen.all_watchable, took);
         Ok(())
+    }
+
+    /// Sets when the next scan begins: earlier if a change was noticed that only a scan explains.
+    fn plan_next_scan(&mut self, all_watched: bool, took: Duration) {
+        let factor = if all_watched { SCAN_PAUSE_FACTOR_WATCHED } else { SCAN_PAUSE_FACTOR_UNWATCHED };
+        let now = Instant::now();
+        let soon = now + (SCAN_PAUSE_FACTOR_UNWATCHED * took).max(SCAN_PAUSE_MIN);
+        let planned = now + self.source.poll.max((factor * took).min(SCAN_PAUSE_MAX));
+        self.next_scan = planned.min(self.next_scan.max(soon));
     }
 
     /// Logs how many files the first scan has found, and whether they may grow.

@@ -105,6 +105,7 @@ impl Files {
     /// so that it need not be read.
     pub(super) fn restore_copy(&mut self, id: FileId, resting: bool) -> bool {
         let Some(file) = self.all.get_mut(&id) else { return false };
+        self.unsaved.note_others();
         let Some(copied) = self.copies.remove(&file.key).filter(|copied| copied.stamp == file.stamp) else {
             return false;
         };
@@ -141,7 +142,7 @@ impl Files {
     pub(in super::super) fn wait_for(&mut self, id: FileId, on: FileId) {
         let Some(other) = self.all.get(&on) else { return };
         let (unidentified, partition) = (other.is_unidentified(), other.partition());
-        let Some(file) = self.all.get_mut(&id) else { return };
+        let Some(file) = self.get(id) else { return };
         file.awaits = Some(Box::new(AwaitedOriginal { id: on, unidentified, stamp: file.stamp }));
         file.copy = partition.map(|partition| CopyOf { partition, done: false }).or(file.copy.take());
     }
@@ -182,7 +183,7 @@ impl Files {
 
     /// Marks a copy as finished: its partition was already read beyond its end.
     pub(in super::super) fn mark_copy_done(&mut self, id: FileId, partition: Partition) {
-        if let Some(file) = self.all.get_mut(&id) {
+        if let Some(file) = self.get(id) {
             file.copy = Some(CopyOf { partition, done: true });
             file.phase = Phase::Resting;
         }
@@ -196,7 +197,7 @@ impl Files {
         let mut woken = Vec::new();
         for (id, AwaitedOriginal { id: on, unidentified, stamp }) in waiting {
             let brings = self.all.get(&on).map(|other| (other.is_unidentified(), other.partition()));
-            let Some(file) = self.all.get_mut(&id) else { continue };
+            let Some(file) = self.get(id) else { continue };
             if let Some((is_unidentified, partition)) = brings {
                 let copy = partition.map(|partition| CopyOf { partition, done: false });
                 let another = file.copy.is_some() && copy.is_some() && file.copy != copy;

@@ -32,6 +32,7 @@ impl Files {
         let mut partitions = HashMap::new();
         for id in gone {
             let Some(file) = self.all.remove(&id) else { continue };
+            self.unsaved.note(id);
             self.lost_unidentified |= file.is_unidentified();
             if self.by_key.get(&file.key) == Some(&id) {
                 self.by_key.remove(&file.key);
@@ -45,6 +46,7 @@ impl Files {
                 partitions.insert(id, Partition::new(known.partition.clone()));
                 self.gone.push_back((file.key, known.partition.clone()));
                 self.remembered.entry(file.key).or_default().push(known);
+                self.unsaved.note_others();
             }
         }
         while self.gone.len() > GONE_MAX {
@@ -67,5 +69,6 @@ impl Files {
         let absent = absent.flat_map(|(key, all)| all.iter().map(|known| (*key, known.partition.clone())));
         self.gone.extend(absent.collect::<Vec<_>>());
         self.copies.clear();
+        self.unsaved.note_others();
     }
 }
