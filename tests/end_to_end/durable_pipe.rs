@@ -9,6 +9,8 @@ use weir_tests::{Scene, Servers, Weir, print_line};
 use crate::chaos::seeded;
 use crate::pipe::Pipe;
 
+/// The limit of a wait, which only decides how long a failing test hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The records in a second.
 const RATE: usize = 2_000;
 /// How long the agent is killed, in seconds.
@@ -27,11 +29,12 @@ fn each_record_arrives_once_behind_a_durable_channel_however_often_weir_is_kille
     let end = Instant::now() + Duration::from_secs(STORM);
     let mut ends: BTreeMap<&str, usize> = BTreeMap::new();
     while Instant::now() < end {
-        let agent = run();
+        let mut agent = run();
         // Some runs are killed while they begin.
         sleep(Duration::from_millis(random.u64(100..3_500)));
         let how = match random.u8(..4) {
             0 => {
+                agent.await_start(PATIENCE);
                 agent.terminate().assert_success();
                 "ended"
             }

@@ -68,6 +68,7 @@ impl Chain {
     /// Lets the run end, and checks that both topics have each line once, in the order of the partitions.
     fn finish(mut self, mut weir: Weir) {
         self.await_records(&mut weir, LINES);
+        weir.await_start(PATIENCE);
         weir.terminate().assert_success();
         let mut middle = self.kafka.committed_records(&self.middle);
         middle.read_to_end();

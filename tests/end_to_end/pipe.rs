@@ -49,7 +49,10 @@ impl Pipe {
         let kept: usize = sent.values().map(|count| (0..*count).filter(is_kept).count()).sum();
         let arrived = &mut self.arrived;
         runs[0].await_event("all records", PATIENCE, |_| (arrived.read() >= kept).then_some(()));
-        runs.into_iter().for_each(|run| run.terminate().assert_success());
+        for mut run in runs {
+            run.await_start(PATIENCE);
+            run.terminate().assert_success();
+        }
         self.arrived.read_to_end();
         let mut found: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
         for body in self.arrived.partitions().flat_map(|(_, bodies)| bodies) {

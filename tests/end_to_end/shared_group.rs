@@ -85,13 +85,14 @@ fn storm(name: &'static str, flow: &'static str, seconds: u64) {
     while Instant::now() < end {
         sleep(Duration::from_millis(random.u64(500..4_000)));
         let agent = &mut agents[random.usize(..2)];
-        let Some(run) = agent.run.take() else { continue };
+        let Some(mut run) = agent.run.take() else { continue };
         let blow = match random.u8(..5) {
             0..2 => {
                 run.kill();
                 "killed"
             }
             2..4 => {
+                run.await_start(PATIENCE);
                 run.terminate().assert_success();
                 "ended"
             }

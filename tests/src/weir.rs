@@ -287,6 +287,13 @@ impl Weir {
         self.signal(Signal::TERM);
     }
 
+    /// Waits until the agent has said what it writes to, so that it knows what SIGTERM means.
+    pub fn await_start(&mut self, limit: Duration) {
+        self.await_event("it starts", limit, |weir| {
+            weir.log_lines().iter().any(|line| line.contains("writes to ")).then_some(())
+        });
+    }
+
     /// Sends SIGTERM and waits for the end of the run. The first SIGTERM drains, a second one stops immediately.
     pub fn terminate(mut self) -> Ending {
         if let Ok(Some(status)) = self.child.try_wait() {
