@@ -274,6 +274,15 @@ impl Scene {
         }
     }
 
+    /// Fills `bytes` at random, as the seed says.
+    fn fill_random(&self, bytes: &mut [u8]) {
+        let mut state = self.lock();
+        for chunk in bytes.chunks_mut(8) {
+            let number = state.random.next().to_le_bytes();
+            chunk.copy_from_slice(&number[..chunk.len()]);
+        }
+    }
+
     /// Returns a random number below `bound`.
     pub(crate) fn random_below(&self, bound: u64) -> u64 {
         self.lock().random.below(bound)
@@ -356,5 +365,10 @@ pub(crate) struct VirtualClock(pub(crate) Arc<Scene>);
 impl Clock for VirtualClock {
     fn now(&self) -> i64 {
         self.0.now()
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) -> std::io::Result<()> {
+        self.0.fill_random(bytes);
+        Ok(())
     }
 }

@@ -99,6 +99,25 @@ fn the_order_of_events_in_a_list_does_not_matter() {
 }
 
 #[test]
+fn what_is_random_follows_from_the_seed() {
+    let text = r#"
+source lines = files { paths: ["a"] }
+sink out = files { path: "out" }
+flow main { lines -> set @id = uuid() -> set @number = random_int(0, 1_000_000_000) -> out }
+test "random" {
+  send lines ["a"]
+  expect out [{ @number: -1, @id: "" }]
+}
+"#;
+    let found = |seed| {
+        let (_, results) = results_of(text, RunSettings { seed, ..RunSettings::default() });
+        results[0].failure.as_ref().map(|failure| failure.comparison[0].found.text.clone())
+    };
+    assert_eq!(found(3), found(3));
+    assert_ne!(found(3), found(4));
+}
+
+#[test]
 fn time_passes_only_when_it_has_to() {
     let timed = r#"
 source lines = files { paths: ["a"] }

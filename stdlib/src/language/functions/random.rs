@@ -1,48 +1,56 @@
 //! Functions whose results differ from call to call, or from machine to machine.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use weir_runtime::Registry;
 use weir_runtime::batch::Column;
 use weir_runtime::expressions::Call;
+use weir_runtime::{Clock, Registry};
 
 use super::arguments::Ints;
 use super::results::{Answer, Made, floats, ints, kernel, texts};
 
 pub(super) fn register(registry: Registry) -> Registry {
     registry
-        .function("uuid", |_| kernel(|_, rows| identifiers(rows, 4, None)))
+        .function("uuid", |call| {
+            let clock = call.clock();
+            kernel(move |_, rows| identifiers(&clock, rows, 4, None))
+        })
         .function("uuid_v7", uuid_v7)
-        .function("random", |_| {
-            kernel(|_, rows| {
-                let numbers = random_numbers(rows)?;
+        .function("random", |call| {
+            let clock = call.clock();
+            kernel(move |_, rows| {
+                let numbers = random_numbers(&clock, rows)?;
                 // The 53 bits of a number below 1.
                 Ok(floats(rows, |row| Ok(Some((numbers[row] >> 11) as f64 / (1_u64 << 53) as f64))))
             })
         })
-        .function("random_int", |_| kernel(random_int))
+        .function("random_int", |call| {
+            let clock = call.clock();
+            kernel(move |arguments, rows| random_int(&clock, arguments, rows))
+        })
         .function("hostname", |_| {
             let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
             kernel(move |_, _| Ok(Column::constant_text(&name).into()))
         })
 }
 
-/// Returns random bytes from the system.
-fn random_bytes(count: usize) -> Result<Vec<u8>, arrow_schema::ArrowError> {
+/// Returns random bytes: from the system, or those of a simulation.
+fn random_bytes(clock: &Arc<dyn Clock>, count: usize) -> Result<Vec<u8>, arrow_schema::ArrowError> {
     let mut bytes = vec![0; count];
-    let filled = getrandom::fill(&mut bytes);
+    let filled = clock.fill_random(&mut bytes);
     filled.map_err(|error| arrow_schema::ArrowError::ComputeError(error.to_string()))?;
     Ok(bytes)
 }
 
-fn random_numbers(count: usize) -> Result<Vec<u64>, arrow_schema::ArrowError> {
-    let bytes = random_bytes(8 * count)?;
+fn random_numbers(clock: &Arc<dyn Clock>, count: usize) -> Result<Vec<u64>, arrow_schema::ArrowError> {
+    let bytes = random_bytes(clock, 8 * count)?;
     Ok(bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect())
 }
 
-fn random_int(arguments: &[Column], rows: usize) -> Answer {
+fn random_int(clock: &Arc<dyn Clock>, arguments: &[Column], rows: usize) -> Answer {
     let (leasts, mosts) = (Ints::of(arguments, 0)?, Ints::of(arguments, 1)?);
-    let numbers = random_numbers(rows)?;
+    let numbers = random_numbers(clock, rows)?;
     Ok(ints(rows, |row| {
         let Some((least, most)) = leasts.get(row).zip(mosts.get(row)) else { return Ok(None) };
         let (least, most) = (least.min(most), least.max(most));
@@ -58,7 +66,7 @@ fn uuid_v7(call: &Call<'_>) -> Made {
     let clock = call.clock();
     kernel(move |_, rows| {
         let milliseconds = u64::try_from(clock.now() / 1_000).unwrap_or(0);
-        identifiers(rows, 7, Some(next_of_v7(milliseconds, rows as u64)))
+        identifiers(&clock, rows, 7, Some(next_of_v7(milliseconds, rows as u64)))
     })
 }
 
@@ -73,8 +81,8 @@ fn next_of_v7(milliseconds: u64, count: u64) -> u64 {
 }
 
 /// Writes random identifiers (RFC 9562). The first begins with this count of [`next_of_v7`], each of the others with the next.
-fn identifiers(rows: usize, version: u8, first: Option<u64>) -> Answer {
-    let random = random_bytes(16 * rows)?;
+fn identifiers(clock: &Arc<dyn Clock>, rows: usize, version: u8, first: Option<u64>) -> Answer {
+    let random = random_bytes(clock, 16 * rows)?;
     let mut ids = random.as_chunks::<16>().0.iter();
     texts(rows, |row, out| {
         let Some(mut id) = ids.next().copied() else { return Ok(None) };
