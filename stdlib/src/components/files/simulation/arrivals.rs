@@ -149,11 +149,6 @@ impl Arrivals {
         }
     }
 
-    /// Returns whether a line is there twice.
-    pub(super) fn has_repeated(&self) -> bool {
-        self.lines.values().flatten().any(|times| *times > 1)
-    }
-
     /// Returns the number of distinct lines.
     pub(super) fn distinct(&self) -> usize {
         self.lines.values().map(|all| count_arrived(all)).sum()

@@ -5,18 +5,9 @@
 
 use weir_compiler::Analysis;
 use weir_compiler::analysis::{Effect, KeptOrder, PathProof, Rule};
-use weir_plan::Delivery;
 
-use super::forks::{Fork, Forked, random_setup};
-use super::setup::{EXPLODING, Mode, REJECTING, Rejects, SETUPS, Setup};
-use super::world::simulate;
-use super::{describe_failure, stop_often};
-
-/// The histories in which a promise that is refused is broken, by the rule: the first of these seeds shows it.
-const REFUSED: [(Rule, Fork); 2] = [(Rule::Balance, Fork::Balance), (Rule::Failover, Fork::Failover)];
-
-/// The most histories that are played for a rule.
-const HISTORIES_MAX: u64 = 300;
+use super::forks::random_setup;
+use super::setup::{EXPLODING, REJECTING, SETUPS, Setup};
 
 fn paths(analysis: &Analysis) -> &[PathProof] {
     &analysis.proofs.flows[0].paths
@@ -57,39 +48,5 @@ fn the_order_that_is_derived_is_the_one_that_the_histories_check() {
             false => KeptOrder::None,
         };
         assert_eq!(*order, expected, "{}", setup.program());
-    }
-}
-
-/// For each rule that refuses a promise, a run of the pipeline without this promise is found that breaks it.
-#[test]
-fn what_is_refused_breaks_in_a_run() {
-    for (rule, fork) in REFUSED {
-        let forked = Forked {
-            fork,
-            over_channels: false,
-            stores: false,
-            steps_in_branches: false,
-            fails_cleanly: false,
-        };
-        let setup = Setup {
-            durable: true,
-            positions: true,
-            mode: Mode::Follow,
-            rejects: Rejects::None,
-            explodes: false,
-            forked: Some(forked),
-        };
-        let program = setup.program().replace("at_least_once", "exactly_once");
-        let refused = Setup::analysis_of(&program);
-        let reasons = refused.proofs.flows[0].paths.iter().flat_map(|path| &path.reasons);
-        assert!(reasons.clone().any(|reason| reason.rule == rule), "{program}");
-        assert_eq!(refused.proofs.flows[0].strongest, Delivery::AtLeastOnce);
-        let broken = (0..HISTORIES_MAX).find(|seed| {
-            let (world, outcome) = simulate(stop_often(*seed, setup, None));
-            outcome.unwrap_or_else(|what| panic!("{}", describe_failure(&world, *seed, setup, &what)));
-            world.has_repeated_lines()
-        });
-        println!("{}: broken in the history {broken:?}", rule.name());
-        assert!(broken.is_some(), "no history breaks {}", rule.name());
     }
 }

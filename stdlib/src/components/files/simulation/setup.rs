@@ -161,15 +161,11 @@ impl Setup {
 
     /// Returns what the compiler finds about the pipeline.
     pub(super) fn analysis(self) -> Analysis {
-        Setup::analysis_of(&self.program())
-    }
-
-    /// Returns what the compiler finds about a program.
-    pub(super) fn analysis_of(program: &str) -> Analysis {
         static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
             Library::parse(crate::library_sources().iter().copied()).expect("the library is right")
         });
-        weir_compiler::analyse(&("logs.flow", program), "logs.flow", &LIBRARY, &Options::default())
+        let (program, options) = (self.program(), Options::default());
+        weir_compiler::analyse(&("logs.flow", &*program), "logs.flow", &LIBRARY, &options)
     }
 
     pub(super) fn plan(self) -> Plan {

@@ -230,11 +230,6 @@ impl World {
         if self.setup.explodes { of("/left/").in_both(of("/right/")) } else { of("") }
     }
 
-    /// Returns whether a line has arrived twice.
-    pub(super) fn has_repeated_lines(&self) -> bool {
-        self.arrivals().has_repeated()
-    }
-
     fn arrivals(&self) -> Arrivals {
         let generations = self.workload.lock().unwrap().generations.clone();
         self.arrivals_of(&generations, self.output.contents())
