@@ -81,7 +81,7 @@ pub(crate) fn check(
 }
 
 /// Returns the reasons for an effect on the paths that a promise covers, each once.
-fn required<'r>(paths: &'r [PathProof], mut applies: impl FnMut(&Reason) -> bool) -> Vec<&'r Reason> {
+fn required(paths: &[PathProof], mut applies: impl FnMut(&Reason) -> bool) -> Vec<&Reason> {
     let mut found: Vec<&Reason> = Vec::new();
     for reason in paths.iter().filter(|path| !path.is_optional).flat_map(|path| &path.reasons) {
         let is_known = |other: &&Reason| other.rule == reason.rule && other.place == reason.place;
