@@ -20,9 +20,9 @@ pub const REJECTING_SINKS: &[&str] = &["kafka"];
 /// Why a decision about the way of events must not vary.
 pub const VARYING_DECISION: &str =
     "which may decide differently when it is made again for the same event, so that the event gets lost";
-/// Why a decision before a durable channel must not depend on some headers with the promise `exactly_once`.
+/// Why a decision must not depend on some headers before a durable channel, or with a promise that stores positions.
 pub const VARYING_HEADER: &str = "which depends on a header that may be another one when the source reads the event again after a \
-                                  crash, with the promise `exactly_once` and not behind a durable channel";
+                                  crash, so that the event gets lost";
 /// The sources that read events again, each with the headers of its events that may differ then: a file may have been renamed,
 /// and the time of the reading is another one.
 const VARYING_HEADERS: &[(&str, &[&str])] =

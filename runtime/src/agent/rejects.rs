@@ -42,8 +42,9 @@ pub(super) fn varying(plan: &Plan) -> Vec<String> {
             }
             let found = varying_decision(&path.leg, Varying::begin(is_behind));
             let found = found.map(|what| (what, support::VARYING_DECISION)).or_else(|| {
-                let what =
-                    varying_decision(&path.leg, begin(plan, path, &arriving)).filter(|_| exactly_once)?;
+                // Behind a channel, only stored positions make an event known.
+                let counts = exactly_once || !is_behind;
+                let what = varying_decision(&path.leg, begin(plan, path, &arriving)).filter(|_| counts)?;
                 Some((what, support::VARYING_HEADER))
             });
             problems.extend(found.map(|(what, why)| {

@@ -60,11 +60,7 @@ pub(super) fn decided_by_header(place: Span, what: &str) -> Reason {
     let what = format!("{what} by a header that may be another one when the event is read again");
     let why = "after a crash the event may go another way, where its position counts as known";
     let remedy = "decide behind a durable channel, which keeps the header, or by something else";
-    Reason {
-        with_positions: true,
-        remedy: Some(remedy.to_owned()),
-        ..reason(Rule::HeaderVaries, BOTH, place, what, why)
-    }
+    Reason { remedy: Some(remedy.to_owned()), ..reason(Rule::HeaderVaries, BOTH, place, what, why) }
 }
 
 /// Returns the hop of a fork, or of a step that ends a way.
