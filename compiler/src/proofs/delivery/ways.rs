@@ -261,10 +261,9 @@ impl Walk<'_, '_> {
                 Reason { with_positions: !self.has_durable, ..decided_before_channel(place, &what) }
             }
             // Without stored positions, only a durable channel takes an event for known.
-            (false, is_behind) => Reason {
-                with_positions: is_behind || !self.has_durable,
-                ..decided_by_header(place, &what)
-            },
+            (false, is_behind) => {
+                Reason { with_positions: is_behind || !self.has_durable, ..decided_by_header(place, &what) }
+            }
         };
         trail.reasons.push(found);
     }
