@@ -292,9 +292,16 @@ impl SinkPort {
         rejects.flat_map(|rejects| rejects.targets()).collect()
     }
 
-    /// Gives up the events that wait for their time, so that all events which the sink has given up come again in their order.
+    /// Gives up the events that wait for their time, so that all events which the sink has given up come again in their order,
+    /// also if the port has ended before.
     pub fn begin_again(&mut self) {
         self.feeds.iter_mut().for_each(|feed| feed.slowed.clear());
+        self.live = self.feeds.len();
+    }
+
+    /// Whether events that a step slows down wait in the port for their time.
+    pub fn has_slowed(&self) -> bool {
+        self.feeds.iter().any(|feed| !feed.slowed.is_empty())
     }
 
     /// The events and bytes that the sink has taken and not yet acknowledged.

@@ -31,7 +31,7 @@ impl<'t> Site<'t> {
     /// Returns whether the place is in a text or a comment.
     pub(super) fn is_quoted(&self) -> bool {
         let before = self.before();
-        before.contains("//") || before.matches('"').count() % 2 == 1
+        before.contains("//") || before.replace("\\\"", "").matches('"').count() % 2 == 1
     }
 
     fn is_word_start(&self) -> bool {

@@ -165,6 +165,7 @@ impl<'a, F: FileSystem> Run<'a, F> {
             // arrive during a commit are committed together by the next one.
             let commits = self.for_peers == 0 && self.scheduler.is_awaited();
             let marks_at = self.setup.markers.as_deref().and_then(Markers::next_due);
+            let marks = marks_at.is_some() && !port.has_slowed();
             tokio::select! {
                 biased;
                 Some(finished) = self.finishing.next() => match finished? {
@@ -192,7 +193,7 @@ impl<'a, F: FileSystem> Run<'a, F> {
                     }
                 }
                 // Behind `take`, which has been polled and has nothing: so the channel is empty at this moment.
-                () = sleep_until(marks_at.unwrap_or_else(Instant::now)), if takes && marks_at.is_some() => self.mark(),
+                () = sleep_until(marks_at.unwrap_or_else(Instant::now)), if takes && marks => self.mark(),
             }
         }
     }

@@ -116,7 +116,7 @@ impl KafkaSink {
                 Ok(Ready { producer, positions })
             }
             Err(error) => {
-                producer.end().await;
+                producer.end(false).await;
                 Err(error)
             }
         }
@@ -225,7 +225,8 @@ impl KafkaSink {
             if !matches!(ended, Ok(Ended::Drained | Ended::Disturbed)) {
                 producer.abort(ABORT_LIMIT).await;
             }
-            producer.end().await;
+            // An offset says that everything before it has arrived, so newer events must not overtake those that come back.
+            producer.end(!self.upstreams.is_empty()).await;
             let why = match ended? {
                 Ended::Drained => return Ok(()),
                 Ended::Disturbed => "the connection to the brokers was lost during a commit",
@@ -324,7 +325,8 @@ impl Run<'_> {
             events: 0,
             bytes: 0,
             awaited: false,
-            due: Instant::now() + self.transactions.age,
+            // The brokers must not end the transaction while it is filled.
+            due: Instant::now() + self.transactions.age.min(self.sink.transaction_timeout() / 2),
         };
         self.add(&mut open, first).await?;
         let mut is_end = false;

@@ -263,6 +263,15 @@ fn transactions(settings: &KafkaSinkSettings, context: &Context) -> Result<Optio
 }
 
 impl KafkaSink {
+    /// Returns the time after which the brokers end a transaction.
+    fn transaction_timeout(&self) -> Duration {
+        let longest = match self.upstreams.is_empty() {
+            true => TRANSACTION_TIMEOUT_MAX,
+            false => GROUP_TRANSACTION_TIMEOUT,
+        };
+        self.settings.timeout.min(longest)
+    }
+
     fn start(&self) -> Result<ProducerHandle, SinkError> {
         let KafkaSinkSettings { brokers, timeout, security, .. } = &self.settings;
         let meanwhile = "the events stay in the channel";
@@ -283,7 +292,7 @@ impl KafkaSink {
             client.set("batch.num.messages", "1");
         }
         if !self.upstreams.is_empty() {
-            let limit = milliseconds(timeout.min(&GROUP_TRANSACTION_TIMEOUT).to_owned());
+            let limit = milliseconds(self.transaction_timeout());
             client.set("transaction.timeout.ms", &limit).set("delivery.timeout.ms", limit);
         }
         let in_transactions = self.context.exactly_once;

@@ -447,6 +447,13 @@ impl ProducerHandle {
         let _longer = timeout(END_TIMEOUT, &mut self.ended).await;
     }
 
+    /// The same without a timeout: then the events that it has not written are all back in the channel.
+    pub(super) async fn end_completely(mut self) {
+        self.stop_polling();
+        // The thread ends without a word only if it has panicked, and then it has dropped the producer as well.
+        let _ended = (&mut self.ended).await;
+    }
+
     fn stop_polling(&mut self) {
         self.producer = None;
         self.reports.give_up_refused();

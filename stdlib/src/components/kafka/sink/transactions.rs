@@ -144,9 +144,12 @@ impl TransactionalProducer {
         Ok(())
     }
 
-    /// Drops the producer, and waits until it has ended.
-    pub(super) async fn end(self) {
-        self.handle.end().await;
+    /// Drops the producer, and waits until it has ended: `completely`, or for a short time.
+    pub(super) async fn end(self, completely: bool) {
+        match completely {
+            true => self.handle.end_completely().await,
+            false => self.handle.end().await,
+        }
     }
 
     async fn call(&self, action: &'static str, limit: Duration, call: BlockingCall) -> Result<(), SinkError> {

@@ -84,6 +84,21 @@ async fn a_start_creates_the_markers_that_an_earlier_run_has_not_come_to() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_directory_that_was_found_is_the_one_that_events_come_for() {
+    for root in ["", ".", "lake", "/lake"] {
+        let disk = Simulated::default();
+        let options = Options { root, ..options() };
+        let mut rig = Rig::on(disk.clone(), &options);
+        rig.put(&["a"]).await;
+        rig.run_for(Duration::from_secs(100)).await.unwrap();
+        disk.restart();
+        let mut next = Rig::on(disk, &options);
+        let found = markers_after(&mut next, &[300, 400, 601], "a").await;
+        assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [0, 0, 1], "{root}: {found:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn events_that_come_behind_the_marker_are_written_and_counted() {
     let mut rig = Rig::new(&options());
     rig.put(&["a"]).await;
