@@ -295,6 +295,8 @@ impl Scene {
         let disk = state.disks.entry(channel.to_owned()).or_insert_with(|| {
             let disk = SimulatedDisk::new(self.seed.wrapping_mul(31).wrapping_add(number), DISK_BYTES);
             disk.attach(&self.machine, "disk");
+            // What a `sample` behind the channel keeps follows from the channel's identity: it is the same in each run.
+            disk.draw_by(number);
             disk
         });
         disk.clone()

@@ -13,17 +13,6 @@ const INCARNATIONS_MAX: usize = 256;
 pub(super) const SHIFTS_MAX: usize = 4096;
 const INCARNATION_BYTES: usize = 32;
 
-/// Returns sixteen random bytes.
-pub(super) fn random_bytes() -> [u8; 16] {
-    let mut bytes = [0; 16];
-    // If the system has no random bytes, the time tells runs apart.
-    if getrandom::fill(&mut bytes).is_err() {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        bytes = now.map_or(0, |since| since.as_nanos()).to_le_bytes();
-    }
-    bytes
-}
-
 /// An incarnation, with the events that have their numbers from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct IncarnationStart {

@@ -65,7 +65,6 @@ use crate::failure::Failure;
 use crate::observability::meter::Meter;
 use engine::Engine;
 use failing::Fault;
-use incarnations::random_bytes;
 use log::LogSizes;
 use record::BODY_BYTES_MAX;
 use recovery::{Opening, lock_note, log_found};
@@ -190,11 +189,10 @@ impl<S: Storage> FileChannel<S> {
         })
     }
 
-    fn opening(&self) -> Opening {
+    fn opening(&self, uuid: [u8; 16]) -> Opening {
         let FileChannelOptions { owner, schema, .. } = &self.options;
         let state = self.shared.lock();
         let readers = state.cursors.iter().map(|cursor| (cursor.name.clone(), cursor.demand)).collect();
-        let uuid = random_bytes();
         let note = lock_note(owner);
         Opening { owner: owner.clone(), schema: schema.clone(), sizes: self.sizes, readers, uuid, note }
     }
@@ -203,14 +201,15 @@ impl<S: Storage> FileChannel<S> {
     fn open_now(&self) -> Result<(), Failure> {
         let storage = (self.make_storage)()?;
         let place = storage.place();
+        let opening = self.opening(storage.random_bytes());
         let (log, found) =
-            recovery::open(&storage, &self.opening()).map_err(Failure::permanent_unless_disk_failure)?;
+            recovery::open(&storage, &opening).map_err(Failure::permanent_unless_disk_failure)?;
         // Nothing after this can fail, so a failed opening can be repeated.
         let (engine_sender, engine) = oneshot::channel();
         let writer = writer::start(self.executor, engine, self.shared.clone(), place.clone())?;
         let identity = log.image.identity.unwrap_or(log.uuid);
         let partition = Partition::new(format!("{PARTITION_PREFIX}{:032x}", u128::from_be_bytes(identity)));
-        let engine = Engine::new(log, Incarnation::from_bytes(random_bytes()), &self.shared.state);
+        let engine = Engine::new(log, Incarnation::from_bytes(storage.random_bytes()), &self.shared.state);
         self.shared.storage.set(storage).ok();
         self.shared.partition.set(partition).ok();
         log_found(&self.shared.component, &place, found);
@@ -303,7 +302,8 @@ impl<S: Storage> Channel for FileChannel<S> {
     async fn probe(&self) -> Vec<Failure> {
         let Some(look) = &self.look else { return Vec::new() };
         let tried = storage::probe(&self.options.path).await.map_err(Failure::permanent_unless_outage);
-        let found = tried.and_then(|()| probing::probe(&self.options.path, look, &self.opening()));
+        let found = tried
+            .and_then(|()| probing::probe(&self.options.path, look, &self.opening(storage::random_bytes())));
         found.err().into_iter().collect()
     }
 

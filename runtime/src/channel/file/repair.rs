@@ -10,7 +10,7 @@ use arrow_schema::SchemaRef;
 use super::claim::Claim;
 use super::cursor::FORGOTTEN_READER;
 use super::image::{Image, LowWatermark, ReaderImage, Totals};
-use super::incarnations::{Numbering, random_bytes};
+use super::incarnations::Numbering;
 use super::inspection::{
     InspectionError, LogFiles, claim_or_damage, encrypted_directory, lock, plain_directory,
     superblock_or_damage, surveying,
@@ -26,7 +26,7 @@ use super::segment::{Location, SegmentHeader, Uuid, header_bytes, page_up, segme
 use super::superblock::{SUPERBLOCK_NEW, Superblock};
 use super::survey::{read_superblock, segments, survey};
 use crate::channel::{Demand, Incarnation};
-use crate::environment::storage::{Keys, Storage};
+use crate::environment::storage::{Keys, Storage, random_bytes};
 
 /// The least size of a segment in a repaired log.
 const SEGMENT_BYTES_MIN: u64 = 1 << 20;

@@ -47,6 +47,17 @@ pub enum LockError {
     Io(#[from] io::Error),
 }
 
+/// Returns sixteen random bytes.
+pub(crate) fn random_bytes() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    // If the system has no random bytes, the time tells runs apart.
+    if getrandom::fill(&mut bytes).is_err() {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        bytes = now.map_or(0, |since| since.as_nanos()).to_le_bytes();
+    }
+    bytes
+}
+
 /// One directory on a disk.
 ///
 /// Offsets and lengths are in bytes. No operation is atomic unless it says so.
@@ -55,6 +66,11 @@ pub trait Storage: Clone + Send + Sync + 'static {
     type File: Send + Sync + 'static;
     /// A held lock; dropping it releases the lock.
     type Lock: Send + 'static;
+
+    /// Returns sixteen random bytes, by which a channel tells itself and its runs from all others.
+    fn random_bytes(&self) -> [u8; 16] {
+        random_bytes()
+    }
 
     /// Makes an empty file and opens it for reading and writing.
     ///

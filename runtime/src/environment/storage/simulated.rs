@@ -67,6 +67,8 @@ pub struct SimulatedFile {
 
 struct Disk {
     random: SeededRandom,
+    /// Gives the random bytes that channels ask for; none for those of the system.
+    drawn: Option<SeededRandom>,
     /// The names and inodes that the running system sees.
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
@@ -122,6 +124,7 @@ impl SimulatedDisk {
     pub fn new(seed: u64, capacity: u64) -> SimulatedDisk {
         let disk = Disk {
             random: SeededRandom::new(seed),
+            drawn: None,
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
             changes: Vec::new(),
@@ -137,6 +140,11 @@ impl SimulatedDisk {
             machine: None,
         };
         SimulatedDisk { disk: Arc::new(Mutex::new(disk)) }
+    }
+
+    /// Makes the random bytes that a channel asks for follow from a seed. Two channels must not have the same seed.
+    pub fn draw_by(&self, seed: u64) {
+        self.lock_disk().drawn = Some(SeededRandom::new(seed));
     }
 
     /// Makes the disk a part of a machine, under this name: it stops and starts with the machine.

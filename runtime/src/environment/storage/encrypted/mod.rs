@@ -169,6 +169,10 @@ impl<S: Storage> Storage for Encrypted<S> {
     type File = EncryptedFile<S::File>;
     type Lock = S::Lock;
 
+    fn random_bytes(&self) -> [u8; 16] {
+        self.inner.random_bytes()
+    }
+
     fn create(&self, name: &str) -> io::Result<EncryptedFile<S::File>> {
         let file = self.inner.create(name)?;
         let begun = self.begin(file);

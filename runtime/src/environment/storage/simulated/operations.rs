@@ -5,11 +5,17 @@ use std::io::{self, ErrorKind};
 use super::files::{Change, Inode, SECTOR};
 use super::target::Target;
 use super::{Call, SimulatedDisk, SimulatedFile, SimulatedLock};
-use crate::environment::storage::{Access, LockError, Storage};
+use crate::environment::storage::{Access, LockError, Storage, random_bytes};
 
 impl Storage for SimulatedDisk {
     type File = SimulatedFile;
     type Lock = SimulatedLock;
+
+    fn random_bytes(&self) -> [u8; 16] {
+        let mut disk = self.lock_disk();
+        let Some(drawn) = &mut disk.drawn else { return random_bytes() };
+        (u128::from(drawn.next()) << 64 | u128::from(drawn.next())).to_be_bytes()
+    }
 
     fn create(&self, name: &str) -> io::Result<SimulatedFile> {
         self.call(Call::Create, Target::Name(name), |disk| {
