@@ -126,8 +126,11 @@ pub(crate) fn metric(
     comparison: Operator,
     value: i64,
 ) -> Option<Failure> {
-    let measures = run.driver.measures()?;
-    let measured = measures.components.iter().find(|measured| &*measured.name == component)?;
+    let measures = run.driver.measures();
+    let components = measures.iter().flat_map(|measures| &measures.components);
+    let Some(measured) = components.into_iter().find(|measured| &*measured.name == component) else {
+        return Some(Failure::at(span, format!("no flow uses `{component}`"), "so it has no metrics"));
+    };
     let found = match metric {
         "received" => measured.received.events,
         "processed" => measured.processed.events,
