@@ -164,7 +164,8 @@ impl ProgramTests<'_, '_> {
             return Some(TestEvents::File { name: text, span });
         };
         let (expected, reason) = ("file of a test".to_owned(), reason.to_owned());
-        let help = "name a file in the folder of the program or below it, as in `data/visits.jsonl`".to_owned();
+        let help =
+            "name a file in the folder of the program or below it, as in `data/visits.jsonl`".to_owned();
         self.checker.report(MalformedText { expected, text, reason, help, near: None, span });
         None
     }
