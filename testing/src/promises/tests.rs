@@ -46,8 +46,8 @@ sink out = files {{ path: "out" }}
 sink all = files {{ path: "all" }}
 flow main {{
   lines -> set @number = random() -> copy {{
-    -> all
-    -> {steps} -> buffer
+    all
+    {steps} -> buffer
   }}
   buffer -> out
 }}
