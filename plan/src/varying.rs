@@ -128,6 +128,25 @@ impl Varying {
         })
     }
 
+    /// Applies a step. Returns whether it may drop or reject an event in one run and not in another, in which the time and random
+    /// numbers differ.
+    pub fn chooses(&mut self, action: &Action, on_failure: Option<OnFailure>) -> bool {
+        let chooses = match action {
+            Action::Keep(condition) | Action::Drop(condition) => self.varies(condition),
+            Action::Explode(column) => self.columns.contains(column),
+            Action::Dedupe { .. } => true,
+            _ => false,
+        };
+        let chooses = chooses || self.rejects(action, on_failure.map(|_| OnFailure::Reject));
+        self.apply(action);
+        chooses
+    }
+
+    /// Returns whether one of the conditions of a fork may differ.
+    pub fn any_varies<'e>(&self, conditions: impl IntoIterator<Item = &'e Expression>) -> bool {
+        conditions.into_iter().any(|condition| self.varies(condition))
+    }
+
     /// Returns whether a step may reject an event at one time and not at another.
     fn rejects(&self, action: &Action, on_failure: Option<OnFailure>) -> bool {
         let fails = || match action {

@@ -12,7 +12,7 @@ use crate::outcome::Failure;
 use crate::program::Staged;
 use crate::promises::Broken;
 use crate::run::Run;
-use crate::scene::{ReceivedEvent, Scene};
+use crate::scene::{ReceivedEvent, Scene, source_number};
 use crate::sending;
 
 /// The most events that a message lists.
@@ -102,10 +102,10 @@ pub(crate) fn sent_text(scene: &Scene, lineage: i64) -> String {
 /// first.
 pub(crate) fn order(run: &Run<'_>, span: Span) -> Option<Failure> {
     for (sink, events) in run.scene.arrivals() {
-        let mut last: BTreeMap<i64, i64> = BTreeMap::new();
+        let mut last: BTreeMap<usize, i64> = BTreeMap::new();
         let mut seen = BTreeSet::new();
         for lineage in events.into_iter().flatten().filter(|lineage| seen.insert(*lineage)) {
-            let before = last.insert(lineage >> 40, lineage);
+            let before = last.insert(source_number(lineage), lineage);
             if let Some(before) = before.filter(|before| *before > lineage) {
                 let message = format!("events came to `{sink}` in another order than they were sent");
                 let mut failure = Failure::at(span, message, "the order of each source is expected");
@@ -126,8 +126,11 @@ pub(crate) fn metric(
     comparison: Operator,
     value: i64,
 ) -> Option<Failure> {
-    let measures = run.driver.measures()?;
-    let measured = measures.components.iter().find(|measured| &*measured.name == component)?;
+    let measures = run.driver.measures();
+    let components = measures.iter().flat_map(|measures| &measures.components);
+    let Some(measured) = components.into_iter().find(|measured| &*measured.name == component) else {
+        return Some(Failure::at(span, format!("no flow uses `{component}`"), "so it has no metrics"));
+    };
     let found = match metric {
         "received" => measured.received.events,
         "processed" => measured.processed.events,

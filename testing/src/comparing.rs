@@ -1,5 +1,6 @@
 //! Compares the events that came with those that a test expects, in any order.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use weir_compiler::analysis::program_tests::{EventContent, TestEvent};
@@ -10,11 +11,20 @@ use crate::outcome::{Compared, Difference, Failure, Marked};
 use crate::scene::ReceivedEvent;
 use crate::values;
 
+#[cfg(test)]
+mod tests;
+
 /// The longest text of an event in a message, in characters.
 const SHOWN_MAX: usize = 300;
 
 /// The most pairs of events that are compared; more events are compared in their order.
 const PAIRS_MAX: usize = 4_000_000;
+
+/// The most events that differ, are missing or are not expected that a failure compares.
+const DIFFERING_MAX: usize = 50;
+
+/// Returns the columns in which an event differs from the expected one, each with the value that it has.
+type Differences<'d> = &'d dyn Fn(&EventContent, &ReceivedEvent) -> Vec<(String, String)>;
 
 /// Returns why the events that came are not those that are expected; none if they are.
 pub(crate) fn compare(
@@ -23,44 +33,66 @@ pub(crate) fn compare(
     expected: &[TestEvent],
     found: &[ReceivedEvent],
 ) -> Option<Failure> {
-    let matches = assign(expected, found);
+    compare_by(&differences, place, at, expected, found)
+}
+
+fn compare_by(
+    differences: Differences<'_>,
+    place: &str,
+    at: Span,
+    expected: &[TestEvent],
+    found: &[ReceivedEvent],
+) -> Option<Failure> {
+    let is_large = expected.len().saturating_mul(found.len()) > PAIRS_MAX;
+    let matches = match is_large {
+        true => assign_in_order(differences, expected, found),
+        false => assign(differences, expected, found),
+    };
     if expected.len() == found.len() && matches.iter().all(Option::is_some) {
         return None;
     }
-    let mut unexpected: Vec<usize> = (0..found.len()).filter(|row| !matches.contains(&Some(*row))).collect();
-    let mut comparison = Vec::new();
-    let mut labels = Vec::new();
+    let mut is_matched = vec![false; found.len()];
+    matches.iter().flatten().for_each(|row| is_matched[*row] = true);
+    let mut unexpected: VecDeque<usize> = (0..found.len()).filter(|row| !is_matched[*row]).collect();
+    let counted_unexpected = counted(unexpected.len());
+    let (mut comparison, mut labels, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut differing, mut left_out) = (0, 0);
     for (event, matched) in expected.iter().zip(&matches) {
-        let shown = expected_parts(&event.content);
-        if let Some(row) = matched {
-            let found = found_beside(&event.content, &found[*row]).unmarked();
-            comparison.push(Compared { difference: Difference::Same, expected: shown.unmarked(), found });
-            continue;
+        match matched {
+            Some(_) if is_large => {}
+            Some(row) => comparison.push(same(&event.content, &found[*row])),
+            None if differing == DIFFERING_MAX => left_out += 1,
+            None => {
+                differing += 1;
+                let row = take_nearest(differences, event, found, &mut unexpected, is_large);
+                let (compared, label) = differs(differences, event, row.map(|row| &found[row]));
+                comparison.push(compared);
+                labels.push((event.span, label));
+            }
         }
-        let nearest = unexpected
-            .iter()
-            .copied()
-            .enumerate()
-            .min_by_key(|(_, row)| differences(&event.content, &found[*row]).len());
-        let Some((index, row)) = nearest else {
-            labels.push((event.span, "did not come".to_owned()));
-            let (difference, found) = (Difference::Missing, Marked::default());
-            comparison.push(Compared { difference, expected: shown.unmarked(), found });
-            continue;
-        };
-        unexpected.remove(index);
-        let differing = differences(&event.content, &found[row]);
-        labels.push((event.span, explained(&differing)));
-        let names: Vec<String> = differing.into_iter().map(|(name, _)| name).collect();
-        let (expected, found) = marked(shown, found_beside(&event.content, &found[row]), &names);
-        comparison.push(Compared { difference: Difference::In(names), expected, found });
     }
-    for row in &unexpected {
+    let shown = unexpected.len().min(DIFFERING_MAX - differing);
+    for row in unexpected.iter().take(shown) {
         let found = Marked { text: found_text(&found[*row]), marks: Vec::new() };
         comparison.push(Compared { difference: Difference::Unexpected, expected: Marked::default(), found });
     }
-    let counted = |count: usize| format!("{count} event{}", if count == 1 { "" } else { "s" });
-    let message = match (expected.len(), found.len()) {
+    if is_large {
+        notes.push("so many events are compared in their order".to_owned());
+    }
+    // An expected event and one that came make one difference.
+    let left_out = (unexpected.len() - shown).max(left_out);
+    if left_out > 0 {
+        notes.push(format!("{} of those that differ are not compared here", counted(left_out)));
+    }
+    if labels.is_empty() {
+        labels.push((at, format!("{counted_unexpected} came that nothing here expects")));
+    }
+    Some(Failure { message: message(place, expected.len(), found.len()), labels, comparison, notes })
+}
+
+/// Says how the numbers of events differ.
+fn message(place: &str, expected: usize, found: usize) -> String {
+    match (expected, found) {
         (0, came) => format!("{} came to `{place}`, and none is expected", counted(came)),
         (wanted, 0) => format!("nothing came to `{place}`, and {} expected", are_expected(wanted)),
         (wanted, came) if wanted == came => {
@@ -69,11 +101,52 @@ pub(crate) fn compare(
         (wanted, came) => {
             format!("{} came to `{place}`, and {} expected", counted(came), are_expected(wanted))
         }
-    };
-    if labels.is_empty() {
-        labels.push((at, format!("{} came that nothing here expects", counted(unexpected.len()))));
     }
-    Some(Failure { message, labels, comparison, notes: Vec::new() })
+}
+
+fn counted(count: usize) -> String {
+    format!("{count} event{}", if count == 1 { "" } else { "s" })
+}
+
+/// Compares an expected event with the one that is assigned to it.
+fn same(expected: &EventContent, found: &ReceivedEvent) -> Compared {
+    let (expected, found) = (expected_parts(expected).unmarked(), found_beside(expected, found).unmarked());
+    Compared { difference: Difference::Same, expected, found }
+}
+
+/// Takes the row that is most similar to an expected event from those that nothing expects; the first one of many events.
+fn take_nearest(
+    differences: Differences<'_>,
+    event: &TestEvent,
+    found: &[ReceivedEvent],
+    unexpected: &mut VecDeque<usize>,
+    is_large: bool,
+) -> Option<usize> {
+    if is_large {
+        return unexpected.pop_front();
+    }
+    let rows = unexpected.iter().enumerate();
+    let nearest = rows.min_by_key(|(_, row)| differences(&event.content, &found[**row]).len());
+    let (index, _) = nearest?;
+    unexpected.remove(index)
+}
+
+/// Compares an expected event with one that differs, or with none, and explains the difference.
+fn differs(
+    differences: Differences<'_>,
+    event: &TestEvent,
+    found: Option<&ReceivedEvent>,
+) -> (Compared, String) {
+    let shown = expected_parts(&event.content);
+    let Some(found) = found else {
+        let (difference, expected, found) = (Difference::Missing, shown.unmarked(), Marked::default());
+        return (Compared { difference, expected, found }, "did not come".to_owned());
+    };
+    let differing = differences(&event.content, found);
+    let label = explained(&differing);
+    let names: Vec<String> = differing.into_iter().map(|(name, _)| name).collect();
+    let (expected, found) = marked(shown, found_beside(&event.content, found), &names);
+    (Compared { difference: Difference::In(names), expected, found }, label)
 }
 
 fn are_expected(count: usize) -> String {
@@ -90,20 +163,31 @@ fn explained(differing: &[(String, String)]) -> String {
     }
 }
 
+/// Assigns to each expected event the one that came at its place, if it fits.
+fn assign_in_order(
+    differences: Differences<'_>,
+    expected: &[TestEvent],
+    found: &[ReceivedEvent],
+) -> Vec<Option<usize>> {
+    let fits = |event: usize| {
+        found.get(event).is_some_and(|row| differences(&expected[event].content, row).is_empty())
+    };
+    (0..expected.len()).map(|event| fits(event).then_some(event)).collect()
+}
+
 /// Assigns an event that came to each expected event, so that as many as possible have one (Kuhn's algorithm for matchings of
 /// bipartite graphs).
-fn assign(expected: &[TestEvent], found: &[ReceivedEvent]) -> Vec<Option<usize>> {
+fn assign(
+    differences: Differences<'_>,
+    expected: &[TestEvent],
+    found: &[ReceivedEvent],
+) -> Vec<Option<usize>> {
     let fits = |event: usize, row: usize| differences(&expected[event].content, &found[row]).is_empty();
     if expected.len() == found.len() && (0..expected.len()).all(|row| fits(row, row)) {
         return (0..expected.len()).map(Some).collect();
     }
-    let is_large = expected.len().saturating_mul(found.len()) > PAIRS_MAX;
-    let rows_of = |event: usize| match is_large {
-        true => event..(event + 1).min(found.len()).max(event),
-        false => 0..found.len(),
-    };
     let candidates: Vec<Vec<usize>> =
-        (0..expected.len()).map(|event| rows_of(event).filter(|row| fits(event, *row)).collect()).collect();
+        (0..expected.len()).map(|event| (0..found.len()).filter(|row| fits(event, *row)).collect()).collect();
     let mut owners: Vec<Option<usize>> = vec![None; found.len()];
     for event in 0..expected.len() {
         improve(event, &candidates, &mut owners);
@@ -121,7 +205,7 @@ fn assign(expected: &[TestEvent], found: &[ReceivedEvent]) -> Vec<Option<usize>>
 fn improve(event: usize, candidates: &[Vec<usize>], owners: &mut [Option<usize>]) {
     let mut reached_by: Vec<Option<usize>> = vec![None; owners.len()];
     let mut seen = vec![false; owners.len()];
-    let mut queue = std::collections::VecDeque::from([event]);
+    let mut queue = VecDeque::from([event]);
     while let Some(current) = queue.pop_front() {
         for row in &candidates[current] {
             if std::mem::replace(&mut seen[*row], true) {

@@ -70,7 +70,7 @@ fn in_words(injected: &Injected) -> String {
 /// Compares a run with one without faults, by the promises of the flows.
 fn broken_promise(staged: &Staged, reference: &Ran, ran: &Ran, span: Span) -> Option<Failure> {
     let ends = &staged.ends;
-    let promised = |broken: &Broken| ends.promised(&broken.sink);
+    let promised = |broken: &Broken| ends.promised(broken);
     let mut lost = ends.lost(&reference.arrivals, &ran.arrivals);
     lost.retain(|broken| promised(broken)[0]);
     let label = "with faults, this test breaks a promise";

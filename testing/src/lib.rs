@@ -10,7 +10,7 @@
 //! | `run` | one run of a test: its acts in their order |
 //! | `driver` | the agent: started, idle, killed, in virtual time |
 //! | `stage`, `scene`, `endpoints` | the plan with simulated ends; the state that outlasts a crash; the sources and sinks |
-//! | `sending`, `comparing`, `checks`, `promises` | events in and out, and whether they are the right ones |
+//! | `sending`, `comparing`, `checks`, `promises`, `passed` | events in and out, and whether they are the right ones |
 //! | `watching`, `trace`, `coverage` | what happens at each step, and what was reached |
 //! | `faults`, `mutants` | more runs of a test: with random faults, and with changed steps |
 //! | `arrays`, `values` | the values of events as Arrow arrays, and back |
@@ -28,6 +28,7 @@ mod endpoints;
 mod faults;
 mod mutants;
 mod outcome;
+mod passed;
 mod program;
 mod promises;
 pub mod report;

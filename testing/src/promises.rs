@@ -2,7 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_plan::{Delivery, Leg, Origin, Plan, Route};
+use weir_plan::{Leg, Origin, Plan, Route};
+
+use crate::passed::{Passed, passed_from};
+use crate::scene::source_number;
+
+#[cfg(test)]
+mod tests;
 
 /// What each sink has received: the numbers of the events that were sent.
 pub(crate) type Arrivals = BTreeMap<String, Vec<Option<i64>>>;
@@ -12,8 +18,8 @@ pub(crate) type Arrivals = BTreeMap<String, Vec<Option<i64>>>;
 pub(crate) struct Ends {
     /// The sinks of which one takes an event, where a `balance` or a `failover` chooses: each with the first of them.
     group: BTreeMap<String, String>,
-    /// The sinks that a required path leads to, each with the strongest promise of a flow that leads to it.
-    promises: BTreeMap<String, Delivery>,
+    /// The sources, by their numbers in the plan, and the sinks to which required paths lead from them.
+    paths: BTreeMap<(usize, String), Passed>,
 }
 
 /// An event that is missing or came too often.
@@ -36,18 +42,10 @@ impl Ends {
             for path in &flow.paths {
                 join(plan, &path.leg, &mut ends.group);
             }
-            let mut seen = BTreeSet::new();
-            let begins = flow.paths.iter().filter(|path| !matches!(path.from, Origin::Channel(_)));
-            for path in begins {
-                let mut required = BTreeSet::new();
-                sinks(plan, &path.leg, false, &mut seen, &mut required);
-                for sink in required {
-                    let promise = ends.promises.entry(sink).or_insert(Delivery::BestEffort);
-                    if strength(flow.delivers) > strength(*promise) {
-                        *promise = flow.delivers;
-                    }
-                }
-            }
+        }
+        for (number, source) in plan.sources.iter().enumerate() {
+            let sinks = passed_from(plan, source).into_iter();
+            ends.paths.extend(sinks.map(|(sink, passed)| ((number, sink), passed)));
         }
         ends
     }
@@ -63,8 +61,10 @@ impl Ends {
     /// Counts how often each event came to each group of sinks that a required path leads to.
     fn counts(&self, arrivals: &Arrivals) -> BTreeMap<(String, i64), usize> {
         let mut counts = BTreeMap::new();
-        for (sink, events) in arrivals.iter().filter(|(sink, _)| self.promises.contains_key(*sink)) {
-            for lineage in events.iter().flatten() {
+        for (sink, events) in arrivals {
+            let is_required =
+                |lineage: &&i64| self.paths.contains_key(&(source_number(**lineage), sink.clone()));
+            for lineage in events.iter().flatten().filter(is_required) {
                 *counts.entry((self.group_of(sink).to_owned(), *lineage)).or_default() += 1;
             }
         }
@@ -92,25 +92,17 @@ impl Ends {
         counted.filter(|broken| broken.came > broken.wanted).collect()
     }
 
-    /// Returns whether the flows into a sink, or a group of sinks, promise that nothing is lost, and that nothing is repeated.
-    pub(crate) fn promised(&self, sink: &str) -> [bool; 2] {
-        let of_group = self.promises.iter().filter(|(other, _)| self.group_of(other) == sink);
-        // The weakest promise of the sinks that may take an event.
-        match of_group.map(|(_, promise)| *promise).min_by_key(|promise| strength(*promise)) {
-            Some(Delivery::ExactlyOnce) => [true, true],
-            Some(Delivery::AtLeastOnce) => [true, false],
-            Some(Delivery::AtMostOnce) => [false, true],
-            Some(Delivery::BestEffort) | None => [false, false],
-        }
-    }
-}
-
-fn strength(promise: Delivery) -> u8 {
-    match promise {
-        Delivery::BestEffort => 0,
-        Delivery::AtMostOnce => 1,
-        Delivery::AtLeastOnce => 2,
-        Delivery::ExactlyOnce => 3,
+    /// Returns whether the flows from the source of an event to its sink promise that it is not lost, and that it is not repeated.
+    /// An event that comes in one run and not in another, such as one that `keep if random() < 0.5` drops, is not lost.
+    pub(crate) fn promised(&self, broken: &Broken) -> [bool; 2] {
+        let source = source_number(broken.lineage);
+        let of_source = self.paths.iter().filter(|((number, _), _)| *number == source);
+        let mut to_sink = of_source.filter(|((_, sink), _)| self.group_of(sink) == broken.sink).peekable();
+        // All sinks that may take the event have to be promised.
+        let is_promised = to_sink.peek().is_some();
+        to_sink.fold([is_promised; 2], |[kept, once], (_, passed)| {
+            [kept && passed.never_loses && !passed.is_chosen, once && passed.never_repeats]
+        })
     }
 }
 
@@ -118,7 +110,7 @@ fn strength(promise: Delivery) -> u8 {
 fn join(plan: &Plan, leg: &Leg, group: &mut BTreeMap<String, String>) {
     if let Route::Balance { legs, .. } | Route::Failover(legs) = &leg.to {
         let mut members = BTreeSet::new();
-        legs.iter().for_each(|leg| sinks(plan, leg, true, &mut BTreeSet::new(), &mut members));
+        legs.iter().for_each(|leg| sinks(plan, leg, &mut BTreeSet::new(), &mut members));
         if let Some(first) = members.first().cloned() {
             members.into_iter().for_each(|member| drop(group.insert(member, first.clone())));
         }
@@ -126,8 +118,8 @@ fn join(plan: &Plan, leg: &Leg, group: &mut BTreeMap<String, String>) {
     leg.to.legs().into_iter().for_each(|leg| join(plan, leg, group));
 }
 
-/// Collects the sinks that a leg leads to, through channels too; `optional` says whether optional branches count.
-fn sinks(plan: &Plan, leg: &Leg, optional: bool, seen: &mut BTreeSet<String>, found: &mut BTreeSet<String>) {
+/// Collects the sinks that a leg leads to, through channels too.
+fn sinks(plan: &Plan, leg: &Leg, seen: &mut BTreeSet<String>, found: &mut BTreeSet<String>) {
     match &leg.to {
         Route::Sink(name) => drop(found.insert(name.clone())),
         Route::Channel(name) => {
@@ -136,11 +128,8 @@ fn sinks(plan: &Plan, leg: &Leg, optional: bool, seen: &mut BTreeSet<String>, fo
             }
             let paths = plan.flows.iter().flat_map(|flow| &flow.paths);
             let behind = paths.filter(|path| matches!(&path.from, Origin::Channel(from) if from == name));
-            behind.for_each(|path| sinks(plan, &path.leg, optional, seen, found));
+            behind.for_each(|path| sinks(plan, &path.leg, seen, found));
         }
-        route => {
-            let legs = if optional { route.legs() } else { route.required_legs() };
-            legs.into_iter().for_each(|leg| sinks(plan, leg, optional, seen, found));
-        }
+        route => route.legs().into_iter().for_each(|leg| sinks(plan, leg, seen, found)),
     }
 }

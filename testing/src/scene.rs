@@ -22,6 +22,11 @@ const DISK_BYTES: u64 = 1 << 40;
 /// The positions of each source in the lineage of events.
 const LINEAGE_BITS: u32 = 40;
 
+/// Returns the number of the source, in the order of the plan, that an event with this lineage was sent to.
+pub(crate) fn source_number(lineage: i64) -> usize {
+    usize::try_from(lineage >> LINEAGE_BITS).unwrap_or(usize::MAX)
+}
+
 /// What a source does about events that were not delivered when the agent stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeats {

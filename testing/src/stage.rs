@@ -44,7 +44,7 @@ pub(crate) fn with_lineage(mut plan: Plan) -> Plan {
     }
     plan.agent = Settings::default();
     for flow in &mut plan.flows {
-        // A test that expects an order says so; this version carries out no promise of an order.
+        // The compiler has proved the promised order and the agent does not read it; `expect order` checks an order.
         flow.order = Order::None;
     }
     plan

@@ -15,7 +15,7 @@ use crate::analysis::program_tests::{
     ProgramTest, TEST_METRICS, TestAct, TestActKind, TestContent, TestEvents,
 };
 use crate::checker::{Checker, Expectation};
-use crate::diagnostics::{DuplicateEntry, Misplaced, UnknownName};
+use crate::diagnostics::{DuplicateEntry, MalformedText, Misplaced, UnknownName};
 use crate::flows::REJECTS;
 use crate::names::scopes::{ComponentIndex, Meaning};
 use crate::names::visit::Mention;
@@ -111,7 +111,7 @@ impl ProgramTests<'_, '_> {
             }
             ActKind::SendFile(path, name) => {
                 let source = self.component(path, &[Role::Source])?;
-                TestActKind::Send { source, events: file(name) }
+                TestActKind::Send { source, events: self.file(name)? }
             }
             ActKind::Expect(path, events) => {
                 let (at, name) = self.expected_at(path)?;
@@ -121,7 +121,7 @@ impl ProgramTests<'_, '_> {
             }
             ActKind::ExpectFile(path, events) => {
                 let (at, name) = self.expected_at(path)?;
-                TestActKind::Expect { at, name, events: file(events) }
+                TestActKind::Expect { at, name, events: self.file(events)? }
             }
             ActKind::ExpectNo(name) if &*name.text == NOTHING[0] => TestActKind::NoLoss,
             ActKind::ExpectNo(name) if &*name.text == NOTHING[1] => TestActKind::NoDuplicates,
@@ -148,6 +148,26 @@ impl ProgramTests<'_, '_> {
             }
         };
         Some(TestAct { span: act.span, kind })
+    }
+
+    /// Checks the name of a file of events. A test may write the file, so it is in the folder of the program or below it.
+    fn file(&mut self, name: &FileName) -> Option<TestEvents> {
+        let (text, span) = (name.text.clone(), name.span);
+        let is_drive = text.as_bytes().get(1) == Some(&b':');
+        let reason = if text.starts_with(['/', '\\']) || is_drive {
+            "it is not relative to the folder of the program"
+        } else if text.starts_with('~') {
+            "`~` stands for a home folder"
+        } else if text.split(['/', '\\']).any(|part| part == "..") {
+            "`..` leads out of the folder of the program"
+        } else {
+            return Some(TestEvents::File { name: text, span });
+        };
+        let (expected, reason) = ("file of a test".to_owned(), reason.to_owned());
+        let help =
+            "name a file in the folder of the program or below it, as in `data/visits.jsonl`".to_owned();
+        self.checker.report(MalformedText { expected, text, reason, help, near: None, span });
+        None
     }
 
     /// Checks a fault of a component.
@@ -271,8 +291,4 @@ impl ProgramTests<'_, '_> {
             }
         }
     }
-}
-
-fn file(name: &FileName) -> TestEvents {
-    TestEvents::File { name: name.text.clone(), span: name.span }
 }

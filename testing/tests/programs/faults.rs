@@ -38,6 +38,17 @@ fn promises_hold_through_faults() {
 }
 
 #[test]
+fn events_that_steps_choose_by_random_numbers_and_time_are_not_lost() {
+    for step in ["keep if random() < 0.5", "drop if now() > @timestamp"] {
+        let text = VISITS.replace("keep if page != \"/health\"", step) + SENDS;
+        with_program(&text, |program| {
+            let failure = run_with_faults(program, &program.tests()[0], RunSettings::default(), 50);
+            assert_eq!(failure, None, "{step}");
+        });
+    }
+}
+
+#[test]
 fn faults_and_crashes_of_a_test_lose_nothing() {
     passes(
         VISITS,

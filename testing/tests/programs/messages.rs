@@ -75,6 +75,15 @@ fn a_metric_and_a_file_are_compared() {
 }
 
 #[test]
+fn a_metric_of_a_component_in_no_flow_is_refused() {
+    let unused = VISITS.replace("flow main", "channel idle = memory {}\nflow main");
+    for expected in ["== 0", "== 5"] {
+        let failure = failure_of(&unused, &format!("  expect metric idle.delivered {expected}"));
+        assert!(failure.starts_with("error: no flow uses `idle`\n"), "{failure}");
+    }
+}
+
+#[test]
 fn an_act_that_can_not_be_done_is_shown_at_its_place() {
     insta::assert_snapshot!(failure_of(VISITS, "  send visits from \"nowhere.jsonl\"\n  expect no loss"));
     let unused = VISITS.replace("flow main", "sink other = stdout {}\nsource lines = generate {}\nflow main");
