@@ -16,6 +16,9 @@ use crate::transfer::SMALL_FILES;
 /// The records in a second.
 const RATE: usize = 1_500;
 const PARTITIONS: i32 = 4;
+/// The limit of a wait, which only decides how long a failing test hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// How long a storm lasts in a test run, in seconds.
 const STORM: u64 = 100;
 
@@ -54,7 +57,9 @@ impl Agent<'_> {
 }
 
 /// Lets an agent drain. Its status is 3 if it could not deliver everything, since a server was not back yet.
-fn terminate(run: Weir) {
+fn terminate(mut run: Weir) {
+    // Before an agent has started, a signal ends it as every process.
+    run.await_start(PATIENCE);
     let ending = run.terminate();
     assert!(matches!(ending.status.code(), Some(0 | 3)), "{}: {}", ending.status, ending.log);
 }
