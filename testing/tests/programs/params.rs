@@ -11,7 +11,7 @@ param only: Text?
 param topic: Text = "a"
 source visits = files { paths: ["visits"] }
 sink out = files { path: "out" }
-flow main { visits -> set @topic = topic -> keep if utf8_lossy(body) in kinds -> keep if only is null or body == only -> out }
+flow main { visits -> set @topic = topic -> keep if utf8_lossy(body) in kinds -> keep if utf8_lossy(body) == (only ?? utf8_lossy(body)) -> out }
 "#;
 
 /// Checks that a test with these params receives the events.
