@@ -58,7 +58,7 @@ fn shown(arguments: &Arguments) -> Result<Option<String>, String> {
         return Err("the sample is read from standard input, so the program has to be a file".to_owned());
     }
     let library = library()?;
-    let Some(program) = program(&arguments.path, &library, &arguments.params, arguments.colours)? else {
+    let Ok(program) = program(&arguments.path, &library, &arguments.params, arguments.colours)? else {
         return Ok(None);
     };
     let source = match &arguments.source {

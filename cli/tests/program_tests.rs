@@ -52,7 +52,8 @@ fn the_exit_status_shows_failures_and_misuse() {
     assert_eq!(weir_in(right.path(), &["test", "--faults", "5", "--coverage", "--mutants"], "").0, 0);
     let broken = folder_with("source a = b {}\n");
     let (status, output, error) = weir_in(broken.path(), &["test"], "");
-    assert_eq!((status, output.as_str()), (1, ""));
+    let summary = "a.flow: no test has run, since the program has errors\n1 program has errors\n";
+    assert_eq!((status, output.as_str()), (1, summary));
     assert!(error.contains("error[E02"), "{error}");
     assert_eq!(weir_in(folder_with("let a = 1\n").path(), &["test"], "").0, 2);
 }
@@ -79,6 +80,27 @@ fn files_of_expected_events_are_written_and_compared() {
         let (status, output, _) = weir_in(folder.path(), &["test", "--format", format], "");
         assert_eq!(status, 1);
         assert!(output.contains(words), "{output}");
+    }
+}
+
+#[test]
+fn a_program_with_errors_is_among_the_results() {
+    let folder = folder_with(PROGRAM);
+    fs::write(folder.path().join("broken.flow"), "source a = b {}\n").unwrap();
+    let error = "<testcase classname=\"broken.flow\" name=\"the program has no errors\" file=\"broken.flow\" time=\"0.000\">\n      <error message=\"";
+    for (format, words) in [
+        ("human", "1 test has passed, 1 program has errors, "),
+        (
+            "json",
+            "\"file\": \"broken.flow\",\n    \"title\": \"the program has no errors\",\n    \"passed\": false",
+        ),
+        ("junit", error),
+        ("tap", "1..2\nok 1 - a.flow: right\nnot ok 2 - broken.flow: the program has no errors\n"),
+    ] {
+        let (status, output, errors) = weir_in(folder.path(), &["test", "--format", format], "");
+        assert_eq!(status, 1);
+        assert!(output.contains(words), "{output}");
+        assert!(errors.contains("error[E02"), "{errors}");
     }
 }
 

@@ -3,11 +3,14 @@
 //! Pest parses a copy of one item at a time. In the copy, blanks replace comments, and newlines inside `( )` and
 //! `[ ]`. Since every byte keeps its offset, places in the copy are places in the file.
 
+mod entries;
 mod foreign;
 mod foreign_items;
 mod foreign_texts;
 
 use std::ops::Range;
+
+pub(crate) use entries::entry_around;
 
 use crate::error::{SyntaxError, SyntaxErrorKind};
 use crate::repair::Edit;
@@ -71,6 +74,17 @@ pub(crate) struct ItemText {
 
 /// Cuts the text of a file into items.
 pub(crate) fn lay_out(file: FileId, text: &str) -> Layout {
+    lay_out_after(b'\n', file, text)
+}
+
+/// Finds the brackets and comments of a lone value. A value continues the `=` before it: its lines begin no items, and are no
+/// lines of a property file.
+pub(crate) fn lay_out_value(file: FileId, text: &str) -> Layout {
+    lay_out_after(b'=', file, text)
+}
+
+/// Cuts a text into items that stands after a byte.
+fn lay_out_after(last: u8, file: FileId, text: &str) -> Layout {
     let start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
     let mut scanner = Scanner {
         file,
@@ -79,7 +93,7 @@ pub(crate) fn lay_out(file: FileId, text: &str) -> Layout {
         layout: Layout::default(),
         item: None,
         open: Vec::new(),
-        last: b'\n',
+        last,
         last_end: start,
         line_start: start,
         last_comment: None,
@@ -366,70 +380,6 @@ fn is_letter(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_'
 }
 
-/// Returns the entry around a place in an item's blanked text: the range between two separators in the
-/// innermost braces. `None` if the place is not in braces.
-pub(crate) fn entry_around(text: &str, place: usize) -> Option<Range<usize>> {
-    let bytes = text.as_bytes();
-    // For each open bracket: whether it is a brace, and the beginning of its current entry.
-    let mut open: Vec<(bool, usize)> = Vec::new();
-    let mut position = 0;
-    let mut last = b'\n';
-    while position < bytes.len() {
-        let byte = bytes[position];
-        let ends_entry = match byte {
-            b',' => true,
-            b'\n' if last == b':' && begins_entry(&bytes[position..]) => true,
-            b'\n' => !is_continued(&bytes[..position], last) && !goes_on_after(&bytes[position..]),
-            b'}' | b')' | b']' => true,
-            _ => false,
-        };
-        if ends_entry
-            && position >= place
-            && let Some((true, start)) = open.last()
-        {
-            // The place is before the braces.
-            if *start > place {
-                return None;
-            }
-            let end = if byte == b',' { position + 1 } else { position };
-            return Some(*start..end);
-        }
-        match byte {
-            b'{' | b'(' | b'[' => open.push((byte == b'{', position + 1)),
-            b'}' | b')' | b']' => {
-                open.pop();
-            }
-            b',' | b'\n' if ends_entry => {
-                if let Some((_, start)) = open.last_mut() {
-                    *start = position + 1;
-                }
-            }
-            b'"' => position = end_of_string(bytes, position),
-            _ => {}
-        }
-        if !byte.is_ascii_whitespace() {
-            last = byte;
-        }
-        position += 1;
-    }
-    None
-}
-
-/// Returns the place of the string's closing quote, or of the last byte of the line.
-fn end_of_string(bytes: &[u8], start: usize) -> usize {
-    let raw = start > 0 && bytes[start - 1] == b'r';
-    let mut position = start + 1;
-    while position < bytes.len() {
-        match bytes[position] {
-            b'"' => return position,
-            b'\n' => return position - 1,
-            b'\\' if !raw => position += 2,
-            _ => position += 1,
-        }
-    }
-    position
-}
-
 /// Returns whether a line continues on the next line because it ends with an operator. `last` is the line's last byte.
 fn is_continued(before: &[u8], last: u8) -> bool {
     match last {
@@ -451,14 +401,6 @@ fn is_continued(before: &[u8], last: u8) -> bool {
         }
         _ => false,
     }
-}
-
-/// Returns whether the next line begins with `name:`, or with `:`.
-fn begins_entry(rest: &[u8]) -> bool {
-    let rest = rest.trim_ascii_start();
-    let is_of_name = |byte: &&u8| is_letter(**byte) || byte.is_ascii_digit() || matches!(byte, b'@' | b'`');
-    let name = rest.iter().take_while(is_of_name).count();
-    rest[name..].trim_ascii_start().starts_with(b":")
 }
 
 /// Returns whether the next line continues this one, since it begins with an arrow or a word such as `else`.
@@ -488,13 +430,5 @@ mod tests {
     fn an_item_with_an_unclosed_brace_ends_before_the_next_item() {
         let text = "sink a = b {\n  source: 1\nsink c = d {}\n";
         assert_eq!(items(text), ["sink a = b {\n  source: 1", "sink c = d {}"]);
-    }
-
-    #[test]
-    fn an_entry_is_found_in_the_innermost_braces() {
-        let text = "sink a = b {\n  c: { d: 1, e 2 }\n  f: 3\n}";
-        let place = text.find("2").unwrap();
-        let range = entry_around(text, place).unwrap();
-        assert_eq!(&text[range], " e 2 ");
     }
 }

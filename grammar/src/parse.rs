@@ -12,7 +12,7 @@ use crate::build::Builder;
 use crate::error::{Foreign, SyntaxError, SyntaxErrorKind};
 use crate::expectation::{self, Mismatch};
 use crate::habits::{self, Habit};
-use crate::layout::{ItemText, entry_around, lay_out};
+use crate::layout::{ItemText, entry_around, lay_out, lay_out_value};
 use crate::repair::Copy;
 use crate::tree::{CommentKind, Expression, ExpressionKind, File, Item, ItemKind, Name};
 use crate::{FileId, FlowParser, Rule, Span};
@@ -74,27 +74,31 @@ fn parse_with(file: FileId, text: &str, hyphenated: &[String]) -> Parsed {
     parsed
 }
 
-/// Parses a single value, such as the value of `--set name=value`.
+/// Parses a single value, such as the value of `--set name=value`. It may have several lines and comments, as in a file.
 pub fn parse_value(file: FileId, text: &str) -> (Expression, Vec<SyntaxError>) {
     let span = Span { file, start: 0, end: text.len() as u32 };
     let broken = Expression { span, kind: ExpressionKind::Broken };
-    let layout = lay_out(file, text);
+    let layout = lay_out_value(file, text);
     let mut errors: Vec<SyntaxError> = Vec::new();
     errors.extend(layout.errors);
     let shapeless = layout.items.iter().any(|item| item.shapeless);
-    errors.extend(layout.items.into_iter().flat_map(|item| item.errors));
+    let mut copy = text.to_owned();
+    for item in layout.items {
+        item.blanks.into_iter().for_each(|range| blank(&mut copy, range));
+        errors.extend(item.errors);
+    }
     if shapeless || !errors.is_empty() {
         errors.truncate(1);
         return (broken, errors);
     }
     let mut builder = Builder::new(file, text, &[]);
-    match FlowParser::parse(Rule::lone_value, text) {
+    match FlowParser::parse(Rule::lone_value, &copy) {
         Ok(mut pairs) => {
             let value = pairs.next().and_then(|lone| lone.into_inner().next());
             let value = value.map_or(broken, |pair| builder.expression(pair));
             (value, builder.errors)
         }
-        Err(error) => (broken, vec![unexpected(&builder, text, &error)]),
+        Err(error) => (broken, vec![unexpected(&builder, &copy, &error)]),
     }
 }
 
@@ -380,4 +384,26 @@ fn unexpected(builder: &Builder<'_>, text: &str, error: &Error<Rule>) -> SyntaxE
     let Mismatch { found, length, expected, hint } = expectation::mismatch(text, place, error);
     let span = builder.span(place, place + length);
     SyntaxError { span, kind: SyntaxErrorKind::Unexpected { found, expected, hint } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lone_value_is_no_item() {
+        for text in [
+            "[\"order\"]",
+            "[\"order\"]\n",
+            "[\n  \"order\", // what is sold\n  \"offer\",\n]",
+            "a.b == 1",
+            "-1",
+        ] {
+            let (value, errors) = parse_value(FileId(0), text);
+            assert!(errors.is_empty() && value.kind != ExpressionKind::Broken, "{text}: {errors:?}");
+        }
+        for text in ["[\"order\"", "1 2", "a.b = c", "1 ]"] {
+            assert_eq!(parse_value(FileId(0), text).1.len(), 1, "{text}");
+        }
+    }
 }

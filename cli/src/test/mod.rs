@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::ValueEnum;
-use weir_compiler::{Analysis, Library, Severity, analyse, normalized_path};
+use weir_compiler::{Analysis, Library, Severity, analyse, normalized_path, render};
+use weir_testing::report::BrokenProgram;
 use weir_testing::{RunSettings, TestProgram, TestResult, in_threads, run_test, run_with_faults};
 
 use crate::MISUSE;
@@ -84,7 +85,7 @@ such test. The results are written to standard output.";
 enum TestFormat {
     /// For people: each failure with its place in the program
     Human,
-    /// A JSON array with an object for each test
+    /// A JSON array with an object for each test and each program with errors
     Json,
     /// JUnit's XML, for continuous integration
     Junit,
@@ -131,12 +132,11 @@ fn watch(arguments: &Arguments) -> ! {
 fn run_once(arguments: &Arguments, files: &mut BTreeSet<String>) -> Result<bool, String> {
     let library = library()?;
     let paths = programs_in(&arguments.paths)?;
-    let mut programs = Vec::new();
-    let mut whole = true;
+    let (mut programs, mut broken) = (Vec::new(), Vec::new());
     for path in paths {
         match program(&path, &library, &arguments.params, arguments.colours)? {
-            Some(program) => programs.push(Named { path: normalized_path(&path), program }),
-            None => whole = false,
+            Ok(program) => programs.push(Named { path: normalized_path(&path), program }),
+            Err(program) => broken.push(program),
         }
     }
     for Named { program, .. } in &programs {
@@ -144,29 +144,29 @@ fn run_once(arguments: &Arguments, files: &mut BTreeSet<String>) -> Result<bool,
     }
     let results = run_programs(&programs, arguments);
     let count: usize = results.iter().map(Vec::len).sum();
-    if count == 0 && !whole {
-        return Ok(false);
-    }
-    if count == 0 {
+    if count == 0 && broken.is_empty() {
         return Err(match &arguments.filter {
             Some(filter) => format!("no test has {filter:?} in its title"),
             None => format!("there is no test in {}", arguments.paths.join(", ")),
         });
     }
-    output::write(&programs, &results, arguments);
+    output::write(&programs, &results, &broken, arguments);
     coverage::write(&programs, &results, arguments)?;
     let passed = results.iter().flatten().all(|result| result.failure.is_none());
-    let noticed = !arguments.mutants || (passed && mutants::write(&programs, arguments));
-    Ok(whole && passed && noticed)
+    let noticed = !arguments.mutants || (passed && count > 0 && mutants::write(&programs, arguments));
+    Ok(broken.is_empty() && passed && noticed)
 }
 
-/// Compiles a program; `None` if it has errors, which are written to standard error.
+/// Compiles a program, or returns its errors, which are written to standard error too.
+///
+/// # Errors
+/// When the file can't be read, in words.
 pub(crate) fn program<'l>(
     path: &str,
     library: &'l Library,
     params: &Params,
     colours: Colours,
-) -> Result<Option<TestProgram<'l>>, String> {
+) -> Result<Result<TestProgram<'l>, BrokenProgram>, String> {
     let files = Arc::new(ProgramFiles::read(path)?);
     let options = params.options();
     let analysis = analyse(&*files, &files.name, library, &options);
@@ -177,14 +177,16 @@ pub(crate) fn program<'l>(
     if !errors.is_empty() || !refused.is_empty() {
         let said = if errors.is_empty() { refused } else { errors };
         print_error(&rendered(&said, &analysis.files, colours));
-        return Ok(None);
+        let message = said.first().map(|first| first.describe().message).unwrap_or_default();
+        let details = render::human(&said, &analysis.files, false);
+        return Ok(Err(BrokenProgram { name: normalized_path(path), message, details }));
     }
     let again = move |params: &BTreeMap<String, String>| -> Analysis {
         let mut options = options.clone();
         options.params.extend(params.clone());
         analyse(&*files, &files.name, library, &options)
     };
-    Ok(Some(TestProgram::new(analysis, folder_of(path), weir_stdlib::registry, again)))
+    Ok(Ok(TestProgram::new(analysis, folder_of(path), weir_stdlib::registry, again)))
 }
 
 pub(crate) use editor::for_editor;

@@ -1,13 +1,18 @@
 //! The output of `weir test`.
 
 use weir_testing::TestResult;
-use weir_testing::report::{ProgramResults, duration_text, failure_text, json, junit, tap};
+use weir_testing::report::{BrokenProgram, ProgramResults, duration_text, failure_text, json, junit, tap};
 
 use super::{Arguments, Named, TestFormat};
 use crate::program::print;
 
 /// Writes the results to standard output.
-pub(super) fn write(programs: &[Named<'_>], results: &[Vec<TestResult>], arguments: &Arguments) {
+pub(super) fn write(
+    programs: &[Named<'_>],
+    results: &[Vec<TestResult>],
+    broken: &[BrokenProgram],
+    arguments: &Arguments,
+) {
     let all: Vec<ProgramResults<'_>> = programs
         .iter()
         .zip(results)
@@ -19,14 +24,14 @@ pub(super) fn write(programs: &[Named<'_>], results: &[Vec<TestResult>], argumen
         })
         .collect();
     match arguments.format {
-        TestFormat::Human => print(&human(&all, arguments)),
-        TestFormat::Json => print(&json(&all)),
-        TestFormat::Junit => print(&junit(&all)),
-        TestFormat::Tap => print(&tap(&all)),
+        TestFormat::Human => print(&human(&all, broken, arguments)),
+        TestFormat::Json => print(&json(&all, broken)),
+        TestFormat::Junit => print(&junit(&all, broken)),
+        TestFormat::Tap => print(&tap(&all, broken)),
     }
 }
 
-fn human(programs: &[ProgramResults<'_>], arguments: &Arguments) -> String {
+fn human(programs: &[ProgramResults<'_>], broken: &[BrokenProgram], arguments: &Arguments) -> String {
     let mut text = String::new();
     for program in programs {
         let failed = program.results.iter().filter(|result| result.failure.is_some()).count();
@@ -40,13 +45,25 @@ fn human(programs: &[ProgramResults<'_>], arguments: &Arguments) -> String {
             text.push_str(&shown(program, result, arguments));
         }
     }
+    for BrokenProgram { name, .. } in broken {
+        text.push_str(&format!("{name}: no test has run, since the program has errors\n"));
+    }
+    let errors = match broken.len() {
+        0 => String::new(),
+        1 => "1 program has errors".to_owned(),
+        count => format!("{count} programs have errors"),
+    };
+    if programs.is_empty() {
+        return text + &errors + "\n";
+    }
+    let errors = if broken.is_empty() { errors } else { format!(", {errors}") };
     let results = || programs.iter().flat_map(|program| program.results);
     let (count, failed) = (results().count(), results().filter(|result| result.failure.is_some()).count());
     let advanced = results().map(|result| result.advanced).sum();
     let advanced = format!("{} of virtual time", duration_text(advanced));
     match failed {
-        0 => text.push_str(&format!("{}, {advanced}\n", counted(count, "passed"))),
-        _ => text.push_str(&format!("{failed} of {} failed, {advanced}\n", tests(count))),
+        0 => text.push_str(&format!("{}{errors}, {advanced}\n", counted(count, "passed"))),
+        _ => text.push_str(&format!("{failed} of {} failed{errors}, {advanced}\n", tests(count))),
     }
     text
 }

@@ -161,8 +161,8 @@ impl Checker<'_> {
         if text.trim().is_empty() && !signature.value_type.is_textual() {
             return self.left_out(signature, span);
         }
-        // An optional text is left out too: `null` would be text.
-        if text.is_empty() && signature.optional {
+        // An optional text has no other form of null.
+        if matches!(text, "" | "null") && signature.optional {
             return Some(Value::Null);
         }
         let given = match &signature.value_type {

@@ -2,8 +2,32 @@
 
 use serde::Serialize;
 
-use super::ProgramResults;
+use super::{BrokenProgram, ProgramResults};
 use crate::outcome::{Difference, Failure, TestResult};
+
+/// The title of the result of a program with errors.
+const COMPILES: &str = "the program has no errors";
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum JsonResult<'r> {
+    Test(JsonTest<'r>),
+    Broken(JsonBroken<'r>),
+}
+
+#[derive(Serialize)]
+struct JsonBroken<'r> {
+    file: &'r str,
+    title: &'r str,
+    passed: bool,
+    error: JsonError<'r>,
+}
+
+#[derive(Serialize)]
+struct JsonError<'r> {
+    message: &'r str,
+    details: &'r str,
+}
 
 #[derive(Serialize)]
 struct JsonTest<'r> {
@@ -47,14 +71,19 @@ struct JsonCompared<'r> {
     came: Option<&'r str>,
 }
 
-/// Returns all results as one JSON array.
-pub fn json(programs: &[ProgramResults<'_>]) -> String {
-    let tests: Vec<JsonTest<'_>> = programs
+/// Returns all results as one JSON array, with an object for each test and for each program with errors.
+pub fn json(programs: &[ProgramResults<'_>], broken: &[BrokenProgram]) -> String {
+    let tests = programs
         .iter()
         .flat_map(|program| program.results.iter().map(move |result| json_test(program, result)))
-        .collect();
+        .map(JsonResult::Test);
+    let broken = broken.iter().map(|BrokenProgram { name, message, details }| {
+        let error = JsonError { message, details };
+        JsonResult::Broken(JsonBroken { file: name, title: COMPILES, passed: false, error })
+    });
+    let results: Vec<JsonResult<'_>> = tests.chain(broken).collect();
     // Texts and numbers always have a JSON form.
-    serde_json::to_string_pretty(&tests).unwrap_or_default() + "\n"
+    serde_json::to_string_pretty(&results).unwrap_or_default() + "\n"
 }
 
 fn json_test<'r>(program: &ProgramResults<'r>, result: &'r TestResult) -> JsonTest<'r> {
@@ -97,8 +126,8 @@ fn compared(line: &crate::outcome::Compared) -> JsonCompared<'_> {
     JsonCompared { difference, columns, expected, came }
 }
 
-/// Returns all results as a JUnit report, a suite for each program.
-pub fn junit(programs: &[ProgramResults<'_>]) -> String {
+/// Returns all results as a JUnit report, a suite for each program. A program with errors has one test case with an error.
+pub fn junit(programs: &[ProgramResults<'_>], broken: &[BrokenProgram]) -> String {
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
     for program in programs {
         let failed = program.results.iter().filter(|result| result.failure.is_some()).count();
@@ -106,7 +135,7 @@ pub fn junit(programs: &[ProgramResults<'_>]) -> String {
         let name = escaped(program.name);
         let tests = program.results.len();
         text.push_str(&format!(
-            "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failed}\" time=\"{took:.3}\">\n"
+            "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failed}\" errors=\"0\" time=\"{took:.3}\">\n"
         ));
         for result in program.results {
             let line = program.files.positions(result.span).0.line;
@@ -127,7 +156,19 @@ pub fn junit(programs: &[ProgramResults<'_>]) -> String {
         }
         text.push_str("  </testsuite>\n");
     }
+    broken.iter().for_each(|broken| text.push_str(&junit_error(broken)));
     text + "</testsuites>\n"
+}
+
+/// Returns the suite of a program with errors.
+fn junit_error(broken: &BrokenProgram) -> String {
+    let name = escaped(&broken.name);
+    let (message, details) = (escaped(&broken.message), escaped(&broken.details));
+    format!(
+        "  <testsuite name=\"{name}\" tests=\"1\" failures=\"0\" errors=\"1\" time=\"0.000\">\n    \
+         <testcase classname=\"{name}\" name=\"{COMPILES}\" file=\"{name}\" time=\"0.000\">\n      \
+         <error message=\"{message}\">{details}</error>\n    </testcase>\n  </testsuite>\n"
+    )
 }
 
 fn seed(result: &TestResult) -> String {
@@ -153,23 +194,35 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Returns all results in the Test Anything Protocol, version 14.
-pub fn tap(programs: &[ProgramResults<'_>]) -> String {
-    let count: usize = programs.iter().map(|program| program.results.len()).sum();
-    let mut text = format!("TAP version 14\n1..{count}\n");
+/// Returns all results in the Test Anything Protocol, version 14. A program with errors is a test that has failed.
+pub fn tap(programs: &[ProgramResults<'_>], broken: &[BrokenProgram]) -> String {
+    let tests: usize = programs.iter().map(|program| program.results.len()).sum();
+    let mut text = format!("TAP version 14\n1..{}\n", tests + broken.len());
     let all = programs.iter().flat_map(|program| program.results.iter().map(move |result| (program, result)));
-    for (number, (program, result)) in all.enumerate() {
-        let status = if result.failure.is_some() { "not ok" } else { "ok" };
-        let description = format!("{}: {}", program.name, result.title);
-        let description = description.replace('\\', "\\\\").replace('#', "\\#").replace('\n', " ");
-        text.push_str(&format!("{status} {} - {description}\n", number + 1));
-        if let Some(failure) = &result.failure {
-            let details = super::failure_text(failure, program.files, &seed(result), false);
-            let details: String = details.lines().map(|line| format!("    {line}\n")).collect();
-            // A string of YAML, which JSON's strings are.
-            let message = serde_json::Value::from(failure.message.as_str());
-            text.push_str(&format!("  ---\n  message: {message}\n  details: |2\n{details}  ...\n"));
-        }
+    for ((program, result), number) in all.zip(1..) {
+        let failed = result.failure.as_ref().map(|failure| {
+            (&*failure.message, super::failure_text(failure, program.files, &seed(result), false))
+        });
+        let failed = failed.as_ref().map(|(message, details)| (*message, &**details));
+        text.push_str(&tap_result(number, program.name, &result.title, failed));
+    }
+    for (BrokenProgram { name, message, details }, number) in broken.iter().zip(tests + 1..) {
+        text.push_str(&tap_result(number, name, COMPILES, Some((message, details))));
+    }
+    text
+}
+
+/// Returns the lines of one result; `failed` is the message and the details of a failure.
+fn tap_result(number: usize, file: &str, title: &str, failed: Option<(&str, &str)>) -> String {
+    let status = if failed.is_some() { "not ok" } else { "ok" };
+    let description = format!("{file}: {title}");
+    let description = description.replace('\\', "\\\\").replace('#', "\\#").replace('\n', " ");
+    let mut text = format!("{status} {number} - {description}\n");
+    if let Some((message, details)) = failed {
+        let details: String = details.lines().map(|line| format!("    {line}\n")).collect();
+        // A string of YAML, which JSON's strings are.
+        let message = serde_json::Value::from(message);
+        text.push_str(&format!("  ---\n  message: {message}\n  details: |2\n{details}  ...\n"));
     }
     text
 }

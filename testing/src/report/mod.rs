@@ -23,6 +23,17 @@ pub struct ProgramResults<'r> {
     pub results: &'r [TestResult],
 }
 
+/// A program with errors, so that none of its tests can run.
+#[derive(Debug)]
+pub struct BrokenProgram {
+    /// The name of the program's file.
+    pub name: String,
+    /// The first error, in one sentence without a full stop.
+    pub message: String,
+    /// All errors with their places, as text.
+    pub details: String,
+}
+
 /// Returns a duration as people say it: `3ms`, `1.2s`, `10min`.
 pub fn duration_text(duration: Duration) -> String {
     let milliseconds = duration.as_millis();

@@ -1,7 +1,9 @@
 //! Programs with tests: what passes, what fails and in which words, and that the same seed gives the same.
 
+mod documents;
 mod faults;
 mod messages;
+mod params;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

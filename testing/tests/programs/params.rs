@@ -1,0 +1,47 @@
+//! The values that `with` gives to params.
+
+use weir_testing::RunSettings;
+use weir_testing::report::failure_text;
+
+use crate::results_of;
+
+const PROGRAM: &str = r#"
+param kinds: [Text] = ["click"]
+param only: Text?
+param topic: Text = "a"
+source visits = files { paths: ["visits"] }
+sink out = files { path: "out" }
+flow main { visits -> set @topic = topic -> keep if utf8_lossy(body) in kinds -> keep if utf8_lossy(body) == (only ?? utf8_lossy(body)) -> out }
+"#;
+
+/// Checks that a test with these params receives the events.
+fn receives(params: &str, sent: &str, expected: &str) {
+    let text = format!(
+        "{PROGRAM}\ntest \"the test\" with {params} {{\n  send visits {sent}\n  expect out {expected}\n}}\n"
+    );
+    let (analysis, results) = results_of(&text, RunSettings::default());
+    let [result] = &results[..] else { panic!("one test") };
+    let failure = result.failure.as_ref();
+    let failure = failure.map(|failure| failure_text(failure, &analysis.files, "weir test a.flow", false));
+    assert_eq!(failure, None, "{params}");
+}
+
+#[test]
+fn a_value_may_have_several_lines() {
+    let sent = r#"["order", "click"]"#;
+    let expected = r#"[{ body: "order", @topic: "orders" }]"#;
+    receives(r#"topic: "orders", kinds: ["order", "offer"]"#, sent, expected);
+    let broken = "topic: \"orders\", kinds: [\n  // What is sold.\n  \"order\",\n  \"offer\",\n]";
+    receives(broken, sent, expected);
+}
+
+#[test]
+fn a_list_may_have_one_item() {
+    receives(r#"kinds: ["order"]"#, r#"["order", "click"]"#, r#"["order"]"#);
+}
+
+#[test]
+fn null_is_no_text() {
+    receives("only: null", r#"["click"]"#, r#"["click"]"#);
+    receives(r#"only: "order""#, r#"["click"]"#, "[]");
+}
