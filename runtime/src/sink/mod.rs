@@ -1,5 +1,6 @@
 //! Sinks: components that take events out, and acknowledge events that have arrived.
 
+mod delivery_settle;
 mod failover;
 mod feed_steps;
 mod port;

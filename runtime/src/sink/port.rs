@@ -12,14 +12,15 @@ use crate::channel::{Channel, Demand, Fill, Incarnation, Lease, Reader, Taken};
 use crate::environment::workers::{QueueId, Workers};
 use crate::failure::Failure;
 use crate::observability::meter::Meter;
-use crate::routing::{Acknowledgement, Settle, Target, widened};
+use crate::routing::{Acknowledgement, Target, widened};
 use crate::source::Progress;
 use crate::steps::{Pace, Pass, StepError, Transaction};
 
+use super::delivery_settle::{DeliverySettle, MainSettle, split_own};
 use super::failover::Membership;
 use super::feed_steps::FeedSteps;
 use super::rejecter::{RejectedBySink, Rejecter, Rejecting};
-use super::rejecting::{FeedRejects, PutFailed, RejectedBatch, RejectedRows, Returning, Unsettled};
+use super::rejecting::{FeedRejects, PutFailed, RejectedBatch, Unsettled};
 
 /// A batch of events for a sink.
 #[derive(Debug)]
@@ -433,75 +434,13 @@ fn applied(
 }
 
 #[derive(Clone, Copy)]
-struct Amount {
-    events: usize,
-    bytes: u64,
+pub(super) struct Amount {
+    pub(super) events: usize,
+    pub(super) bytes: u64,
 }
 
 impl Amount {
     fn of(batch: &Batch) -> Amount {
         Amount { events: batch.rows(), bytes: batch.payload_bytes() }
-    }
-}
-
-/// Counts a delivery, and acknowledges the lease to the channel.
-struct DeliverySettle {
-    sink: Arc<Meter>,
-    channel: Arc<Meter>,
-    taken_at: Instant,
-    leased: Amount,
-    taken: Amount,
-    /// The events of `taken` that the sink has rejected.
-    rejected_by_sink: RejectedBySink,
-    lease: Acknowledgement,
-    number: u64,
-    /// The rows that the feed's steps have rejected, if they reject events.
-    rejected: Option<RejectedRows>,
-    /// Whether the lease will return to the channel, if events of it were rejected.
-    returning: Option<Returning>,
-    /// The changes to the state of the steps.
-    transaction: Transaction,
-}
-
-/// Passes the outcome of the events that the sink has on to the lease, of which other events were rejected.
-struct MainSettle {
-    share: Acknowledgement,
-    returning: Returning,
-}
-
-impl Settle for MainSettle {
-    fn settle(self: Box<Self>, done: bool) {
-        if done {
-            self.share.done();
-        } else {
-            self.returning.begin();
-        }
-    }
-}
-
-/// Splits off one share, to be done when the delivery is complete.
-fn split_own(mut acknowledgement: Acknowledgement) -> (Acknowledgement, Acknowledgement) {
-    (acknowledgement.split(1), acknowledgement)
-}
-
-impl Settle for DeliverySettle {
-    fn settle(self: Box<Self>, done: bool) {
-        if done {
-            let now = Instant::now();
-            let rejected = self.rejected_by_sink.read();
-            let events = self.taken.events.saturating_sub(rejected.events as usize);
-            self.sink.delivered.add(events, self.taken.bytes.saturating_sub(rejected.bytes));
-            self.sink.commit.record(now.saturating_duration_since(self.taken_at));
-            self.sink.touch(now);
-            self.channel.delivered.add(self.leased.events, self.leased.bytes);
-            if let Some(rejected) = &self.rejected {
-                self.lease.add_rejected(rejected.forget(self.number));
-            }
-            self.transaction.commit();
-            self.lease.done();
-        } else {
-            drop(self.lease);
-        }
-        self.returning.iter().for_each(Returning::end);
     }
 }

@@ -219,23 +219,10 @@ impl<F: FileSystem> FileSink<F> {
         } = settings;
         let (None | Some(Allowed::Sensitive)) = settings.allow;
         let described = format!("{place}{}", path.to_string().trim_matches('"'));
-        let path = Renderer::for_path(&path, &zone, round).map_err(FileSinkError::Path);
-        let path = path.map_err(Failure::permanent)?;
-        if path.is_empty() {
-            return Err(Failure::permanent(FileSinkError::EmptyPath));
-        }
-        if !is_prefix(&prefix) {
-            return Err(Failure::permanent(FileSinkError::Prefix(prefix)));
-        }
-        if let Done::Marker { name, .. } = &done
-            && !markers::is_name(name)
-        {
-            return Err(Failure::permanent(FileSinkError::Marker(name.clone())));
-        }
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let cores = u32::try_from(cores).unwrap_or(1);
-        let formatting = Formatting::new(format, compress, &context.schema).map_err(FileSinkError::Format);
-        let formatting = formatting.map_err(Failure::permanent)?;
+        let path = path_renderer(&path, &zone, round)?;
+        check_names(&prefix, &done)?;
+        let cores = cores();
+        let formatting = formatting(format, compress, &context)?;
         let commits_open = file_system.commits_open_files() && formatting.has_parts();
         let Context { program, component, .. } = &context;
         let root = root(&path).to_string();
@@ -243,11 +230,7 @@ impl<F: FileSystem> FileSink<F> {
         let drawn = file_system.random().map_err(FileSinkError::Random).map_err(Failure::permanent)?;
         let (extension, exactly_once) = (formatting.extension(), context.exactly_once);
         let names = FileNames::new(&prefix, extension, in_use, owner, exactly_once, drawn as u32);
-        let retired_bytes = if file_system.knows_writers_of_closed_files() { 0 } else { RETIRED_BYTES };
-        let longest = names.longest() + retired_bytes;
-        if longest > NAME_BYTES_MAX {
-            return Err(Failure::permanent(FileSinkError::Name(longest)));
-        }
+        check_length(&names, file_system.knows_writers_of_closed_files())?;
         // An earlier run with other settings may have left committed open files, so the ledger is read anyway.
         let keeps_ledger = context.exactly_once || file_system.commits_open_files();
         let writer = FileWriter {
@@ -428,6 +411,47 @@ impl<F: FileSystem> Sink for FileSink<F> {
             let _ = timeout(FIRST_SEARCH_TIMEOUT, first_pass).await;
         }
         Ok(())
+    }
+}
+
+fn formatting(format: Format, compress: Codec, context: &Context) -> Result<Formatting, Failure> {
+    let formatting = Formatting::new(format, compress, &context.schema).map_err(FileSinkError::Format);
+    formatting.map_err(Failure::permanent)
+}
+
+/// Returns the number of cores that the process may use.
+fn cores() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    u32::try_from(cores).unwrap_or(1)
+}
+
+fn path_renderer(path: &Template, zone: &str, round: Option<Duration>) -> Result<Renderer, Failure> {
+    let path = Renderer::for_path(path, zone, round).map_err(FileSinkError::Path);
+    match path.map_err(Failure::permanent)? {
+        path if path.is_empty() => Err(Failure::permanent(FileSinkError::EmptyPath)),
+        path => Ok(path),
+    }
+}
+
+/// Checks the length of the files' names. Files are retired where nobody knows the writers of closed files.
+fn check_length(names: &FileNames, knows_writers: bool) -> Result<(), Failure> {
+    let longest = names.longest() + if knows_writers { 0 } else { RETIRED_BYTES };
+    match longest > NAME_BYTES_MAX {
+        true => Err(Failure::permanent(FileSinkError::Name(longest))),
+        false => Ok(()),
+    }
+}
+
+/// Checks the beginning of the files' names, and the name of markers.
+fn check_names(prefix: &str, done: &Done) -> Result<(), Failure> {
+    if !is_prefix(prefix) {
+        return Err(Failure::permanent(FileSinkError::Prefix(prefix.to_string())));
+    }
+    match done {
+        Done::Marker { name, .. } if !markers::is_name(name) => {
+            Err(Failure::permanent(FileSinkError::Marker(name.clone())))
+        }
+        Done::Marker { .. } | Done::Never => Ok(()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! One run of the sink: takes deliveries, starts the work on files, and has files closed and committed.
 
+mod marking;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +19,14 @@ use super::file::{AppendTarget, Appended, Completed, DurablePart, FileWriter, Op
 use super::file_system::FileSystem;
 use super::finishing::{Created, Finished, Finishing, Ticket};
 use super::ledger::Ledger;
-use super::markers::{self, Marked, Markers};
+use super::markers::{Marked, Markers};
 use super::names::{below, directory_of};
 use super::rows::{self, Rows, Sorted};
 use super::scheduler::{CloseAfter, CloseReason, CommitReason, OfDelivery, QueueId, Scheduler, Work};
 use super::totals::Totals;
 use crate::tools::arrived::Known;
 use crate::tools::template::Renderer;
+use marking::next_found;
 
 /// The most bytes that are taken from the channel and not encoded yet: enough to keep all cores busy.
 const BACKLOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -321,40 +324,6 @@ impl<'a, F: FileSystem> Run<'a, F> {
         Ok(())
     }
 
-    /// Begins to create the next marker that is due.
-    fn mark(&mut self) {
-        if let Some((directory, path)) = self.setup.markers.as_deref_mut().and_then(Markers::take_due) {
-            let files = self.setup.writer.file_system.clone();
-            self.working.spawn(async move { Done::Marked(directory, markers::create(&*files, &path).await) });
-        }
-    }
-
-    /// Handles what became of a marker. Events are complete without it, so a failure does not end the run.
-    fn marked(&mut self, directory: &str, marked: Result<Marked, FileError>) {
-        let Setup { component, meter, markers, .. } = &mut self.setup;
-        let is_late =
-            markers.as_mut().is_some_and(|markers| markers.created(directory, marked.as_ref().ok().copied()));
-        match marked {
-            Ok(Marked::Created) => {
-                meter.count("directories_done", 1);
-                debug!(component, directory, "marked a directory as complete");
-            }
-            Ok(Marked::Before) if is_late => {
-                meter.count("directories_done_too_early", 1);
-                warn!(
-                    component,
-                    "{directory} was marked as complete before more events came for it: readers may have missed them; \
-                     raise `done.after`, or give each agent a marker with another `name`"
-                );
-            }
-            Ok(Marked::Before) => {}
-            Err(error) => {
-                meter.count("markers_failed", 1);
-                warn!(component, "{error}: {}; the marker is created later", error.source);
-            }
-        }
-    }
-
     /// Handles an entry that was created.
     fn created(&mut self, created: &Created, port: &mut SinkPort) {
         if self.setup.writer.exactly_once {
@@ -480,14 +449,6 @@ impl<'a, F: FileSystem> Run<'a, F> {
         if self.arrived.is_none() && !self.may_name_files {
             remove_unfinished(self.setup.component, self.setup.writer, None).await;
         }
-    }
-}
-
-/// Waits for a directory without a marker that the search at the start finds.
-async fn next_found(markers: &mut Option<&mut Markers>) -> Option<markers::Unmarked> {
-    match markers {
-        Some(markers) => markers.next_found().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -8,6 +8,7 @@ mod error;
 mod exactly_once;
 mod producer;
 mod records;
+mod settings;
 mod transactions;
 mod upstreams;
 
@@ -17,7 +18,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::ClientConfig;
-use serde::Deserialize;
 use tokio::time::sleep;
 use tracing::info;
 use weir_plan::{Settings, Template, TemplatePart};
@@ -27,18 +27,17 @@ use weir_runtime::source::Handover;
 use weir_runtime::{ConnectFailure, Context, Failure};
 
 use super::asking::{Question, ask};
-use super::connection::{Connection, client_config, milliseconds};
+use super::connection::{Connection, milliseconds};
 use super::positions::topic_of;
 use super::registry::RegistryError;
-use super::security::Security;
-use crate::formats::codec::{Codec, KAFKA_BATCHES, UnsupportedCodec};
-use crate::formats::messages::{Contents, MessageFormat, MessageFormatting, Unwritable};
-use crate::language::types::{Allowed, RetrySettings};
+use crate::formats::messages::{Contents, MessageFormatting, Unwritable};
+use crate::language::types::Allowed;
 use crate::tools::template::Renderer;
 use error::{ErrorContext, SinkError};
 use exactly_once::Transactions;
 use producer::{DeliveryReports, Enqueued, PendingBatch, ProducerHandle, Refused};
 use records::{RecordError, RecordHeaders, Records};
+use settings::{KafkaSinkSettings, TRANSACTION_TIMEOUT_MAX, TransactionSettings};
 use upstreams::Upstreams;
 
 /// The most records that are enqueued before the task yields to other tasks.
@@ -48,142 +47,14 @@ const ROWS_PER_YIELD: usize = 512;
 const QUEUE_FULL_PAUSE_MIN: Duration = Duration::from_millis(1);
 const QUEUE_FULL_PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// The least bytes that a record takes of `buffer`. librdkafka counts only keys and bodies, but needs more memory.
-const RECORD_BYTES: u64 = 256;
-
-/// The longest time that a broker may take for one request.
-const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(30);
-
 /// The most bytes of a batch of several records at first, as librdkafka counts them. Brokers take a little more by default.
 const BATCH_BYTES_MAX: usize = 1_000_000;
 
 /// When a broker refuses a batch, the next ones have only this part of its size.
 const BATCH_DIVISOR: usize = 8;
 
-/// The largest value of librdkafka's `message.max.bytes`.
-const RECORD_BYTES_MAX: u64 = 1_000_000_000;
-
-/// The longest time that a transaction may take before the broker ends it, which is also Kafka's default.
-const TRANSACTION_TIMEOUT_MAX: Duration = Duration::from_secs(60);
-
 /// The same for transactions with offsets of groups: whoever takes over the partitions of an agent that was killed waits for its end.
 const GROUP_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(20);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Delivers {
-    ExactlyOnce,
-    Idempotent,
-    AtLeastOnce,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-struct TransactionSettings {
-    events: usize,
-    age: Duration,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Acks {
-    None,
-    Leader,
-    All,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Partitioner {
-    Murmur2,
-    Crc32,
-}
-
-#[derive(Debug, Deserialize)]
-struct KafkaSinkSettings {
-    brokers: Vec<String>,
-    topic: Template,
-    key: Option<Template>,
-    partitioner: Partitioner,
-    format: MessageFormat,
-    headers: Vec<String>,
-    acks: Acks,
-    delivery: Option<Delivers>,
-    transaction: TransactionSettings,
-    transactional_id: Option<String>,
-    positions: Option<String>,
-    compress: Codec,
-    linger: Duration,
-    timeout: Duration,
-    buffer: u64,
-    security: Security,
-    retry: Option<RetrySettings>,
-    allow: Option<Allowed>,
-}
-
-impl KafkaSinkSettings {
-    /// With a transactional id, the producer has transactions.
-    ///
-    /// # Errors
-    /// When Kafka does not have the codec.
-    fn client_config(&self, transactional_id: Option<&str>) -> Result<ClientConfig, UnsupportedCodec> {
-        let mut config = client_config(&self.brokers);
-        let acks = match self.acks {
-            Acks::None => "0",
-            Acks::Leader => "1",
-            Acks::All => "all",
-        };
-        let partitioner = match self.partitioner {
-            // Kafka's own producers use this function, so they write a key to the same partition.
-            Partitioner::Murmur2 => "murmur2_random",
-            Partitioner::Crc32 => "consistent_random",
-        };
-        let idempotent = self.acks == Acks::All && self.delivery != Some(Delivers::AtLeastOnce);
-        config
-            .set("acks", acks)
-            .set("enable.idempotence", idempotent.to_string())
-            .set("compression.type", KAFKA_BATCHES.of(self.compress)?)
-            .set("linger.ms", milliseconds(self.linger))
-            .set("delivery.timeout.ms", milliseconds(self.timeout))
-            .set("request.timeout.ms", milliseconds(self.timeout.min(REQUEST_TIMEOUT_MAX)))
-            .set("queue.buffering.max.kbytes", (self.buffer / 1024).to_string())
-            .set("queue.buffering.max.messages", (self.buffer / RECORD_BYTES).to_string())
-            .set("message.max.bytes", self.record_bytes_max().to_string())
-            .set("partitioner", partitioner);
-        if !idempotent {
-            // Without idempotence, a later request may be written before the retry of an earlier one.
-            config.set("max.in.flight.requests.per.connection", "1");
-        }
-        if let Some(id) = transactional_id {
-            let timeout = milliseconds(self.timeout.min(TRANSACTION_TIMEOUT_MAX));
-            config
-                .set("transactional.id", id)
-                .set("transaction.timeout.ms", &timeout)
-                .set("delivery.timeout.ms", timeout);
-        }
-        Ok(config)
-    }
-
-    /// Returns the contradiction between the settings and whether a flow promises `exactly_once`, if there is one.
-    fn contradiction(&self, exactly_once: bool) -> Option<&'static str> {
-        match (exactly_once, self.delivery) {
-            (false, Some(Delivers::ExactlyOnce)) => {
-                Some("`delivery: exactly_once` needs a flow that `delivers exactly_once`")
-            }
-            (true, Some(Delivers::Idempotent | Delivers::AtLeastOnce)) => {
-                Some("its flow delivers exactly_once, and `delivery` says less")
-            }
-            (true, _) if self.acks != Acks::All => Some("transactions need `acks: all`"),
-            (_, Some(Delivers::Idempotent)) if self.acks != Acks::All => {
-                Some("`delivery: idempotent` needs `acks: all`")
-            }
-            _ => None,
-        }
-    }
-
-    fn record_bytes_max(&self) -> u64 {
-        self.buffer.min(RECORD_BYTES_MAX)
-    }
-}
 
 /// Writes events to topics.
 struct KafkaSink {
