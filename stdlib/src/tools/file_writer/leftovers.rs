@@ -111,9 +111,7 @@ impl<F: FileSystem> Sweep<F> {
         let mut walk = Walk::below(&self.root, self.depth);
         while let Some(Listing { directory, files, .. }) = walk.next(&*self.writer.file_system).await? {
             if let Some(markers) = &self.markers {
-                // Paths of events that begin with a hole have no `./`.
-                let of_root = directory.strip_prefix("./").filter(|_| self.root == ".");
-                markers.look_at(of_root.unwrap_or(&directory), &files, self.writer.names.owner());
+                markers.look_at(&directory, &files, self.writer.names.owner());
             }
             let left = files.iter().filter(|file| self.writer.names.is_left_over(&file.name));
             found.extend(left.map(|file| join(&directory, &file.name)));

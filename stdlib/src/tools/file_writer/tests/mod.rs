@@ -84,8 +84,7 @@ impl Default for Options {
 
 fn settings(options: &Options) -> FileSettings {
     let hole = Hole { column: "@place".to_string(), format: HoleFormat::Plain };
-    let root = (!options.root.is_empty()).then(|| TemplatePart::Text(format!("{}/", options.root)));
-    let mut parts: Vec<TemplatePart> = root.into_iter().chain([TemplatePart::Hole(hole)]).collect();
+    let mut parts = vec![TemplatePart::Text(format!("{}/", options.root)), TemplatePart::Hole(hole)];
     if options.hourly {
         let hour = HoleFormat::Time("%Y-%m-%d-%H".to_string());
         parts.push(TemplatePart::Text("/".to_string()));
