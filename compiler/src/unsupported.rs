@@ -92,7 +92,7 @@ impl Search<'_> {
         let Some(promised) = flow.and_then(|flow| flow.promised.as_ref()) else { return };
         for reason in proof.paths.iter().flat_map(|path| &path.reasons) {
             if is_refused(reason, promised.delivery) {
-                self.add(reason.place, refused_part(reason.rule));
+                self.add(reason.shown.place, refused_part(reason.rule));
             }
         }
     }

@@ -17,7 +17,7 @@ const BODY_BYTES: usize = 100;
 const BATCH: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the clients of one run have seen.
+/// The latencies of all answers in one run, and the time that the run took.
 struct Answers {
     latencies: Latencies,
     took: Duration,

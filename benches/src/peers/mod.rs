@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::Outcome;
 use programs::{Peer, Work};
 
-/// What is measured.
+/// A measurement of this bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Kind {
     /// Single events over HTTP, on 1, 16 and 64 connections

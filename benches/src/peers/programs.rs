@@ -18,7 +18,7 @@ pub(super) enum Peer {
     SyslogNg,
 }
 
-/// What a program does.
+/// The work of a program that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
     /// Takes events of Flume's JSON over HTTP and drops them.

@@ -60,7 +60,7 @@ pub struct Analysis {
     pub agent: Option<Settings>,
     /// The params by the spans of their names.
     pub params: BTreeMap<Span, Setting>,
-    /// What was derived about the delivery of events.
+    /// The derivation of how events are delivered.
     pub proofs: Proofs,
     /// The functions of the program in the form of the plan; `None` for a function with errors.
     pub(crate) functions: Vec<Option<Function>>,

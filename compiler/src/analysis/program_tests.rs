@@ -23,7 +23,7 @@ pub struct ProgramTest {
     pub item: Span,
     /// The params that the test sets, each with its value as `--set` takes it.
     pub params: BTreeMap<String, String>,
-    /// What the test does and expects.
+    /// The actions and expectations of the test, in their order.
     pub content: TestContent,
 }
 

@@ -4,7 +4,7 @@
 use weir_grammar::Span;
 use weir_plan::Delivery;
 
-use crate::diagnostics::{Fix, RequiredSetting, UnkeptReason};
+use crate::diagnostics::UnkeptReason;
 use crate::names::scopes::ComponentIndex;
 
 /// What was derived for each flow of a program, in the order of the text.
@@ -102,27 +102,27 @@ pub struct Reason {
     pub effects: &'static [Effect],
     /// Whether the effects need the positions that components keep only where a flow promises that no event is repeated.
     pub with_positions: bool,
-    /// The place in the program.
-    pub place: Span,
-    /// What is wrong, as the end of a sentence: "`logs` is fire_and_forget".
-    pub what: String,
-    /// The consequence, for a label.
-    pub why: String,
-    /// The settings that decide; empty if none do.
-    pub settings: Vec<RequiredSetting>,
-    /// The place in the library that says so.
-    pub library: Option<Span>,
-    /// The smallest change that removes the reason, in words.
-    pub remedy: Option<String>,
-    /// The remedy as a change of the text.
-    pub fix: Option<Fix>,
+    /// The reason as diagnostics show it.
+    pub shown: UnkeptReason,
 }
 
 impl Reason {
-    /// Returns the reason as diagnostics show it.
-    pub(crate) fn shown(&self) -> UnkeptReason {
-        let Reason { place, what, why, settings, library, remedy, fix, .. } = self.clone();
-        UnkeptReason { place, what, why, settings, library, remedy, fix }
+    /// Adds a remedy in words.
+    pub(crate) fn with_remedy(mut self, remedy: impl Into<String>) -> Reason {
+        self.shown.remedy = Some(remedy.into());
+        self
+    }
+
+    /// Says whether the effects need stored positions.
+    pub(crate) fn with_positions(mut self, needed: bool) -> Reason {
+        self.with_positions = needed;
+        self
+    }
+
+    /// Adds the place in the library that says so.
+    pub(crate) fn said_at(mut self, library: Span) -> Reason {
+        self.shown.library = Some(library);
+        self
     }
 }
 

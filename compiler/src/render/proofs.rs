@@ -116,12 +116,12 @@ impl Text<'_> {
     fn reason(&self, reason: &Reason) -> String {
         let place = match self.places {
             true => {
-                let (start, _) = self.analysis.files.positions(reason.place);
-                format!(" ({}:{}:{})", self.analysis.files.name(reason.place), start.line, start.column)
+                let (start, _) = self.analysis.files.positions(reason.shown.place);
+                format!(" ({}:{}:{})", self.analysis.files.name(reason.shown.place), start.line, start.column)
             }
             false => String::new(),
         };
-        format!("      {}: {}{place}\n", reason.what, reason.why)
+        format!("      {}: {}{place}\n", reason.shown.what, reason.shown.why)
     }
 }
 
@@ -135,7 +135,8 @@ fn reasons(path: &PathProof, effect: Effect, promised: Delivery) -> Vec<&Reason>
     let counts = |reason: &&Reason| !reason.with_positions || promised.never_repeats();
     let mut found: Vec<&Reason> = Vec::new();
     for reason in path.because(effect).filter(counts) {
-        let is_known = |other: &&Reason| other.place == reason.place && other.why == reason.why;
+        let is_known =
+            |other: &&Reason| other.shown.place == reason.shown.place && other.shown.why == reason.shown.why;
         if !found.iter().any(is_known) {
             found.push(reason);
         }
@@ -303,9 +304,9 @@ fn json_path<'a>(analysis: &'a Analysis, path: &'a PathProof, promised: Option<D
 fn json_reason<'a>(analysis: &'a Analysis, reason: &'a Reason) -> JsonReason<'a> {
     JsonReason {
         rule: reason.rule.name(),
-        what: &reason.what,
-        why: &reason.why,
-        change: reason.remedy.as_deref(),
-        place: place(reason.place, &analysis.files),
+        what: &reason.shown.what,
+        why: &reason.shown.why,
+        change: reason.shown.remedy.as_deref(),
+        place: place(reason.shown.place, &analysis.files),
     }
 }

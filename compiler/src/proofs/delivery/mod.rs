@@ -84,7 +84,7 @@ pub(crate) fn check(
 fn required(paths: &[PathProof], mut applies: impl FnMut(&Reason) -> bool) -> Vec<&Reason> {
     let mut found: Vec<&Reason> = Vec::new();
     for reason in paths.iter().filter(|path| !path.is_optional).flat_map(|path| &path.reasons) {
-        let is_known = |other: &&Reason| other.rule == reason.rule && other.place == reason.place;
+        let is_known = |other: &&Reason| other.rule == reason.rule && other.shown.place == reason.shown.place;
         if applies(reason) && !found.iter().any(is_known) {
             found.push(reason);
         }
@@ -128,7 +128,7 @@ fn keeps_delivery(
     }
     if never_repeats {
         for reason in required(paths, |reason| breaks(Effect::Repeats, reason)) {
-            let is_known = |other: &&Reason| other.place == reason.place;
+            let is_known = |other: &&Reason| other.shown.place == reason.shown.place;
             if !broken.iter().any(is_known) {
                 broken.push(reason);
             }
@@ -151,7 +151,7 @@ fn keeps_delivery(
             may_lose: !instead.never_loses(),
             instead: instead.to_string(),
             path: path.map(PathProof::names),
-            reasons: broken.into_iter().map(Reason::shown).collect(),
+            reasons: broken.into_iter().map(|reason| reason.shown.clone()).collect(),
         }
         .into(),
     );
@@ -184,7 +184,8 @@ fn keeps_order<'p>(
             Some(kept) => kept.filter(|kept| Some(kept) == of_path.as_ref()),
         });
         for reason in found {
-            let is_known = |other: &Reason| other.rule == reason.rule && other.place == reason.place;
+            let is_known =
+                |other: &Reason| other.rule == reason.rule && other.shown.place == reason.shown.place;
             if !reasons.iter().any(is_known) {
                 reasons.push(reason);
             }
@@ -198,7 +199,7 @@ fn keeps_order<'p>(
             promise: promised.order.to_string(),
             promise_span,
             kept: kept.flatten(),
-            reasons: reasons.iter().map(Reason::shown).collect(),
+            reasons: reasons.into_iter().map(|reason| reason.shown).collect(),
         }
         .into(),
     );

@@ -36,16 +36,16 @@ impl OrderState {
             match (&*clause.name.text, clause.by) {
                 (column, true) => drop(state.keys.insert(column.to_owned())),
                 ("totally", false) => state.total = true,
-                _ => state.nothing(Reason {
-                    library: Some(clause.because.span),
-                    ..reason(
+                _ => state.nothing(
+                    reason(
                         Rule::Clause,
                         REORDERS,
                         source.declared.span,
                         format!("`{name}` gives no order"),
                         clause.because.text.as_str(),
                     )
-                }),
+                    .said_at(clause.because.span),
+                ),
             }
         }
         if !state.total && state.partition {
@@ -90,9 +90,9 @@ impl OrderState {
     pub(super) fn pass(&mut self, component: &Component) {
         let name = &component.declared.name;
         for clause in clauses(component) {
-            let because = |rule, what: String| Reason {
-                library: Some(clause.because.span),
-                ..reason(rule, REORDERS, component.declared.span, what, clause.because.text.as_str())
+            let because = |rule, what: String| {
+                reason(rule, REORDERS, component.declared.span, what, clause.because.text.as_str())
+                    .said_at(clause.because.span)
             };
             if !clause.by {
                 self.nothing(because(Rule::Clause, format!("`{name}` keeps no order")));

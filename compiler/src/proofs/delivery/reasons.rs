@@ -9,7 +9,7 @@ use super::handover::is_made_up_for;
 use super::program::Program;
 use crate::analysis::graph::Component;
 use crate::analysis::proofs::{Effect, Reason, Rule};
-use crate::diagnostics::{Edit, Fix, RequiredSetting};
+use crate::diagnostics::{Edit, Fix, RequiredSetting, UnkeptReason};
 use crate::files::sources::Files;
 use crate::names::scopes::ComponentIndex;
 use crate::signatures::classes::Class;
@@ -22,10 +22,7 @@ pub(super) fn reason(
     what: impl Into<String>,
     why: impl Into<String>,
 ) -> Reason {
-    Reason {
-        rule,
-        effects,
-        with_positions: false,
+    let shown = UnkeptReason {
         place,
         what: what.into(),
         why: why.into(),
@@ -33,7 +30,8 @@ pub(super) fn reason(
         library: None,
         remedy: None,
         fix: None,
-    }
+    };
+    Reason { rule, effects, with_positions: false, shown }
 }
 
 /// Returns the reasons why a component may lose or repeat events.
@@ -45,7 +43,7 @@ pub(super) fn of_component(program: &Program<'_>, index: ComponentIndex) -> Vec<
     let class = signature.class;
     let says = |effects, why: &str| {
         let what = format!("`{name}` is {}", class.name());
-        Reason { library: Some(signature.class_span), ..reason(Rule::Class, effects, place, what, why) }
+        reason(Rule::Class, effects, place, what, why).said_at(signature.class_span)
     };
     match (class.loses(), class.repeats()) {
         (Some(loses), Some(_)) => found.push(says(&[Effect::Loses, Effect::Repeats], loses)),
@@ -56,10 +54,9 @@ pub(super) fn of_component(program: &Program<'_>, index: ComponentIndex) -> Vec<
     if class == Class::FireAndForget {
         let what = format!("`{name}` is {}", class.name());
         let why = "its events have no positions that last, so a sink can't tell a repeat from another event";
-        found.push(Reason {
-            library: Some(signature.class_span),
-            ..reason(Rule::NoPositions, &[Effect::Repeats], place, what, why)
-        });
+        found.push(
+            reason(Rule::NoPositions, &[Effect::Repeats], place, what, why).said_at(signature.class_span),
+        );
     }
     let mut shortfalls = component.shortfalls(library);
     shortfalls.retain(|shortfall| !is_made_up_for(shortfall, index, program));
@@ -70,13 +67,11 @@ pub(super) fn of_component(program: &Program<'_>, index: ComponentIndex) -> Vec<
             [] => format!("its signature rules it out for `{name}`"),
             settings => shown(settings),
         };
-        found.push(Reason {
-            remedy: remedy(condition, &shortfall.settings),
-            fix: fix(condition, &shortfall.settings, component, files),
-            settings: shortfall.settings,
-            library: Some(shortfall.place),
-            ..reason(Rule::Clause, effects, place, what, why)
-        });
+        let mut clause = reason(Rule::Clause, effects, place, what, why).said_at(shortfall.place);
+        clause.shown.remedy = remedy(condition, &shortfall.settings);
+        clause.shown.fix = fix(condition, &shortfall.settings, component, files);
+        clause.shown.settings = shortfall.settings;
+        found.push(clause);
     }
     found
 }
@@ -161,9 +156,7 @@ pub(super) fn not_promised(name: &str, delivery: Delivery, (span, stated): (Span
         }
     };
     let title = format!("let `{name}` promise `exactly_once`");
-    Reason {
-        remedy: Some(title.clone()),
-        fix: Some(Fix { title, edits: vec![edit], certain: false }),
-        ..reason(Rule::NotPromised, &[Effect::Repeats], span, what, why)
-    }
+    let mut found = reason(Rule::NotPromised, &[Effect::Repeats], span, what, why).with_remedy(title.clone());
+    found.shown.fix = Some(Fix { title, edits: vec![edit], certain: false });
+    found
 }

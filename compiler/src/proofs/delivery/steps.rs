@@ -41,7 +41,7 @@ pub(super) fn decided_behind_channel(place: Span, what: &str, deduped: bool) -> 
             "decide by values that are always the same",
         ),
     };
-    Reason { remedy: Some(remedy.to_owned()), ..reason(Rule::DecisionBehindChannel, BOTH, place, what, why) }
+    reason(Rule::DecisionBehindChannel, BOTH, place, what, why).with_remedy(remedy)
 }
 
 /// Returns the reason of a decision before a channel that may differ each time.
@@ -49,10 +49,8 @@ pub(super) fn decided_before_channel(place: Span, what: &str) -> Reason {
     let what = format!("{what} by a value that varies");
     let why =
         "when the source reads the event again, it may go another way, where its position counts as known";
-    Reason {
-        remedy: Some("decide by values that are always the same".to_owned()),
-        ..reason(Rule::DecisionBeforeChannel, BOTH, place, what, why)
-    }
+    reason(Rule::DecisionBeforeChannel, BOTH, place, what, why)
+        .with_remedy("decide by values that are always the same")
 }
 
 /// Returns the reason of a decision by a header that may be another one when the event is read again.
@@ -60,7 +58,7 @@ pub(super) fn decided_by_header(place: Span, what: &str) -> Reason {
     let what = format!("{what} by a header that may be another one when the event is read again");
     let why = "after a crash the event may go another way, where its position counts as known";
     let remedy = "decide behind a durable channel, which keeps the header, or by something else";
-    Reason { remedy: Some(remedy.to_owned()), ..reason(Rule::HeaderVaries, BOTH, place, what, why) }
+    reason(Rule::HeaderVaries, BOTH, place, what, why).with_remedy(remedy)
 }
 
 /// Returns the hop of a fork, or of a step that ends a way.

@@ -119,11 +119,11 @@ impl Walk<'_, '_> {
             let place = self.program.place(step.span, step.used);
             let what = format!("`{}` may have another result after a restart", self.text(step.span));
             let why = "a restart applies it again to events that were rejected or written already";
-            trail.reasons.push(Reason {
-                with_positions: true,
-                remedy: Some("move this step before the channel".to_owned()),
-                ..reason(Rule::StepVaries, &[Effect::Loses, Effect::Repeats], place, what, why)
-            });
+            trail.reasons.push(
+                reason(Rule::StepVaries, &[Effect::Loses, Effect::Repeats], place, what, why)
+                    .with_positions(true)
+                    .with_remedy("move this step before the channel"),
+            );
         }
     }
 
@@ -209,27 +209,27 @@ impl Walk<'_, '_> {
         // The key of a `balance by` with errors is not known either.
         if whole {
             let why = "events that come again after a crash may go to another branch";
-            trail.reasons.push(Reason {
-                remedy: Some("distribute the events by a key: `balance by`".to_owned()),
-                ..reason(
+            trail.reasons.push(
+                reason(
                     Rule::Balance,
                     REPEATS,
                     word,
                     "`balance` may send an event that comes again to another branch",
                     why,
                 )
-            });
+                .with_remedy("distribute the events by a key: `balance by`"),
+            );
         }
-        let change = OrderChange::Nothing(Reason {
-            remedy: Some("distribute the events by a key: `balance by`".to_owned()),
-            ..reason(
+        let change = OrderChange::Nothing(
+            reason(
                 Rule::Balance,
                 REORDERS,
                 word,
                 "`balance` distributes events over its branches in turn",
                 "no order holds between the branches",
             )
-        });
+            .with_remedy("distribute the events by a key: `balance by`"),
+        );
         (fork("balance", "each batch goes to one branch"), change)
     }
 
@@ -257,12 +257,10 @@ impl Walk<'_, '_> {
         };
         let found = match (varies, trail.is_behind) {
             (true, true) => decided_behind_channel(place, &what, trail.is_deduped && step.is_none()),
-            (true, false) => {
-                Reason { with_positions: !self.has_durable, ..decided_before_channel(place, &what) }
-            }
+            (true, false) => decided_before_channel(place, &what).with_positions(!self.has_durable),
             // Without stored positions, only a durable channel takes an event for known.
             (false, is_behind) => {
-                Reason { with_positions: is_behind || !self.has_durable, ..decided_by_header(place, &what) }
+                decided_by_header(place, &what).with_positions(is_behind || !self.has_durable)
             }
         };
         trail.reasons.push(found);
@@ -283,17 +281,17 @@ impl Walk<'_, '_> {
             trail.exploded = Some(place);
             if trail.is_behind {
                 let why = "all elements of an event have one position there, and may end in different files";
-                trail.reasons.push(Reason {
-                    with_positions: true,
-                    remedy: Some("move the `explode` between a source and a durable channel".to_owned()),
-                    ..reason(
+                trail.reasons.push(
+                    reason(
                         Rule::ExplodeBehindChannel,
                         &[Effect::Loses, Effect::Repeats],
                         place,
                         format!("`{}` is behind a channel", self.text(step.span)),
                         why,
                     )
-                });
+                    .with_positions(true)
+                    .with_remedy("move the `explode` between a source and a durable channel"),
+                );
             }
         }
         trail.is_deduped |= trail.is_behind && matches!(action, Action::Dedupe { .. });
@@ -322,31 +320,31 @@ impl Walk<'_, '_> {
         let mut trail = trail.clone();
         if trail.is_behind && trail.exploded.is_some() {
             let why = "a rejected element stands for all elements of its event, so the others get lost";
-            trail.reasons.push(Reason {
-                remedy: Some("move the `explode` before the channel".to_owned()),
-                ..reason(
+            trail.reasons.push(
+                reason(
                     Rule::RejectedElement,
                     LOSES,
                     place,
                     format!("`{}` rejects elements of an `explode` behind a channel", self.text(step.span)),
                     why,
                 )
-            });
+                .with_remedy("move the `explode` before the channel"),
+            );
         }
         if let Some(channel) = self.volatile_rejects.filter(|_| trail.is_behind) {
             let name = &self.program.component(channel).declared.name;
             let why = "a restart rejects the event again, and this channel doesn't know that it had it";
-            trail.reasons.push(Reason {
-                with_positions: true,
-                remedy: Some("let `rejects` lead into a durable channel".to_owned()),
-                ..reason(
+            trail.reasons.push(
+                reason(
                     Rule::VolatileRejects,
                     REPEATS,
                     place,
                     format!("`{}` rejects events into `{name}`, which is not durable", self.text(step.span)),
                     why,
                 )
-            });
+                .with_positions(true)
+                .with_remedy("let `rejects` lead into a durable channel"),
+            );
         }
         let hop = fork(&self.text(step.span), "rejects events: they go to `rejects`");
         trail.passed.push(Passed::Step(hop));
@@ -360,17 +358,17 @@ impl Walk<'_, '_> {
             return;
         };
         let name = &self.program.component(channel).declared.name;
-        trail.reasons.push(Reason {
-            with_positions: true,
-            remedy: Some("lead the elements into a durable channel".to_owned()),
-            ..reason(
+        trail.reasons.push(
+            reason(
                 Rule::ExplodeBeforeVolatile,
                 &[Effect::Loses, Effect::Repeats],
                 place,
                 format!("`explode` is before `{name}`, which is not durable"),
                 "all elements of an event have one position there, and may end in different files",
             )
-        });
+            .with_positions(true)
+            .with_remedy("lead the elements into a durable channel"),
+        );
     }
 
     fn arrive(&mut self, arrival: &Arrival, mut trail: Trail) {
@@ -417,10 +415,9 @@ impl Walk<'_, '_> {
             "`{column}` may be another one when an event comes again, so that it comes behind newer events"
         );
         let found = reason(Rule::HeaderVaries, REORDERS, component.declared.span, what, why);
-        Some(OrderChange::Nothing(Reason {
-            remedy: Some("lead the events through a durable channel, which keeps the header".to_owned()),
-            ..found
-        }))
+        Some(OrderChange::Nothing(
+            found.with_remedy("lead the events through a durable channel, which keeps the header"),
+        ))
     }
 
     /// Returns whether a component is a sink that rejects events which can never be written.

@@ -16,7 +16,7 @@ use weir_runtime::Clock;
 
 use super::error::{FileError, Operation};
 use super::file_system::{Entry, FileSystem};
-use super::names::{Owner, join};
+use super::names::{Owner, below, join};
 use crate::tools::template::Renderer;
 
 /// When creating a marker has failed, it is tried again after this time.
@@ -152,7 +152,7 @@ impl Markers {
     /// Notes a directory that the search has found. The times of its events are not known any more, but files are rarely
     /// begun before the time of their events.
     pub(super) fn add_found(&mut self, found: Unmarked, path: &Renderer) {
-        let directory: Arc<str> = without_dot(&found.directory).into();
+        let directory: Arc<str> = known_as(&found.directory).into();
         let (ends, quiet_at) = (path.end_of_time(found.begun), Instant::now() + self.after);
         let opened = OpenDirectory { ends, unfinished: 0, has_events: false, quiet_at };
         self.open.entry(directory.clone()).or_insert(opened);
@@ -161,7 +161,7 @@ impl Markers {
 
     /// Notes that events have come for a directory. `ends` returns the end of the time in its path, in microseconds.
     pub(super) fn add_events(&mut self, directory: &str, events: u64, ends: impl FnOnce() -> Option<i64>) {
-        let (directory, quiet_at) = (without_dot(directory), Instant::now() + self.after);
+        let (directory, quiet_at) = (known_as(directory), Instant::now() + self.after);
         if !self.open.contains_key(directory) {
             let opened = OpenDirectory { ends: ends(), unfinished: 0, has_events: true, quiet_at };
             self.open.insert(directory.into(), opened);
@@ -174,7 +174,7 @@ impl Markers {
 
     /// Notes that a file of this directory is complete.
     pub(super) fn finish_events(&mut self, directory: &str, events: u64) {
-        let directory = without_dot(directory);
+        let directory = known_as(directory);
         if let Some(open) = self.open.get_mut(directory) {
             open.unfinished = open.unfinished.saturating_sub(events);
             self.look_at_in_time(directory);
@@ -240,9 +240,9 @@ impl Markers {
     }
 }
 
-/// Returns a directory without `./` at its beginning: a path that begins with a hole has none, and the search has one.
-fn without_dot(directory: &str) -> &str {
-    directory.strip_prefix("./").unwrap_or(directory)
+/// Returns the name by which a directory is known: a path that begins with a hole has no `./`, and the search has one.
+fn known_as(directory: &str) -> &str {
+    below(".", directory).unwrap_or(directory)
 }
 
 /// Whether a marker can have this name.
