@@ -216,11 +216,30 @@ fn read_with_rule(
             Repair::Unknown(place) => blank_entry(builder, &mut copy.text, place)?,
             Repair::None => {
                 builder.errors.push(unexpected(builder, &copy.text, &error));
-                blank_entry(builder, &mut copy.text, place_of(&error))?;
+                match with_brace(rule, &copy, &error) {
+                    Some(repaired) => {
+                        builder.shifts = repaired.shifts.clone();
+                        copy = repaired;
+                    }
+                    None => blank_entry(builder, &mut copy.text, place_of(&error))?,
+                }
             }
         }
     }
     None
+}
+
+/// Returns the copy with the brace that is missing at an error, and with the one that then is missing at the end, if the rest of
+/// the item fits into them: it is checked as if they stood there.
+fn with_brace(rule: Rule, copy: &Copy, error: &Error<Rule>) -> Option<Copy> {
+    let ErrorVariant::ParsingError { positives, .. } = &error.variant else { return None };
+    if positives[..] != [Rule::lbrace] {
+        return None;
+    }
+    let mut repaired = copy.clone();
+    let (place, end) = (place_of(error), copy.text.trim_end().len());
+    repaired.apply(&[(place..place, "{".to_owned()), (end..end, "}".to_owned())]);
+    FlowParser::parse(rule, &repaired.text).is_ok().then_some(repaired)
 }
 
 /// The result of a search for a foreign form that explains an error.
