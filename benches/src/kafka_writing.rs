@@ -20,7 +20,7 @@ param events: Int
 
 source made = generate { content: numbered { size: SIZE }, count: events }
 
-channel buffer = memory { capacity: 100_000 }
+channel buffer = memory { capacity: 1_000_000, byte_capacity: 1GiB }
 
 sink written = kafka { brokers: brokers, topic: \"{topic}\"SETTINGS }
 

@@ -3,7 +3,7 @@
 use std::process;
 use std::time::Duration;
 
-use weir_tests::{Scene, Server, Servers, Session, Weir, print_line};
+use weir_tests::{Scene, Server, Servers, Session, StoredFile, Weir, print_line};
 
 const EVENTS: usize = 150_000;
 const KILLS: usize = 6;
@@ -44,17 +44,51 @@ fn every_event_is_in_one_file_on_hdfs_whatever_is_killed() {
     Weir::run(&scene, FLOW, &settings).finish().assert_success();
     for channel in ["disk", "memory"] {
         let (lines, _unfinished) = hdfs.lines(&format!("{path}/{channel}"), &scene);
-        let number = |line: Vec<u8>| {
-            let line = String::from_utf8(line).expect("lines are text");
-            line.split(' ')
-                .next()
-                .and_then(|number| number.parse::<usize>().ok())
-                .expect("lines are numbered")
-        };
-        let mut found: Vec<usize> = lines.into_iter().map(number).collect();
-        found.sort_unstable();
-        let wrong = found.iter().copied().zip(1..=EVENTS).find(|(found, expected)| found != expected);
-        assert_eq!(wrong, None, "behind {channel}: found and expected");
-        assert_eq!(found.len(), EVENTS, "behind {channel}");
+        assert_each_once(lines, EVENTS, &format!("behind {channel}"));
     }
+}
+
+/// Returns the number of an entry of a ledger; none of another file.
+fn entry_number(file: &StoredFile) -> Option<u64> {
+    file.path.strip_suffix(".entry")?.rsplit('/').next()?.parse().ok()
+}
+
+/// Checks that the lines have each number from 1 once.
+fn assert_each_once(lines: Vec<Vec<u8>>, events: usize, place: &str) {
+    let number = |line: Vec<u8>| {
+        let line = String::from_utf8(line).expect("lines are text");
+        line.split(' ').next().and_then(|number| number.parse::<usize>().ok()).expect("lines are numbered")
+    };
+    let mut found: Vec<usize> = lines.into_iter().map(number).collect();
+    found.sort_unstable();
+    let wrong = found.iter().copied().zip(1..=events).find(|(found, expected)| found != expected);
+    assert_eq!(wrong, None, "{place}: found and expected");
+    assert_eq!(found.len(), events, "{place}");
+}
+
+#[test]
+fn a_file_that_is_larger_than_its_channel_is_committed_while_it_is_open() {
+    const FLOW: &str = "tests/end_to_end/flows/open_file_on_hdfs.flow";
+    let session = Servers::shared();
+    let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), "open_file_on_hdfs");
+    let hdfs = session.hdfs();
+    let path = format!("/{}-{}", scene.name(), process::id());
+    let settings =
+        [("hdfs", hdfs.url().to_owned()), ("directory", path.clone()), ("events", EVENTS.to_string())];
+    for kill in 1..=2 {
+        let entries = || {
+            let files = hdfs.files(&format!("{path}/.weir"));
+            files.iter().filter_map(entry_number).max().unwrap_or(0)
+        };
+        let before = entries();
+        let mut weir = Weir::run(&scene, FLOW, &settings);
+        // The first entry begins the ledger, and each later one commits a part of the file.
+        weir.await_event("it has committed two parts", PATIENCE, |_| (entries() > before + 2).then_some(()));
+        weir.kill();
+        assert_eq!(hdfs.complete(&path), kill - 1, "the file is complete before its `roll`");
+    }
+    Weir::run(&scene, FLOW, &settings).finish().assert_success();
+    let (lines, _unfinished) = hdfs.lines(&path, &scene);
+    assert_each_once(lines, EVENTS, "all files");
+    assert_eq!(hdfs.complete(&path), 3, "a file of each run");
 }

@@ -108,9 +108,9 @@ pub(super) enum HdfsError {
     /// The file can't be continued after an earlier error.
     #[error("an earlier write was given up half-way")]
     GivenUp,
-    /// The call works on open files, which this file system does not support.
-    #[error("a file on HDFS is committed when it is closed, and not before")]
-    OpenFile,
+    /// A file ends before its committed length.
+    #[error("{0} ends before its committed length")]
+    Short(String),
     /// The settings could not be checked, since no runtime could be made.
     #[error(transparent)]
     Runtime(#[from] std::io::Error),

@@ -6,3 +6,4 @@ pub(crate) mod repair;
 mod security;
 pub(crate) mod sink;
 pub(crate) mod source;
+mod writers;

@@ -52,5 +52,5 @@ pub async fn repair_hdfs_ledger(
         safe: "nothing was changed",
     });
     hdfs.log_in().await.map_err(Failure::permanent)?;
-    repair(Arc::new(HdfsFiles(hdfs)), directory, accept_repeats).await
+    repair(Arc::new(HdfsFiles::new(hdfs)), directory, accept_repeats).await
 }

@@ -65,7 +65,7 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink
         safe,
     });
     hdfs.check().map_err(|source| Failure::permanent(HdfsSinkError::Client { url: url.clone(), source }))?;
-    Ok(Box::new(FileSink::new(files, HdfsFiles(hdfs), &url, context)?))
+    Ok(Box::new(FileSink::new(files, HdfsFiles::new(hdfs), &url, context)?))
 }
 
 fn check(settings: &HdfsSettings, files: &FileSettings) -> Result<(), HdfsSinkError> {

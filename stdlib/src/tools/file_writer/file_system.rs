@@ -24,7 +24,7 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
     /// ([`leftovers`](super::leftovers)).
     fn knows_writers_of_closed_files(&self) -> bool;
 
-    /// Whether [`FileSystem::sync`] and [`FileSystem::cut`] work, so that a file can be committed while it stays open.
+    /// Whether [`FileSystem::sync`] works, so that a file can be committed while it stays open.
     fn commits_open_files(&self) -> bool;
 
     /// Whether servers keep the files. A running agent waits for them, so the check before the start does not read the ledger.
@@ -91,8 +91,14 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
     /// ([`FileSystem::knows_writers_of_closed_files`]).
     fn is_abandoned(&self, path: &str) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// Cuts a file to a length, durably. Fails if the file has a writer.
-    fn cut(&self, path: &str, length: u64) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    /// Cuts a file to a length, durably. Fails if the file has a writer. A file system whose files can't be cut writes their
+    /// beginning into a new file with the name `copy` instead, and closes it. Returns which of both it has done.
+    fn cut(
+        &self,
+        path: &str,
+        length: u64,
+        copy: &str,
+    ) -> impl Future<Output = Result<Cut, Self::Error>> + Send;
 
     /// Reads a small file; none if it does not exist.
     fn read(&self, path: &str) -> impl Future<Output = Result<Option<Bytes>, Self::Error>> + Send;
@@ -105,6 +111,15 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
 
     /// Lists a directory; nothing if it does not exist.
     fn list(&self, directory: &str) -> impl Future<Output = Result<Vec<Entry>, Self::Error>> + Send;
+}
+
+/// How a file was cut to a length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// The file has the length.
+    InPlace,
+    /// A copy has the length. The file is as it was.
+    Copied,
 }
 
 /// A file or directory in a directory.

@@ -15,6 +15,8 @@
 //!                                                                              │ no: remove it
 //! ```
 //!
+//! If the entry names only the beginning of F, the file was open, and that beginning gets the final name.
+//!
 //! A writer that commits F looks for F after it has read the entry before its own. So it creates its entry before the
 //! search's entry, which then sees it, or it finds that F is gone and writes the events again.
 
@@ -28,9 +30,9 @@ use weir_runtime::{Failure, Meter};
 use super::error::{FileError, Operation};
 use super::file::FileWriter;
 use super::file_system::FileSystem;
-use super::ledger::{Ledger, LedgerError, named_files};
+use super::ledger::{FileState, Ledger, LedgerError, named_files, retire};
 use super::markers::MarkerSearch;
-use super::names::{below, file_name, join, retired, temporary_of};
+use super::names::{below, file_name, join, temporary_of};
 use super::walk::{Listing, Walk};
 
 /// Leftovers are removed in batches of this size. The ledger is read once for each batch.
@@ -124,16 +126,22 @@ impl<F: FileSystem> Sweep<F> {
     }
 
     /// Returns those of the files that no entry of the ledger names. Their writers must be known to be gone: then no
-    /// new entry can name them.
+    /// new entry can name them. Where writers are not known, also returns files that are committed in part.
     async fn unnamed(&self, mut paths: Vec<String>) -> Vec<String> {
         if weir_runtime::put_back!("leftovers_without_ledger") {
             return paths;
         }
         if !paths.is_empty() {
+            let knows_writers = self.writer.file_system.knows_writers_of_closed_files();
             match named_files(&*self.writer.file_system, &self.root, &self.ledger).await {
                 Ok(named) => paths.retain(|path| {
                     let name = file_name(path);
-                    !named.contains(temporary_of(name).as_deref().unwrap_or(name))
+                    match named.get(temporary_of(name).as_deref().unwrap_or(name)) {
+                        None => true,
+                        Some(FileState::Complete) => false,
+                        // Its writer is not known to be gone. If it is, the file is completed.
+                        Some(FileState::Open) => !knows_writers,
+                    }
                 }),
                 Err(error) => {
                     self.warn_kept(error.failure());
@@ -153,7 +161,7 @@ impl<F: FileSystem> Sweep<F> {
     async fn retire(&self, paths: Vec<String>, kept: &mut Vec<String>) -> Vec<String> {
         let mut all_retired = Vec::new();
         for path in paths {
-            match self.rename_to_retired(&path).await {
+            match retire(&*self.writer.file_system, &path).await {
                 Ok(retired) => all_retired.push(retired),
                 Err(error) => self.warn_kept(error.into()),
             }
@@ -168,21 +176,6 @@ impl<F: FileSystem> Sweep<F> {
                 kept.append(&mut all_retired);
                 all_retired
             }
-        }
-    }
-
-    async fn rename_to_retired(&self, path: &str) -> Result<String, FileError> {
-        if temporary_of(path).is_some() {
-            return Ok(path.to_string());
-        }
-        let (files, target) = (&*self.writer.file_system, retired(path));
-        match files.rename_no_replace(path, &target).await {
-            Ok(()) => Ok(target),
-            // The answer may have been lost.
-            Err(error) => match files.length(&target).await {
-                Ok(Some(_)) => Ok(target),
-                Ok(None) | Err(_) => Err(FileError::of(Operation::Remove, path)(error)),
-            },
         }
     }
 

@@ -16,7 +16,7 @@ use weir_runtime::Clock;
 
 use super::error::{FileError, Operation};
 use super::file_system::{Entry, FileSystem};
-use super::names::{Owner, below, join};
+use super::names::{FileNames, Owner, below, directory_of, join};
 use crate::tools::template::Renderer;
 
 /// When creating a marker has failed, it is tried again after this time.
@@ -93,6 +93,8 @@ pub(super) enum Marked {
     Created,
     /// The directory had one already.
     Before,
+    /// Not yet: the directory has a file of another run that may be committed and has no final name.
+    Waits,
 }
 
 impl MarkerSearch {
@@ -224,7 +226,7 @@ impl Markers {
     pub(super) fn created(&mut self, directory: &str, marked: Option<Marked>) -> bool {
         self.is_creating = false;
         let Some(open) = self.open.get_mut(directory) else { return false };
-        let Some(marked) = marked else {
+        let Some(marked) = marked.filter(|marked| *marked != Marked::Waits) else {
             open.quiet_at = Instant::now() + RETRY_AFTER;
             self.look_at_in_time(directory);
             return false;
@@ -251,14 +253,26 @@ pub(super) fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len()) && !matches!(name, "." | "..") && !name.contains(is_refused)
 }
 
-/// Creates a marker, unless it exists.
+/// Creates a marker, unless it exists. Where writers of files are not known, committed files of a run before may lack
+/// their final names for some time, and the marker waits for them.
 ///
 /// # Errors
 /// When the file system fails.
-pub(super) async fn create<F: FileSystem>(files: &F, path: &str) -> Result<Marked, FileError> {
+pub(super) async fn create<F: FileSystem>(
+    files: &F,
+    names: &FileNames,
+    path: &str,
+) -> Result<Marked, FileError> {
     let length = files.length(path).await.map_err(FileError::of(Operation::Read, path))?;
     if length.is_some() {
         return Ok(Marked::Before);
+    }
+    if !files.knows_writers_of_closed_files() {
+        let directory = directory_of(path);
+        let found = files.list(directory).await.map_err(FileError::of(Operation::List, directory))?;
+        if found.iter().any(|file| names.is_unfinished(&file.name)) {
+            return Ok(Marked::Waits);
+        }
     }
     let mut file = files.create_new(path).await.map_err(FileError::of(Operation::Create, path))?;
     files.close(&mut file).await.map_err(FileError::of(Operation::Close, path))?;

@@ -43,6 +43,7 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracing::info;
 use weir_plan::Template;
 use weir_runtime::channel::{Acceptance, Recovered};
 use weir_runtime::sink::{Retry, Sink, SinkPort};
@@ -52,7 +53,7 @@ use file::{FileLimits, FileWriter};
 use ledger::{Ledger, LedgerError};
 use leftovers::Sweep;
 use markers::{Done, Markers};
-use names::{FileNames, InUse, RETIRED_BYTES};
+use names::{FileNames, InUse, RETIRED_COPY_BYTES};
 use run::{Run, Setup, remove_unfinished};
 use scheduler::CloseAfter;
 use totals::Totals;
@@ -62,7 +63,8 @@ use crate::formats::{Format, FormatError, Formatting};
 use crate::language::types::{Allowed, RetrySettings};
 use crate::tools::buffers::Buffers;
 use crate::tools::template::{Renderer, TemplateError};
-pub(crate) use file_system::{Entry, FileSystem};
+pub(crate) use file_system::{Cut, Entry, FileSystem};
+pub(crate) use names::instance_in;
 pub(crate) use repair::repair;
 pub use repair::{LedgerRepair, LedgerRepairError};
 
@@ -165,7 +167,7 @@ pub(crate) struct FileSink<F: FileSystem> {
     path: Renderer,
     close_after: CloseAfter,
     max_open: usize,
-    /// Whether files can be committed while they are open.
+    /// Whether the format can be committed in parts.
     commits_open: bool,
     retry: Retry,
     writer: Arc<FileWriter<F>>,
@@ -223,7 +225,7 @@ impl<F: FileSystem> FileSink<F> {
         check_names(&prefix, &done)?;
         let cores = cores();
         let formatting = formatting(format, compress, &context)?;
-        let commits_open = file_system.commits_open_files() && formatting.has_parts();
+        let commits_open = formatting.has_parts();
         let Context { program, component, .. } = &context;
         let root = root(&path).to_string();
         let owner = (&**program, &**component);
@@ -387,7 +389,7 @@ impl<F: FileSystem> Sink for FileSink<F> {
             path: &self.path,
             close_after: self.close_after,
             max_open: self.max_open,
-            commits_open: self.commits_open,
+            commits_open: self.commits_open && self.writer.file_system.commits_open_files(),
             descriptors: &self.context.descriptors,
             writer: &self.writer,
             meter: &self.context.meter,
@@ -399,6 +401,12 @@ impl<F: FileSystem> Sink for FileSink<F> {
         if let Some(mut ledger) = ledger {
             let settled = if self.context.exactly_once { port.settled() } else { Default::default() };
             ledger.finish(settled, port.incarnations()).await.map_err(LedgerError::failure)?;
+            if let left @ 1.. = ledger.left_open() {
+                info!(
+                    component = &*self.context.component,
+                    "{left} files with committed events of other runs keep their temporary names, since their writers may                      live; if not, the next start completes the files"
+                );
+            }
             if self.context.exactly_once {
                 port.keep_mark(ledger.mark());
             }
@@ -435,7 +443,7 @@ fn path_renderer(path: &Template, zone: &str, round: Option<Duration>) -> Result
 
 /// Checks the length of the files' names. Files are retired where nobody knows the writers of closed files.
 fn check_length(names: &FileNames, knows_writers: bool) -> Result<(), Failure> {
-    let longest = names.longest() + if knows_writers { 0 } else { RETIRED_BYTES };
+    let longest = names.longest() + if knows_writers { 0 } else { RETIRED_COPY_BYTES };
     match longest > NAME_BYTES_MAX {
         true => Err(Failure::permanent(FileSinkError::Name(longest))),
         false => Ok(()),

@@ -42,8 +42,14 @@ const TEMPORARY: &str = ".tmp";
 /// The end of the name of a retired file. `~` is escaped in the names of programs and sinks, so no marker ends like this.
 const RETIRED: &str = ".~retired.tmp";
 
-/// How much longer the name of a retired file is than its temporary name, in bytes.
-pub(super) const RETIRED_BYTES: usize = RETIRED.len() - TEMPORARY.len();
+/// What stands before the random number in the name of a copy of a file's beginning.
+const COPY: &str = ".~cut-";
+
+/// The digits of the random number in the name of a copy.
+const COPY_DIGITS: usize = 8;
+
+/// How much longer the name of a retired copy is than the temporary name of its file, in bytes.
+pub(super) const RETIRED_COPY_BYTES: usize = RETIRED.len() - TEMPORARY.len() + COPY.len() + COPY_DIGITS;
 
 /// Makes the names of one sink's files.
 #[derive(Debug)]
@@ -170,8 +176,15 @@ impl FileNames {
     /// Whether another instance of this sink, on this machine or another one, wrote a temporary file of this name.
     pub(super) fn is_left_over(&self, name: &str) -> bool {
         let own = format!("-{}-", self.instance);
+        self.is_unfinished(name) && !name.contains(&own)
+    }
+
+    /// Whether an instance of this sink, or this one, wrote a temporary file of this name.
+    pub(super) fn is_unfinished(&self, name: &str) -> bool {
         let temporary = temporary_of(name);
-        temporary.as_deref().unwrap_or(name).ends_with(&self.marker) && !name.contains(&own)
+        let temporary = temporary.as_deref().unwrap_or(name);
+        let original = original_of_copy(temporary);
+        original.as_deref().unwrap_or(temporary).ends_with(&self.marker)
     }
 }
 
@@ -183,6 +196,26 @@ pub(super) fn retired(temporary: &str) -> String {
 /// Returns the temporary name that a retired file had; none if the file is not retired.
 pub(super) fn temporary_of(name: &str) -> Option<String> {
     name.strip_suffix(RETIRED).map(|name| format!("{name}{TEMPORARY}"))
+}
+
+/// Returns the instance in the name of a temporary file, 16 hexadecimal digits; none if the name is another one.
+pub(crate) fn instance_in(temporary: &str) -> Option<&str> {
+    let mut parts = file_name(temporary).split('-');
+    // The prefix of the name may have hyphens, too.
+    parts.find(|part| DateTime::strptime(TIME, part).is_ok())?;
+    parts.next().filter(|part| part.len() == 16 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Returns the temporary name for a copy of the beginning of this temporary file.
+pub(super) fn copy_of(temporary: &str, random: u64) -> String {
+    let name = temporary.strip_suffix(TEMPORARY).unwrap_or(temporary);
+    format!("{name}{COPY}{:0COPY_DIGITS$x}{TEMPORARY}", random as u32)
+}
+
+/// Returns the temporary name of the file that this is a copy of; none if the file is not a copy.
+fn original_of_copy(name: &str) -> Option<String> {
+    let (original, _number) = name.strip_suffix(TEMPORARY)?.rsplit_once(COPY)?;
+    Some(format!("{original}{TEMPORARY}"))
 }
 
 /// Returns the directory of a path that [`join`] has made.
@@ -349,6 +382,13 @@ mod tests {
             assert!(!mine.is_left_over(&file_name(&other)), "{program} {sink}");
         }
         assert!(!mine.is_left_over(".something.tmp"));
+        assert_eq!(instance_in(&file_name(&earlier)), Some(&*earlier.instance));
+        assert_eq!(instance_in(&copy_of(&file_name(&earlier), 7)), Some(&*earlier.instance));
+        assert_eq!(instance_in("/lake/a-b-c.tmp"), None);
+        let (own, copy) = (file_name(&mine), copy_of(&file_name(&earlier), 7));
+        assert!(mine.is_left_over(&copy) && mine.is_left_over(&retired(&copy)), "{copy}");
+        assert!(!mine.is_left_over(&copy_of(&own, 7)));
+        assert_eq!(retired(&copy).len() - file_name(&earlier).len(), RETIRED_COPY_BYTES);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use weir_runtime::{Context, Failure, Purpose};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::tools::file_writer::{
-    Entry, FileSettings, FileSink, FileSystem, LedgerRepair, LedgerRepairError, repair,
+    Cut, Entry, FileSettings, FileSink, FileSystem, LedgerRepair, LedgerRepairError, repair,
 };
 
 /// How many bytes of a file are read at once.
@@ -138,7 +138,7 @@ impl FileSystem for LocalFiles {
         .await
     }
 
-    async fn cut(&self, path: &str, length: u64) -> io::Result<()> {
+    async fn cut(&self, path: &str, length: u64, _copy: &str) -> io::Result<Cut> {
         let path = PathBuf::from(path);
         blocking(move || {
             let file = OpenOptions::new().write(true).open(&path)?;
@@ -147,7 +147,8 @@ impl FileSystem for LocalFiles {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             uninterrupted(|| file.set_len(length))?;
-            file.sync_all()
+            file.sync_all()?;
+            Ok(Cut::InPlace)
         })
         .await
     }

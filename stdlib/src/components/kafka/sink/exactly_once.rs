@@ -36,9 +36,6 @@ const ABORT_LIMIT: Duration = Duration::from_secs(2);
 /// The time between two looks whether there are offsets of events that steps have dropped.
 const OFFSETS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The events of one transaction take the producer's buffer divided by this.
-const BUFFER_DIVISOR: u64 = 2;
-
 /// The settings and the state of the transactions, through all runs of the sink.
 pub(super) struct Transactions {
     pub(super) id: String,
@@ -46,8 +43,6 @@ pub(super) struct Transactions {
     topic: String,
     /// The most events of a transaction.
     events: usize,
-    /// The most bytes of a transaction.
-    bytes: u64,
     /// How long a transaction takes at most before it is committed.
     age: Duration,
     /// The random name of this run of the agent.
@@ -90,12 +85,10 @@ impl Transactions {
         id: String,
         topic: String,
         events: usize,
-        buffer: u64,
         age: Duration,
     ) -> Result<Transactions, getrandom::Error> {
         let writer = format!("{:016x}", getrandom::u64()?);
-        let bytes = buffer / BUFFER_DIVISOR;
-        Ok(Transactions { id, topic, events, bytes, age, writer, taken: false, ready: None })
+        Ok(Transactions { id, topic, events, age, writer, taken: false, ready: None })
     }
 }
 
@@ -274,7 +267,6 @@ struct Open {
     /// The events whose records it has.
     arrived: Arrived,
     events: usize,
-    bytes: u64,
     /// Whether a peer of a source waits for the events.
     awaited: bool,
     due: Instant,
@@ -323,14 +315,13 @@ impl Run<'_> {
         let mut open = Open {
             arrived: Arrived::new(),
             events: 0,
-            bytes: 0,
             awaited: false,
             // The brokers must not end the transaction while it is filled.
             due: Instant::now() + self.transactions.age.min(self.sink.transaction_timeout() / 2),
         };
         self.add(&mut open, first).await?;
         let mut is_end = false;
-        while open.events < self.transactions.events && open.bytes < self.transactions.bytes {
+        while open.events < self.transactions.events {
             let taken = tokio::select! {
                 biased;
                 error = reports.failure() => return Err(unrejected(error, true)),
@@ -389,7 +380,6 @@ impl Run<'_> {
             return Ok(());
         }
         open.events += count;
-        open.bytes += batch.payload_bytes() * count as u64 / batch.rows() as u64;
         open.awaited |= batch.awaited().is_some();
         // The channel of the rejects knows only the last position that it has. The broker may refuse an event after a later one, which
         // would be taken for a repetition.

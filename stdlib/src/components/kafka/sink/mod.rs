@@ -129,7 +129,7 @@ fn transactions(settings: &KafkaSinkSettings, context: &Context) -> Result<Optio
     let id = settings.transactional_id.clone().unwrap_or_else(|| format!("{program}.{component}"));
     let TransactionSettings { events, age } = settings.transaction;
     let positions = settings.positions.clone().unwrap_or_else(|| topic_of(&id));
-    let made = Transactions::new(id, positions, events.max(1), settings.buffer, age);
+    let made = Transactions::new(id, positions, events.max(1), age);
     made.map(Some).map_err(|error| Failure::transient(format!("no random numbers: {error}")))
 }
 

@@ -47,6 +47,7 @@ use super::error::{FileError, Operation};
 use super::file_system::FileSystem;
 use super::names::{folder, join};
 use crate::tools::arrived::{Arrived, Extent, Known, Settled};
+pub(super) use completing::retire;
 use entry::{Entry, Kind, PartitionRecord, VERSION};
 pub(super) use entry::{FileRecord, FileState};
 pub(super) use error::LedgerError;
@@ -95,7 +96,8 @@ pub(super) struct Ledger<F> {
     unrenamed: BTreeMap<u64, Vec<FileRecord>>,
     /// Open files of this writer that are committed up to a length, by their temporary names.
     open: BTreeMap<String, FileRecord>,
-    /// Files that earlier runs or other writers have committed and that may lack their final names, likewise.
+    /// Files that earlier runs or other writers have committed and that may lack their final names, by these names: a copy
+    /// takes the place of a file that can't be cut.
     foreign: BTreeMap<String, FileRecord>,
     /// The entry with which this writer began; none before that.
     begun: Option<u64>,
@@ -106,6 +108,8 @@ pub(super) struct Ledger<F> {
 pub(super) struct Commit {
     /// Files that are synced under their temporary names. If a file has several records, the last one counts.
     pub(super) files: Vec<FileRecord>,
+    /// The last record of the file whose place a copy takes. If an entry says something newer of it, the commit fails.
+    pub(super) replaced: Option<FileRecord>,
     /// The events in these files that are in no earlier entry.
     pub(super) arrived: Arrived,
     /// The settled positions of the channel.
@@ -182,6 +186,11 @@ impl<F: FileSystem> Ledger<F> {
         Ok(None)
     }
 
+    /// Returns the number of open files that other writers have committed in part, as far as is known.
+    pub(super) fn left_open(&self) -> usize {
+        self.foreign.values().filter(|file| file.state == FileState::Open).count()
+    }
+
     /// Returns the number of the last entry; 0 if there is none.
     pub(super) fn mark(&self) -> u64 {
         self.next - 1
@@ -190,7 +199,8 @@ impl<F: FileSystem> Ledger<F> {
     /// Whether this is the temporary name of a file that is committed and may lack its final name.
     pub(super) fn names(&self, temporary: &str) -> bool {
         let complete = || self.unrenamed.values().flatten().any(|file| file.temporary == temporary);
-        self.open.contains_key(temporary) || self.foreign.contains_key(temporary) || complete()
+        let foreign = || self.foreign.values().any(|file| file.temporary == temporary);
+        self.open.contains_key(temporary) || foreign() || complete()
     }
 
     /// Commits files, or their beginnings, that are synced under their temporary names. Then complete ones may
@@ -309,6 +319,12 @@ impl<F: FileSystem> Ledger<F> {
             }
             if self.others.overlaps(&commit.arrived) {
                 return Err(LedgerError::Overlap { directory });
+            }
+            if let Some(replaced) = &commit.replaced
+                && self.foreign.get(&replaced.complete) != Some(replaced)
+                && !weir_runtime::put_back!("newer_record_replaced")
+            {
+                return Err(LedgerError::Overtaken { directory });
             }
             let entry = self.entry(kind, commit)?;
             if self.put(&entry).await? {
@@ -446,7 +462,7 @@ impl<F: FileSystem> Ledger<F> {
             }
             // An entry of another writer may repeat older records of this writer's files, which are ignored.
             let foreign = entry.files.iter().filter(|file| !self.open.contains_key(&file.temporary));
-            self.foreign.extend(foreign.map(|file| (file.temporary.clone(), file.clone())));
+            self.foreign.extend(foreign.map(|file| (file.complete.clone(), file.clone())));
             self.learn(&entry);
             self.next += 1;
         }

@@ -1,6 +1,6 @@
 //! Reads a ledger, and begins to write it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::entry::{Entry, Kind};
@@ -129,7 +129,8 @@ pub(super) async fn sync_entry<F: FileSystem>(
     Ok(files.sync_name(&path).await.map_err(FileError::of(Operation::Rename, &path))?)
 }
 
-/// The temporary names, without their directories, of the files that entries name, as the ledger stands now.
+/// The temporary names, without their directories, of the files that entries name, as the ledger stands now, and whether
+/// the files are complete.
 ///
 /// # Errors
 /// When it can't be read.
@@ -137,12 +138,14 @@ pub(in crate::tools::file_writer) async fn named_files<F: FileSystem>(
     files: &F,
     root: &str,
     directory: &str,
-) -> Result<BTreeSet<String>, LedgerError> {
+) -> Result<BTreeMap<String, FileState>, LedgerError> {
     let entries = read_all(files, root, directory).await?;
     let named = entries.iter().flat_map(|entry| &entry.files);
     let named = named
         .filter(|file| file.state == FileState::Complete || !weir_runtime::put_back!("open_files_unnamed"));
-    Ok(named.map(|file| file_name(&file.temporary).to_string()).collect())
+    // The last record of a file counts, which may name a copy.
+    let last: BTreeMap<&str, &FileRecord> = named.map(|file| (&*file.complete, file)).collect();
+    Ok(last.into_values().map(|file| (file_name(&file.temporary).to_string(), file.state)).collect())
 }
 
 impl<F: FileSystem> Ledger<F> {
@@ -183,7 +186,7 @@ impl<F: FileSystem> Ledger<F> {
         let next = entries.last().map_or(1, |entry| entry.number + 1);
         let files = entries.into_iter().flat_map(|entry| entry.files);
         // The last record of a file counts.
-        let foreign = files.map(|file| (file.temporary.clone(), file)).collect();
+        let foreign = files.map(|file| (file.complete.clone(), file)).collect();
         Ledger {
             file_system,
             component,

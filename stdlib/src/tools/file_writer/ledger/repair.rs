@@ -51,11 +51,11 @@ impl<F: FileSystem> Ledger<F> {
         // A file with its final name is committed completely.
         let open: Vec<FileRecord> =
             self.foreign.values().filter(|file| file.state == FileState::Open).cloned().collect();
-        for FileRecord { temporary, complete, .. } in open {
+        for FileRecord { complete, .. } in open {
             let path = join(&self.root, &complete);
             let found = self.file_system.length(&path).await;
             if found.map_err(FileError::of(Operation::Read, &path))?.is_some() {
-                self.foreign.remove(&temporary);
+                self.foreign.remove(&complete);
             }
         }
         let last = self.mark();

@@ -11,8 +11,11 @@ impl<F: FileSystem> Run<'_, F> {
     /// Begins to create the next marker that is due.
     pub(super) fn mark(&mut self) {
         if let Some((directory, path)) = self.setup.markers.as_deref_mut().and_then(Markers::take_due) {
-            let files = self.setup.writer.file_system.clone();
-            self.working.spawn(async move { Done::Marked(directory, markers::create(&*files, &path).await) });
+            let writer = self.setup.writer.clone();
+            self.working.spawn(async move {
+                let marked = markers::create(&*writer.file_system, &writer.names, &path).await;
+                Done::Marked(directory, marked)
+            });
         }
     }
 
@@ -34,7 +37,7 @@ impl<F: FileSystem> Run<'_, F> {
                      raise `done.after`, or give each agent a marker with another `name`"
                 );
             }
-            Ok(Marked::Before) => {}
+            Ok(Marked::Before | Marked::Waits) => {}
             Err(error) => {
                 meter.count("markers_failed", 1);
                 warn!(component, "{error}: {}; the marker is created later", error.source);

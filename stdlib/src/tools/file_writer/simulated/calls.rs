@@ -5,7 +5,7 @@ use weir_runtime::BlockingExecutor;
 
 use super::{Effect, File, Simulated, SimulatedError, Writer};
 use crate::tools::file_writer::error::Operation;
-use crate::tools::file_writer::{Entry, FileSystem};
+use crate::tools::file_writer::{Cut, Entry, FileSystem};
 
 const NO_DESCRIPTOR: &str = "too many open files";
 const LEASE_LOST: SimulatedError = SimulatedError("its lease was given to another");
@@ -25,7 +25,7 @@ impl FileSystem for Simulated {
     }
 
     fn commits_open_files(&self) -> bool {
-        !self.lock().is_remote
+        true
     }
 
     fn is_out_of_descriptors(error: &SimulatedError) -> bool {
@@ -71,6 +71,9 @@ impl FileSystem for Simulated {
             return Err(STOPPED);
         }
         let stored = state.files.get_mut(&file.path).ok_or(SimulatedError("it is gone"))?;
+        if stored.closed {
+            return Err(LEASE_LOST);
+        }
         stored.synced = stored.bytes.len();
         if effect == Effect::Complete { Ok(()) } else { Err(STOPPED) }
     }
@@ -92,7 +95,10 @@ impl FileSystem for Simulated {
         Ok(())
     }
 
-    async fn cut(&self, path: &str, length: u64) -> Result<(), SimulatedError> {
+    async fn cut(&self, path: &str, length: u64, copy: &str) -> Result<Cut, SimulatedError> {
+        if self.lock().is_remote {
+            return self.copy(path, length, copy).await;
+        }
         let (mut state, effect) = self.call(Operation::Cut, path, true).await?;
         if effect == Effect::Partial && state.random.below(2) == 0 {
             return Err(STOPPED);
@@ -104,7 +110,7 @@ impl FileSystem for Simulated {
         }
         stored.bytes.truncate(length as usize);
         (stored.closed, stored.synced) = (true, stored.bytes.len());
-        Ok(())
+        Ok(Cut::InPlace)
     }
 
     async fn rename_no_replace(&self, from: &str, to: &str) -> Result<(), SimulatedError> {
@@ -149,7 +155,11 @@ impl FileSystem for Simulated {
     async fn is_abandoned(&self, path: &str) -> Result<bool, SimulatedError> {
         let (mut state, _) = self.call(Operation::Remove, path, false).await?;
         state.expire_lease(path);
-        Ok(state.files.get(path).is_none_or(|file| file.held != Some(state.boot)))
+        let is_abandoned = state.files.get(path).is_none_or(|file| file.held != Some(state.boot));
+        if is_abandoned {
+            state.recover_lease(path);
+        }
+        Ok(is_abandoned)
     }
 
     async fn read(&self, path: &str) -> Result<Option<Bytes>, SimulatedError> {
@@ -184,5 +194,17 @@ impl FileSystem for Simulated {
             }
         }
         Ok(entries)
+    }
+}
+
+impl Simulated {
+    /// Copies the beginning of a file, like HDFS, which can't cut files.
+    async fn copy(&self, path: &str, length: u64, copy: &str) -> Result<Cut, SimulatedError> {
+        let bytes = self.read(path).await?.ok_or(SimulatedError("it is gone"))?;
+        let mut file = self.create_new(copy).await?;
+        let length = bytes.len().min(length as usize);
+        self.write(&mut file, bytes.slice(..length)).await?;
+        self.close(&mut file).await?;
+        Ok(Cut::Copied)
     }
 }

@@ -56,8 +56,8 @@ struct State {
     open: usize,
     /// Decides which calls on a path fail without an effect.
     trouble: Option<Trouble>,
-    /// Whether the file system is like HDFS: it knows no writers of closed files, commits no open files, has calls of any
-    /// duration, and loses answers to renames.
+    /// Whether the file system is like HDFS: it knows no writers of closed files, can't cut files, has calls of any duration,
+    /// and loses answers to renames.
     is_remote: bool,
 }
 
@@ -132,7 +132,20 @@ impl State {
             && self.random.below(4) == 0
             && let Some(file) = self.files.get_mut(path)
         {
-            (file.closed, file.synced, file.held) = (true, file.bytes.len(), None);
+            file.held = None;
+            self.recover_lease(path);
+        }
+    }
+
+    /// Closes a file without a writer, as HDFS does: unsynced bytes at its end are lost or not.
+    fn recover_lease(&mut self, path: &str) {
+        if self.is_remote
+            && let Some(file) = self.files.get_mut(path)
+            && !file.closed
+        {
+            let unsynced = (file.bytes.len() - file.synced) as u64;
+            file.bytes.truncate(file.synced + self.random.below(unsynced + 1) as usize);
+            (file.closed, file.synced) = (true, file.bytes.len());
         }
     }
 
