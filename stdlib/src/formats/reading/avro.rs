@@ -5,7 +5,9 @@
 
 use std::io::{self, Cursor};
 
+use arrow_array::RecordBatch;
 use arrow_avro::reader::{Reader, ReaderBuilder};
+use arrow_schema::ArrowError;
 
 use super::blocks::{Blocks, Compressed};
 use super::schema_size::SchemaSize;
@@ -20,7 +22,7 @@ const METADATA_MAX: i64 = 10_000;
 const SCHEMA_BYTES_MAX: usize = 4 << 20;
 
 /// The most rows that are decoded at once.
-const ROWS: usize = 1_024;
+const ROWS: u64 = 1_024;
 
 /// The most records of a block that have no bytes, as records without fields have none.
 const EMPTY_RECORDS_MAX: i64 = 1 << 20;
@@ -28,7 +30,13 @@ const EMPTY_RECORDS_MAX: i64 = 1 << 20;
 /// The most bytes that the nulls in the arrays and maps of a block may take.
 const NULL_ITEMS_BYTES_MAX: u64 = 1 << 30;
 
-type BlockReader = Reader<Cursor<Vec<u8>>>;
+/// A block that is being decoded.
+struct Block {
+    reader: Reader<Cursor<Vec<u8>>>,
+    /// How many batches it has. The reader must not be asked for more: at bytes behind the last record it would search for ever
+    /// (arrow-avro 60).
+    batches_left: u64,
+}
 
 pub(super) struct AvroRecords {
     file: Blocks,
@@ -39,7 +47,7 @@ pub(super) struct AvroRecords {
     /// The size of the file's schema.
     size: SchemaSize,
     /// The block that is being decoded.
-    block: Option<BlockReader>,
+    block: Option<Block>,
     pending: PendingRows,
 }
 
@@ -91,7 +99,7 @@ impl AvroRecords {
 
 impl AvroRecords {
     /// Reads a block. Returns its rows; `None` at the end of the file.
-    fn read_block(&mut self) -> io::Result<Option<BlockReader>> {
+    fn read_block(&mut self) -> io::Result<Option<Block>> {
         if self.file.at_end()? {
             return Ok(None);
         }
@@ -103,6 +111,10 @@ impl AvroRecords {
         if records < 0 || records > EMPTY_RECORDS_MAX.max(block.len() as i64) {
             return Err(damaged(format!("a block of {} bytes with {records} records", block.len())));
         }
+        let records = records as u64;
+        if records == 0 && !block.is_empty() {
+            return Err(damaged(format!("a block of {} bytes without records", block.len())));
+        }
         if self.size.null_item_bytes.saturating_mul(block.len() as u64) > NULL_ITEMS_BYTES_MAX {
             return Err(damaged(format!(
                 "a block of {} bytes whose nulls may take too much memory",
@@ -110,14 +122,37 @@ impl AvroRecords {
             )));
         }
         let mut container = self.header.clone();
-        write_zigzag(records, &mut container);
+        write_zigzag(records as i64, &mut container);
         write_zigzag(block.len() as i64, &mut container);
         container.extend(block);
         container.extend(self.sync);
-        let rows = (BLOCK_BYTES_MAX as u64 / self.size.null_bytes.max(1)).clamp(1, ROWS as u64);
+        let rows = rows_of_batches(records, BLOCK_BYTES_MAX as u64 / self.size.null_bytes.max(1));
         let builder = ReaderBuilder::new().with_utf8_view(true).with_batch_size(rows as usize);
-        builder.build(Cursor::new(container)).map(Some).map_err(arrow_error)
+        let reader = builder.build(Cursor::new(container)).map_err(arrow_error)?;
+        Ok(Some(Block { reader, batches_left: records / rows }))
     }
+}
+
+impl Block {
+    fn next(&mut self) -> Option<Result<RecordBatch, ArrowError>> {
+        self.batches_left = self.batches_left.checked_sub(1)?;
+        self.reader.next()
+    }
+}
+
+/// Returns the rows of each batch of a block, so that all batches of the block have the same number: at most `rows_max`, and not
+/// many more than [`ROWS`] if there is the choice.
+fn rows_of_batches(records: u64, rows_max: u64) -> u64 {
+    let rows_max = rows_max.max(1);
+    if records <= rows_max.min(ROWS) {
+        return records.max(1);
+    }
+    let divides = |rows: &u64| records.is_multiple_of(*rows);
+    // A block with a prime number of records is one batch, if that is small enough.
+    let few = (ROWS / 8..=ROWS).rev().filter(|rows| *rows <= rows_max).find(divides);
+    few.or_else(|| (records <= rows_max).then_some(records))
+        .or_else(|| (1..=ROWS.min(rows_max)).rev().find(divides))
+        .unwrap_or(1)
 }
 
 impl Records for AvroRecords {
@@ -126,7 +161,7 @@ impl Records for AvroRecords {
             if self.pending.append(frames)? {
                 return Ok(true);
             }
-            if let Some(rows) = self.block.as_mut().and_then(Iterator::next) {
+            if let Some(rows) = self.block.as_mut().and_then(Block::next) {
                 self.pending.set(rows.map_err(arrow_error)?);
                 continue;
             }
@@ -174,4 +209,43 @@ fn codec_named(name: &[u8]) -> io::Result<Compressed> {
             return Err(damaged(format!("its blocks are compressed by {name}, which is not supported")));
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::RecordFormat;
+    use super::super::tests::{RECORD_MAX, read};
+    use super::*;
+
+    #[test]
+    fn a_block_says_how_many_records_its_bytes_are() {
+        let schema = br#"{"type":"record","name":"r","fields":[{"name":"n","type":"long"}]}"#;
+        // The bytes behind the last record are left out.
+        for (records, rows) in [(2, Some(2)), (1, Some(1)), (0, None), (3, None)] {
+            let mut file = header(schema, [7; 16]);
+            write_zigzag(records, &mut file);
+            write_zigzag(2, &mut file);
+            file.extend([2, 4]);
+            file.extend([7; 16]);
+            let found = read(RecordFormat::Avro, &file, RECORD_MAX);
+            assert_eq!(found.ok().map(|bodies| bodies.len()), rows, "{records}");
+        }
+    }
+
+    #[test]
+    fn all_batches_of_a_block_have_the_same_number_of_rows() {
+        for (records, rows_max, rows) in [
+            (0, 10_000, 1),
+            (1, 10_000, 1),
+            (1_024, 10_000, 1_024),
+            (2_048, 10_000, 1_024),
+            (5_000, 10_000, 1_000),
+            // A prime number.
+            (7_919, 10_000, 7_919),
+            (7_919, 1_000, 1),
+            (6, 4, 3),
+        ] {
+            assert_eq!(rows_of_batches(records, rows_max), rows, "{records} {rows_max}");
+        }
+    }
 }

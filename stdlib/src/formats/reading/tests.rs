@@ -18,7 +18,7 @@ use super::*;
 use crate::formats::codec::Codec;
 use crate::formats::{Format, Formatting};
 
-const RECORD_MAX: usize = 1 << 20;
+pub(super) const RECORD_MAX: usize = 1 << 20;
 
 #[derive(Debug, Clone)]
 struct Bytes(Arc<Vec<u8>>);
@@ -38,7 +38,7 @@ impl ReadAt for Bytes {
 }
 
 /// Reads all records: their bodies, or the error.
-fn read(format: RecordFormat, bytes: &[u8], record_bytes_max: usize) -> io::Result<Vec<Vec<u8>>> {
+pub(super) fn read(format: RecordFormat, bytes: &[u8], record_bytes_max: usize) -> io::Result<Vec<Vec<u8>>> {
     let file = Bytes(Arc::new(bytes.to_vec()));
     let mut stream = frames(Box::new(file), RecordRules { format, record_bytes_max })?;
     let mut text = Vec::new();

@@ -9,6 +9,7 @@ use weir_runtime::batch::Identities;
 use weir_runtime::channel::{Acceptance, LedgerLoss};
 
 use super::super::error::Operation;
+use super::super::file::WRITE_BYTES;
 use super::*;
 
 /// The directory of the sink's ledger.
@@ -63,7 +64,9 @@ impl Rig {
         for (number, chunk) in numbers.chunks(5).enumerate() {
             // Peers wait for every second batch, so its files are committed while they stay open.
             self.awaited = number % 2 == 1;
-            let batch = identified(chunk, 0).with_awaited(self.waiting());
+            // Long rows are written before they are committed.
+            let length = if self.has_long_rows && number % 2 == 0 { WRITE_BYTES + 1 } else { 0 };
+            let batch = identified(chunk, length).with_awaited(self.waiting());
             self.outlet.as_mut().unwrap().put(batch).await.unwrap();
         }
     }

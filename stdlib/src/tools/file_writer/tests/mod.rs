@@ -34,6 +34,8 @@ struct Rig {
     sent: u64,
     /// Whether peers wait for the events of the next puts.
     awaited: bool,
+    /// Whether some rows are so long that they are written at once.
+    has_long_rows: bool,
     clock: Arc<TestClock>,
 }
 
@@ -170,6 +172,7 @@ impl Rig {
             meter,
             sent: 0,
             awaited: false,
+            has_long_rows: false,
             clock,
         }
     }

@@ -1,7 +1,6 @@
 //! Tests of files that a killed writer has left: open files that are committed in part, and names that are not synced.
 
 use super::*;
-use crate::tools::file_writer::file::WRITE_BYTES;
 
 /// A writer commits the first events while their files stay open, gets more, and is killed. Says how many bytes
 /// of files it had committed, and how many were in them at last.
