@@ -51,8 +51,20 @@ fn with_ways(mut description: Description, columns: &[SensitiveColumn]) -> Descr
     description
 }
 
-const MASK: &str =
-    "mask the value on the way, as in `set user = sha256(user)`, or leave the field out: `unset user`";
+/// Returns how to keep a value from the sink: by masking it, or by leaving it out.
+fn mask(column: Option<&SensitiveColumn>) -> String {
+    match column.map_or("", |column| column.name.as_str()) {
+        "body" => {
+            "mask the fields that are parsed from it, or `select` other fields before the sink".to_owned()
+        }
+        name if name.is_empty() || name.contains('.') => "mask the value before the sink".to_owned(),
+        name => {
+            format!(
+                "mask the value on the way: `set {name} = sha256({name})`, or leave it out: `unset {name}`"
+            )
+        }
+    }
+}
 
 fn allow(sink: &str) -> String {
     format!("or say that `{sink}` may have it: `allow: sensitive`")
@@ -61,21 +73,19 @@ fn allow(sink: &str) -> String {
 impl SensitiveLeaves {
     pub(super) fn describe(&self) -> Description {
         let names = listed(self.columns.iter().map(|column| column.name.as_str()), "and");
-        let (is, it) = if self.columns.len() == 1 { ("is", "it") } else { ("are", "them") };
+        let (is, label) = match self.columns.len() {
+            1 => ("is", "writes it as it is"),
+            _ => ("are", "writes them as they are"),
+        };
         let message = format!("`{}` writes {names}, which {is} sensitive", self.sink);
-        let description =
-            Description::new(message, self.span, format!("writes {it} as {it_is}", it_is = it_is(it)));
-        let mut description = with_ways(description, &self.columns).help(MASK);
+        let description = Description::new(message, self.span, label);
+        let mut description = with_ways(description, &self.columns).help(mask(self.columns.first()));
         if self.can_allow {
             description = description.help(allow(&self.sink));
         }
         description.fix.clone_from(&self.fix);
         description
     }
-}
-
-fn it_is(it: &str) -> &'static str {
-    if it == "it" { "it is" } else { "they are" }
 }
 
 impl SensitiveInName {
@@ -88,7 +98,7 @@ impl SensitiveInName {
         let message = format!("`{}` is sensitive, and stands in {place}", column.name);
         let label = "everybody who lists names, or reads a log, sees it";
         let description = Description::new(message, self.span, label);
-        let mut description = with_ways(description, std::slice::from_ref(column)).help(MASK);
+        let mut description = with_ways(description, std::slice::from_ref(column)).help(mask(Some(column)));
         if self.can_allow {
             description = description.help(allow(sink));
         }
