@@ -1,6 +1,7 @@
 //! What surrounds a component by its settings: addresses, files and state that it names, and what it exposes.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use weir_grammar::tree::{Because, ExposesClause, Expression, TouchedClause, Touches};
 use weir_plan::Value;
@@ -192,4 +193,32 @@ pub(crate) fn texts(value: &Value) -> Vec<Cow<'_, str>> {
         Value::List(items) => items.iter().flat_map(texts).collect(),
         _ => Vec::new(),
     }
+}
+
+/// Splits an address or a URL into its host, without brackets, and its port.
+pub(crate) fn host_and_port(address: &str) -> (&str, Option<u16>) {
+    let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, rest)) => (host, rest.strip_prefix(':').and_then(|port| port.parse().ok())),
+        None => match authority.rsplit_once(':') {
+            Some((host, port)) => (host, port.parse().ok()),
+            None => (authority, None),
+        },
+    };
+    let of_scheme = match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    };
+    (host, port.or(of_scheme))
+}
+
+/// Returns whether a host, or the host of an address or a URL, is this machine alone.
+pub(crate) fn is_loopback(address: &str) -> bool {
+    let host =
+        address.parse::<IpAddr>().map_or_else(|_| host_and_port(address).0, |_| address).to_ascii_lowercase();
+    let is_name = host == "localhost" || host.ends_with(".localhost");
+    is_name || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }

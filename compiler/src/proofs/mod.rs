@@ -3,6 +3,7 @@
 
 mod amounts;
 mod delivery;
+mod entries;
 mod own_outputs;
 mod resources;
 mod security;

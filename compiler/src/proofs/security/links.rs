@@ -4,13 +4,15 @@ use weir_grammar::Span;
 use weir_plan::Value;
 
 use super::Input;
+
 use crate::analysis::graph::Component;
 use crate::analysis::proofs::LinkProof;
 use crate::analysis::settings::{Origin, Setting};
 use crate::diagnostics::{
     Diagnostic, Exposed as Told, ExposedSecret, Fix, OpenPort, PlainLink, UncertainPeer,
 };
-use crate::flows::surface::{Exposed, texts};
+use crate::flows::surface::{Exposed, host_and_port, is_loopback, texts};
+use crate::proofs::entries::added_entry;
 use crate::signatures::{Library, SettingSignature, Variant};
 
 /// The schemes of URLs whose content crosses the network as it is.
@@ -57,26 +59,8 @@ fn ends<'c>(component: &'c Component, library: &'c Library) -> Vec<End<'c>> {
     found
 }
 
-/// Returns the host of an address or a URL, without brackets and without user and password.
-fn host(address: &str) -> &str {
-    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    match authority.strip_prefix('[') {
-        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
-    }
-}
-
-/// Returns whether an address is one of this machine alone.
-fn is_loopback(address: &str) -> bool {
-    let host = host(address).to_ascii_lowercase();
-    let is_name = host == "localhost" || host.ends_with(".localhost");
-    is_name || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
-}
-
 fn is_wildcard(address: &str) -> bool {
-    host(address).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified())
+    host_and_port(address).0.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified())
 }
 
 struct Link<'a> {
@@ -206,18 +190,10 @@ impl Link<'_> {
         if setting.is_nested() || !matches!(setting.origin, Origin::Default(_)) {
             return None;
         }
-        let declared = self.component.declared.span;
-        let text = &self.input.files.get(declared.file)?.text;
-        let brace = declared.end as usize + text.get(declared.end as usize..)?.find('{')? + 1;
         let entry = format!("{}: {} {{}}", setting.name, free.name.text);
-        let behind = text.get(brace..)?.trim_start_matches(' ');
-        let replacement = match behind.chars().next()? {
-            '\n' => format!("\n  {entry}"),
-            '}' => format!(" {entry} "),
-            _ => format!(" {entry},"),
-        };
-        let span = Span { start: brace as u32, end: brace as u32, ..declared };
-        Some(Fix::guess(format!("set `{}` to `{}`", setting.name, free.name.text), span, replacement))
+        let edit = added_entry(self.component, self.input.files, &entry)?;
+        let title = format!("set `{}` to `{}`", setting.name, free.name.text);
+        Some(Fix { title, edits: vec![edit], certain: false })
     }
 
     fn proof(&self, component: usize) -> LinkProof {

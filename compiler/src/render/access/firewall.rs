@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use super::{Ends, quoted};
 use crate::access::Access;
+use crate::flows::surface::is_loopback;
 
 /// The port of name servers.
 const DNS: u16 = 53;
@@ -28,7 +29,7 @@ struct Peers<'e> {
 impl<'e> Peers<'e> {
     fn of(ends: &'e Ends) -> Peers<'e> {
         let (mut addresses, mut named) = (Vec::new(), Vec::new());
-        for (host, port) in ends.connects.iter().filter(|(host, _)| !Ends::is_loopback(host)) {
+        for (host, port) in ends.connects.iter().filter(|(host, _)| !is_loopback(host)) {
             match host.parse::<IpAddr>() {
                 Ok(address) => addresses.push((address, *port)),
                 Err(_) => named.push((host.as_str(), *port)),
@@ -61,7 +62,7 @@ pub fn network_policy(program: &str, access: &[Access]) -> String {
         "# What {} may reach. Made by `weir plan --access --format networkpolicy`.\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: {name}\nspec:\n  podSelector:\n    matchLabels:\n      app: {name}\n  policyTypes: [Ingress, Egress]\n",
         quoted(program)
     );
-    let open: Vec<_> = ends.listens.iter().filter(|(_, host, _)| !Ends::is_loopback(host)).collect();
+    let open: Vec<_> = ends.listens.iter().filter(|(_, host, _)| !is_loopback(host)).collect();
     yaml += if open.is_empty() { "  ingress: []\n" } else { "  ingress:\n    - ports:\n" };
     for (protocol, _, port) in open {
         let _ = writeln!(yaml, "        - {{ protocol: {}, port: {port} }}", protocol.to_uppercase());

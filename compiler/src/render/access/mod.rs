@@ -6,6 +6,7 @@ mod systemd;
 use std::collections::BTreeSet;
 
 use crate::access::{Access, AccessKind};
+use crate::flows::surface::host_and_port;
 
 pub use firewall::{network_policy, nftables};
 pub use systemd::systemd;
@@ -26,26 +27,6 @@ pub fn access_json(program: &str, access: &[Access]) -> String {
     let json = serde_json::json!({ "version": 1, "program": program, "access": access });
     // Text always has a JSON form.
     serde_json::to_string_pretty(&json).unwrap_or_default() + "\n"
-}
-
-/// Splits an address or a URL into its host, without brackets, and its port.
-fn host_and_port(address: &str) -> (&str, Option<u16>) {
-    let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, rest)) => (host, rest.strip_prefix(':').and_then(|port| port.parse().ok())),
-        None => match authority.rsplit_once(':') {
-            Some((host, port)) => (host, port.parse().ok()),
-            None => (authority, None),
-        },
-    };
-    let of_scheme = match scheme {
-        "http" => Some(80),
-        "https" => Some(443),
-        _ => None,
-    };
-    (host, port.or(of_scheme))
 }
 
 /// The ends of connections: hosts with ports.
@@ -69,11 +50,6 @@ impl Ends {
             }
         }
         Ends { listens, connects }
-    }
-
-    fn is_loopback(host: &str) -> bool {
-        host == "localhost"
-            || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
     }
 
     /// Returns whether a host is given by its name, which has to be resolved.

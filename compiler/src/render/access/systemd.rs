@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::Ends;
 use crate::access::{Access, AccessKind};
+use crate::flows::surface::is_loopback;
 
 /// The first port that a program needs no privilege for.
 const FIRST_FREE_PORT: u16 = 1024;
@@ -107,7 +108,7 @@ fn network(ends: &Ends) -> Vec<String> {
     let peers = ends.connects.iter().map(|(host, _)| host.as_str());
     let named: BTreeSet<&str> =
         peers.clone().filter(|host| host.parse::<IpAddr>().is_err() && *host != "localhost").collect();
-    let all_local = ends.listens.iter().all(|(_, host, _)| Ends::is_loopback(host));
+    let all_local = ends.listens.iter().all(|(_, host, _)| is_loopback(host));
     if named.is_empty() && all_local {
         lines.push("IPAddressDeny=any".to_owned());
         let addresses: BTreeSet<&str> = peers.filter(|host| host.parse::<IpAddr>().is_ok()).collect();
