@@ -30,7 +30,7 @@ use crate::spelling::{nearest, role_in_words};
 use crate::steps::StepCheck;
 use crate::typing::{Typing, places};
 use crate::values::params::{self, Outside};
-use crate::values::qualities;
+use crate::values::{qualities, secrets};
 
 /// Checks the program in a file. Returns an analysis even if the program has errors.
 pub fn analyse(sources: &dyn SourceFiles, entry: &str, library: &Library, options: &Options) -> Analysis {
@@ -154,8 +154,11 @@ impl<'p> Program<'p> {
         let (proofs, found) = proofs::check(&graph, self.library, self.files, uses, entry);
         diagnostics.extend(found);
         diagnostics.append(&mut checker.diagnostics);
+        secrets::check(self.modules, diagnostics);
         if !diagnostics.iter().any(|diagnostic| diagnostic.severity() == Severity::Error) {
             diagnostics.extend(unused);
+        } else {
+            diagnostics.retain(|diagnostic| !diagnostic.is_of_links());
         }
         self.unread_names(&mut checker);
         let params = checker.params.iter().filter_map(|(span, param)| Some((*span, param.as_ref()?)));

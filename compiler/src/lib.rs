@@ -6,11 +6,13 @@
 //! This crate must not depend on the name of any component or on the execution of plans. It opens no file and no
 //! connection: it gets text through [`SourceFiles`], and the library as an argument.
 
+mod access;
 mod analyse;
 pub mod analysis;
 mod checker;
 mod completion;
 pub mod diagnostics;
+mod differences;
 mod expressions;
 mod files;
 mod fixes;
@@ -32,10 +34,12 @@ mod typing;
 mod unsupported;
 mod values;
 
+pub use access::{Access, AccessKind, AgentPlaces, access};
 pub use analyse::analyse;
 pub use analysis::Analysis;
 pub use completion::{Candidate, CandidateKind, Completions, Part, Place, complete};
 pub use diagnostics::{Diagnostic, Severity};
+pub use differences::{Difference, Effect, PlanChange, differences};
 pub use files::modules::normalized as normalized_path;
 pub use files::sources::{Files, Position, SourceFile, SourceFiles};
 pub use fixes::{Change, Fixed, fix, fix_certain};

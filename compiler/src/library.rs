@@ -16,7 +16,8 @@ use crate::names::definitions::Definitions;
 use crate::names::scopes::Scopes;
 use crate::signatures::classes::Class;
 use crate::signatures::{
-    ColumnSignature, Form, Group, Library, Named, Parser, ParserClass, SettingSignature, Signature, Variant,
+    ColumnSignature, EXPOSED, Form, Group, Library, Named, Parser, ParserClass, SettingSignature, Signature,
+    Surface, TOUCHED, Variant,
 };
 use crate::spelling::{nearest, role_in_words};
 
@@ -94,11 +95,13 @@ impl Reader {
                         let shortfalls = signature.as_mut().map(|signature| take(&mut signature.shortfalls));
                         let shortfalls = shortfalls.unwrap_or_default();
                         let flat = signature.as_mut().and_then(|signature| signature.flat.take());
+                        let surface = signature.as_mut().map(Surface::taken_from).unwrap_or_default();
+                        self.surface_known(&surface);
                         let group = signature.map(|signature| self.group(signature));
-                        // A variant with only needs or shortfalls takes no settings.
-                        let plain = needs.is_empty() && shortfalls.is_empty();
+                        // A variant with only clauses takes no settings.
+                        let plain = needs.is_empty() && shortfalls.is_empty() && surface.is_empty();
                         let group = group.filter(|group| plain || !group.settings.is_empty());
-                        Variant { name: variant.name, group, needs, shortfalls, flat }
+                        Variant { name: variant.name, group, needs, shortfalls, flat, surface }
                     });
                     let variants = variants.collect();
                     self.library.types.insert(name.text.into(), Named::Enum(variants));
@@ -173,6 +176,8 @@ impl Reader {
         let shortfalls = take(&mut signature.shortfalls);
         let orders = take(&mut signature.orders);
         let outside = take(&mut signature.outside);
+        let surface = Surface::taken_from(&mut signature);
+        self.surface_known(&surface);
         for clause in orders.iter().filter(|clause| !clause.by) {
             self.order_known(&clause.name);
         }
@@ -200,23 +205,35 @@ impl Reader {
             shortfalls,
             orders,
             outside,
+            surface,
         };
         self.library.components.insert((item.role, name), Arc::new(signature));
     }
 
     /// Reports a word after `orders` that names no order.
     fn order_known(&mut self, name: &Name) {
-        let known = ["totally", "nothing"];
+        self.word_known(name, &["totally", "nothing"], "order");
+    }
+
+    /// Reports kinds of clauses about the surroundings that do not exist.
+    fn surface_known(&mut self, surface: &Surface) {
+        surface.exposes.iter().for_each(|clause| self.word_known(&clause.what, &EXPOSED, "exposed thing"));
+        surface.touched.iter().for_each(|clause| self.word_known(&clause.kind, &TOUCHED, "touched thing"));
+    }
+
+    /// Reports a word of a clause that is none of these.
+    fn word_known(&mut self, name: &Name, known: &[&'static str], wanted: &'static str) {
         if !known.contains(&&*name.text) {
-            let near = nearest(&name.text, known).map(str::to_owned);
+            let near = nearest(&name.text, known.iter().copied()).map(str::to_owned);
             let (name, span) = (name.text.to_string(), name.span);
-            self.diagnostics.push(UnknownName { name, wanted: "order", near, quote: false, span }.into());
+            self.diagnostics.push(UnknownName { name, wanted, near, quote: false, span }.into());
         }
     }
 
     fn group(&mut self, signature: tree::Signature) -> Group {
         let mut settings = Vec::new();
         for setting in signature.settings {
+            setting.touches.iter().for_each(|one| self.word_known(&one.kind, &TOUCHED, "touched thing"));
             match self.library.resolve(&setting.type_name) {
                 Ok((value_type, optional)) => settings.push(SettingSignature {
                     name: setting.name,
@@ -225,6 +242,7 @@ impl Reader {
                     exclusive: setting.exclusive,
                     negatives: false,
                     range: setting.range,
+                    touches: setting.touches,
                     default: setting.default,
                     forms: Vec::new(),
                 }),

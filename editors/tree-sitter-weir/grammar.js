@@ -16,7 +16,7 @@ const STAGE_WORDS = [
 ];
 
 // Keywords that begin a clause of a signature. Before a colon, each is the name of a setting.
-const CLAUSE_WORDS = ['emits', 'needs', 'flat', 'loses', 'repeats', 'orders', 'reads', 'writes', 'requires', 'puts', 'takes', 'waits', 'holds'];
+const CLAUSE_WORDS = ['emits', 'needs', 'flat', 'loses', 'repeats', 'orders', 'reads', 'writes', 'requires', 'puts', 'takes', 'waits', 'holds', 'touches', 'exposes'];
 
 /** Entries of a pair of braces, which commas or ends of lines separate. */
 const entries = ($, entry) => seq('{', optional(seq(entry, repeat(seq($._separator, entry)), optional($._separator))), '}');
@@ -122,8 +122,9 @@ module.exports = grammar({
     _setting_after_name: ($) => seq(field('name', $.identifier), ':', $._setting_type),
     _setting_type: ($) =>
       seq(
-        field('type', $.type), optional(choice($.exclusive, seq('in', $.range))), optional(seq('=', field('default', $.expression))),
+        field('type', $.type), optional(choice($.exclusive, seq('in', $.range))), repeat($.touches), optional(seq('=', field('default', $.expression))),
       ),
+    touches: ($) => seq('touches', $.identifier, optional(seq('if', $.expression))),
     exclusive: ($) => seq('exclusive', optional(seq('in', $.range)), optional(seq('unless', $.expression))),
     clause: ($) =>
       choice(
@@ -135,6 +136,8 @@ module.exports = grammar({
         seq('orders', choice(seq('by', choice($.header, $.identifier)), $.identifier), optional($._only_if), $.because),
         seq(choice('puts', 'takes', 'waits', 'holds'), $.expression, optional($._only_if), $.because),
         seq('requires', $.expression, $.because),
+        seq('touches', $.identifier, $._text, optional($._only_if)),
+        seq('exposes', $.identifier, optional($._only_if), $.because),
       ),
     _only_if: ($) => seq('if', $.expression),
     columns: ($) => entries($, $.column),

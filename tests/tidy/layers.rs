@@ -44,6 +44,8 @@ pub(crate) const LAYERED_CRATES: [LayeredCrate; 3] = [
             "program_tests",
             "library",
             "plans",
+            "access",
+            "differences",
             "format",
             "render",
             "analyse",

@@ -12,6 +12,43 @@ use crate::names::scopes::ComponentIndex;
 pub struct Proofs {
     /// The flows.
     pub flows: Vec<FlowProof>,
+    /// What leaves the machine, and what of it may be seen.
+    pub security: SecurityProof,
+}
+
+/// What leaves the machine, and what of it may be seen.
+#[derive(Debug, Clone, Default)]
+pub struct SecurityProof {
+    /// The sinks that may have sensitive columns.
+    pub allowed: Vec<AllowedLeak>,
+    /// The connections that leave the machine.
+    pub links: Vec<LinkProof>,
+}
+
+/// A sink that gets sensitive columns because the program says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowedLeak {
+    /// The sink.
+    pub sink: ComponentIndex,
+    /// The columns.
+    pub columns: Vec<String>,
+    /// The setting that allows it, with its value.
+    pub by: String,
+}
+
+/// The connections of a component that leave the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkProof {
+    /// The component.
+    pub component: ComponentIndex,
+    /// The addresses that are not on this machine.
+    pub addresses: Vec<String>,
+    /// Whether the component listens there; otherwise it connects.
+    pub listens: bool,
+    /// How the connections are protected, in words.
+    pub protection: String,
+    /// Whether nobody is asked who they are.
+    pub open: bool,
 }
 
 /// What was derived for a flow.

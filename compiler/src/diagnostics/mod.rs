@@ -24,6 +24,7 @@ mod duplicate_entry;
 mod duplicate_name;
 mod empty_flow;
 mod explained;
+mod exposed;
 mod foreign_form;
 mod held_too_long;
 mod hidden_field;
@@ -64,6 +65,8 @@ mod param_without_value;
 mod plain_secret;
 mod put_too_large;
 mod rejects_again;
+mod secret_in_text;
+mod sensitive;
 mod several_readers;
 mod unbalanced_bracket;
 mod unclosed_text;
@@ -112,6 +115,7 @@ pub use duplicate_entry::DuplicateEntry;
 pub use duplicate_name::{DuplicateName, NameOf};
 pub use empty_flow::EmptyFlow;
 pub use explained::Explained;
+pub use exposed::{Exposed, ExposedSecret, OpenPort, PlainLink, UncertainPeer};
 pub use foreign_form::ForeignForm;
 pub use held_too_long::HeldTooLong;
 pub use hidden_field::HiddenField;
@@ -152,6 +156,8 @@ pub use param_without_value::ParamWithoutValue;
 pub use plain_secret::PlainSecret;
 pub use put_too_large::{DefaultPutTooLarge, PutTooLarge, ShownAmount, TooLarge};
 pub use rejects_again::RejectsAgain;
+pub use secret_in_text::SecretInText;
+pub use sensitive::{SensitiveColumn, SensitiveInName, SensitiveLeaves};
 pub use several_readers::SeveralReaders;
 pub use unbalanced_bracket::UnbalancedBracket;
 pub use unclosed_text::UnclosedText;
@@ -432,6 +438,13 @@ registry! {
     "E0802" Error OwnOutput
     // E09: security
     "E0901" Error PlainSecret
+    "E0902" Error SecretInText
+    "E0903" Error SensitiveLeaves
+    "E0904" Error SensitiveInName
+    "E0905" Warning PlainLink
+    "E0906" Warning OpenPort
+    "E0907" Warning ExposedSecret
+    "E0908" Warning UncertainPeer
 }
 
 /// Returns the names in backticks, separated by commas: `a`, `b` and `c`.
@@ -463,24 +476,4 @@ pub(crate) fn with_article(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_are_unique_and_in_their_families() {
-        let codes: Vec<&str> = REGISTRY.iter().map(|(code, ..)| *code).collect();
-        let mut sorted = codes.clone();
-        sorted.sort_unstable();
-        sorted.dedup();
-        assert_eq!(codes, sorted, "codes are unique and stand in their order");
-        assert!(codes.iter().all(|code| code.len() == 5 && code.starts_with("E0")));
-    }
-
-    #[test]
-    fn lists_read_like_sentences() {
-        assert_eq!(listed(["a", "b", "c"], "or"), "`a`, `b` or `c`");
-        assert_eq!(with_article("Int"), "an Int");
-        assert_eq!(with_article("Url"), "a Url");
-        assert_eq!(with_article("Text"), "Text");
-    }
-}
+mod tests;

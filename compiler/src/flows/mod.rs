@@ -6,6 +6,7 @@ pub(crate) mod components;
 pub(crate) mod graph;
 mod interceptors;
 pub(crate) mod promises;
+pub(crate) mod surface;
 
 use std::collections::{HashMap, HashSet};
 

@@ -3,8 +3,10 @@
 
 mod amounts;
 mod delivery;
+mod entries;
 mod own_outputs;
 mod resources;
+mod security;
 
 use weir_grammar::FileId;
 
@@ -25,9 +27,11 @@ pub(crate) fn check(
 ) -> (Proofs, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     resources::check(graph, &mut diagnostics);
-    let proofs = delivery::check(graph, library, files, uses, entry, &mut diagnostics);
+    let mut proofs = delivery::check(graph, library, files, uses, entry, &mut diagnostics);
     own_outputs::check(graph, &proofs, &mut diagnostics);
     amounts::side_by_side(graph, library, &mut diagnostics);
     amounts::answers_in_time(graph, library, &mut diagnostics);
+    let input = security::Input { graph, library, files, uses, entry };
+    proofs.security = security::check(&input, &mut diagnostics);
     (proofs, diagnostics)
 }

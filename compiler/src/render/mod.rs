@@ -3,10 +3,12 @@
 //!
 //! Lines and columns count from 1, columns in characters; a character is a Unicode scalar value of any width.
 
+mod access;
 mod graph;
 mod hosts;
 mod proofs;
 mod sarif;
+mod security;
 
 use codespan_reporting::diagnostic::{self, LabelStyle};
 use codespan_reporting::files::{Error, Files as CodespanFiles};
@@ -18,6 +20,7 @@ use weir_grammar::{FileId, Span};
 use crate::diagnostics::{Description, Diagnostic, Edit, Severity};
 use crate::files::sources::{Files, Position};
 
+pub use access::{access_json, access_text, network_policy, nftables, systemd};
 pub use graph::graph;
 pub use hosts::{github, gitlab};
 pub use proofs::{ShownProof, proof_of_flow, proofs, proofs_json};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use weir_plan::{Delivery, Order};
 
-use super::{JsonPlace, place};
+use super::{JsonPlace, place, security};
 use crate::analysis::Analysis;
 use crate::analysis::proofs::{Effect, FlowProof, Hop, HopKind, KeptOrder, PathProof, Reason, Rule};
 use crate::flows::graph::role_name;
@@ -19,7 +19,8 @@ const PATHS_SHOWN: usize = 50;
 pub fn proofs(analysis: &Analysis, places: bool) -> String {
     let text = Text { analysis, places };
     let flows = analysis.proofs.flows.iter();
-    flows.map(|proof| text.flow(proof)).collect::<Vec<_>>().join("\n")
+    let parts = flows.map(|proof| text.flow(proof)).chain(security::text(analysis));
+    parts.collect::<Vec<_>>().join("\n")
 }
 
 /// What was derived for a flow, for an editor.
@@ -177,6 +178,7 @@ struct JsonProofs<'a> {
     version: u32,
     program: &'a str,
     flows: Vec<JsonFlow<'a>>,
+    security: security::JsonSecurity<'a>,
 }
 
 #[derive(Debug, Serialize)]
@@ -261,7 +263,12 @@ fn json_proofs(analysis: &Analysis) -> JsonProofs<'_> {
             paths: proof.paths.iter().map(|path| json_path(analysis, path, delivery)).collect(),
         }
     });
-    JsonProofs { version: VERSION, program: &analysis.program, flows: flows.collect() }
+    JsonProofs {
+        version: VERSION,
+        program: &analysis.program,
+        flows: flows.collect(),
+        security: security::json(analysis),
+    }
 }
 
 fn json_path<'a>(analysis: &'a Analysis, path: &'a PathProof, promised: Option<Delivery>) -> JsonPath<'a> {

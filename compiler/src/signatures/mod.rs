@@ -3,13 +3,14 @@
 pub(crate) mod classes;
 
 use std::collections::HashMap;
+use std::mem::take;
 use std::sync::{Arc, OnceLock};
 
 use regex::Regex;
 use weir_grammar::Span;
 use weir_grammar::tree::{
-    self, Amount, Expression, ExpressionKind, Name, Number, Operator, OrderClause, OutsideClause,
-    Requirement, Role, Shortfall, TextPart, TypeName, TypeNameKind,
+    self, Amount, ExposesClause, Expression, ExpressionKind, Name, Number, Operator, OrderClause,
+    OutsideClause, Requirement, Role, Shortfall, TextPart, TouchedClause, TypeName, TypeNameKind,
 };
 use weir_plan::{Decimal, TemplatePart, Value};
 
@@ -25,6 +26,20 @@ use crate::types::{BUILT_IN, Type};
 pub(crate) const AGENT_RECORD: &str = "Agent";
 /// The setting of the agent that is the name of the program.
 pub(crate) const PROGRAM_NAME: &str = "name";
+
+/// What a component may expose: its link can be read and changed on its way, a secret crosses the network as it is, anybody who
+/// reaches its port may send, its peer is not known for certain.
+pub(crate) const EXPOSED: [&str; 4] = ["link", "secret", "entry", "peer"];
+/// What the agent touches: a TCP port and a UDP port where it listens, a host that it connects to, a file or a folder that it
+/// reads or writes, its own state, what holds its progress elsewhere (a group, a topic), an environment variable.
+pub(crate) const TOUCHED: [&str; 8] =
+    ["port", "datagrams", "host", "input", "output", "state", "progress", "variable"];
+/// The library's enum of what a sink may be given although the checker would refuse it.
+pub(crate) const ALLOWED_ENUM: &str = "Allowed";
+/// The variant of this enum for sensitive data.
+pub(crate) const ALLOWED_SENSITIVE: &str = "sensitive";
+/// The library's record of the keys with which a component encrypts what it stores.
+pub(crate) const ENCRYPTION_RECORD: &str = "Encryption";
 
 /// The library: all components, types, functions, parsers and interceptors that programs can use.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +73,28 @@ pub(crate) struct Signature {
     pub(crate) orders: Vec<OrderClause>,
     /// What a source reads, or a sink writes.
     pub(crate) outside: Vec<OutsideClause>,
+    /// What others can see or do, and what the agent touches.
+    pub(crate) surface: Surface,
+}
+
+/// The clauses of a component or a variant about its surroundings.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Surface {
+    /// What others can see or do.
+    pub(crate) exposes: Vec<ExposesClause>,
+    /// What the agent touches whatever the settings name.
+    pub(crate) touched: Vec<TouchedClause>,
+}
+
+impl Surface {
+    /// Takes the clauses out of a signature.
+    pub(crate) fn taken_from(signature: &mut tree::Signature) -> Surface {
+        Surface { exposes: take(&mut signature.exposes), touched: take(&mut signature.touched) }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.exposes.is_empty() && self.touched.is_empty()
+    }
 }
 
 /// A parser, which reads the body of an event into fields.
@@ -106,6 +143,8 @@ pub(crate) struct SettingSignature {
     /// The clause that forbids two components with the same value, if there is one.
     pub(crate) exclusive: Option<tree::Exclusive>,
     pub(crate) range: Option<tree::Range>,
+    /// What the agent reaches or touches by the value.
+    pub(crate) touches: Vec<tree::Touches>,
     /// Whether a duration may be below zero, as that of a param.
     pub(crate) negatives: bool,
     pub(crate) default: Option<Expression>,
@@ -190,6 +229,8 @@ pub(crate) struct Variant {
     pub(crate) shortfalls: Vec<Shortfall>,
     /// The reason why each written field is a single value, if that is so.
     pub(crate) flat: Option<tree::Because>,
+    /// What others can see or do, and what the agent touches, if a setting has this variant.
+    pub(crate) surface: Surface,
 }
 
 /// The signature of a function.

@@ -26,6 +26,8 @@ use crate::steps::{State, StepCheck};
 use crate::types::columns::{Column, Columns, Origin};
 use crate::types::ranges::IntRange;
 
+pub(crate) use sinks::needs;
+
 /// The record of the library that declares the columns of a rejected event.
 const REJECT_RECORD: &str = "Reject";
 

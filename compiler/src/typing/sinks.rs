@@ -143,7 +143,7 @@ impl Typing<'_, '_> {
 }
 
 /// Returns the columns that a sink's signature and its chosen variants need.
-fn needs<'h>(component: &'h Component, library: &'h Library) -> Vec<&'h ColumnSignature> {
+pub(crate) fn needs<'h>(component: &'h Component, library: &'h Library) -> Vec<&'h ColumnSignature> {
     let always = component.signature.iter().flat_map(|signature| &signature.needs);
     let chosen = component.chosen_variants(library).flat_map(|(_, variant, _)| &variant.needs);
     always.chain(chosen).collect()

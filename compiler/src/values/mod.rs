@@ -14,6 +14,7 @@ pub(crate) mod ranges;
 pub(crate) mod regexes;
 mod replacements;
 pub(crate) mod requirements;
+pub(crate) mod secrets;
 pub(crate) mod settings;
 pub(crate) mod templates;
 pub(crate) mod texts;

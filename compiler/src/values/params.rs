@@ -101,6 +101,7 @@ impl Checker<'_> {
             exclusive: None,
             negatives: true,
             range: setting.range.clone(),
+            touches: Vec::new(),
             default: None,
             forms: Vec::new(),
         };

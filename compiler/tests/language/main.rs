@@ -8,6 +8,7 @@
 // A test fails, by a panic, if it can't read its files.
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod accidents;
 mod advice;
 mod analysis;
@@ -41,14 +42,19 @@ fn right_programs() -> Vec<Fixture> {
 
 #[test]
 fn right_programs_are_clean() {
+    let mut faults = Vec::new();
     for program in right_programs() {
         let analysis = program.check();
-        let said = render::human(&analysis.diagnostics, &analysis.files, false);
-        assert!(analysis.diagnostics.is_empty(), "{}\n{said}", program.name);
+        if !analysis.diagnostics.is_empty() {
+            let said = render::human(&analysis.diagnostics, &analysis.files, false);
+            faults.push(format!("{}\n{said}", program.name));
+            continue;
+        }
         let plan = lower(&analysis).unwrap();
         let json = serde_json::to_string(&plan).unwrap();
         assert_eq!(program.library().plan_from_json(&json).unwrap(), plan, "a plan is its own JSON");
     }
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use pest::iterators::Pair;
 
-use super::Builder;
+use super::{Builder, is_text};
 use crate::Rule;
 use crate::tree::{
-    Amount, AmountKind, Column, Exclusive, Expression, ExpressionKind, Name, OrderClause, OutsideClause,
-    Parameter, Path, Range, Requirement, Setting, Shortfall, Signature, TypeName, TypeNameKind,
-    TypeParameter, Variant,
+    Amount, AmountKind, Column, Exclusive, ExposesClause, Expression, ExpressionKind, Name, OrderClause,
+    OutsideClause, Parameter, Path, Range, Requirement, Setting, Shortfall, Signature, TouchedClause,
+    Touches, TypeName, TypeNameKind, TypeParameter, Variant,
 };
 
 impl Builder<'_> {
@@ -28,6 +28,8 @@ impl Builder<'_> {
                 Rule::loses | Rule::repeats => signature.shortfalls.extend(self.shortfall(pair)),
                 Rule::orders => signature.orders.extend(self.order_clause(pair)),
                 Rule::reads | Rule::writes => signature.outside.extend(self.outside_clause(pair)),
+                Rule::touched => signature.touched.extend(self.touched_clause(pair)),
+                Rule::exposes => signature.exposes.extend(self.exposes_clause(pair)),
                 Rule::requires => signature.requires.extend(self.requirement(pair)),
                 Rule::puts => signature.amounts.extend(self.amount(AmountKind::Puts, pair)),
                 Rule::takes => signature.amounts.extend(self.amount(AmountKind::Takes, pair)),
@@ -45,6 +47,7 @@ impl Builder<'_> {
         let mut pairs = pair.into_inner();
         let name = self.next_name(&mut pairs);
         let (mut type_name, mut range, mut default, mut exclusive) = (None, None, None, None);
+        let mut touches = Vec::new();
         for pair in pairs {
             match pair.as_rule() {
                 Rule::r#type => type_name = Some(self.type_name(pair)),
@@ -60,12 +63,13 @@ impl Builder<'_> {
                     exclusive = Some(Exclusive { unless });
                 }
                 Rule::range => range = self.range(pair),
+                Rule::touches => touches.extend(self.touches(pair)),
                 Rule::expression => default = Some(self.expression(pair)),
                 _ => {}
             }
         }
         let type_name = type_name.unwrap_or_else(|| self.type_of_name(&name));
-        Setting { name, documentation, type_name, exclusive, range, default }
+        Setting { name, documentation, type_name, exclusive, range, touches, default }
     }
 
     pub(super) fn range(&mut self, pair: Pair<'_, Rule>) -> Option<Range> {
@@ -153,6 +157,47 @@ impl Builder<'_> {
         let name = names.next().map(|pair| self.name(&pair))?;
         let within = names.next().map(|pair| self.name(&pair));
         Some(OutsideClause { reads, name, within })
+    }
+
+    fn touches(&mut self, pair: Pair<'_, Rule>) -> Option<Touches> {
+        let (mut kind, mut condition) = (None, None);
+        for pair in pair.into_inner() {
+            match pair.as_rule() {
+                Rule::name => kind = Some(self.name(&pair)),
+                Rule::expression => condition = Some(self.expression(pair)),
+                _ => {}
+            }
+        }
+        Some(Touches { kind: kind?, condition })
+    }
+
+    fn touched_clause(&mut self, pair: Pair<'_, Rule>) -> Option<TouchedClause> {
+        let (mut kind, mut what, mut condition) = (None, None, None);
+        for pair in pair.into_inner() {
+            match pair.as_rule() {
+                Rule::name => kind = Some(self.name(&pair)),
+                Rule::expression => condition = Some(self.expression(pair)),
+                rule if is_text(rule) => {
+                    let span = self.span_of(&pair);
+                    what = Some(Name { text: self.plain_text(pair).into(), span });
+                }
+                _ => {}
+            }
+        }
+        Some(TouchedClause { kind: kind?, what: what?, condition })
+    }
+
+    fn exposes_clause(&mut self, pair: Pair<'_, Rule>) -> Option<ExposesClause> {
+        let (mut what, mut condition, mut because) = (None, None, None);
+        for pair in pair.into_inner() {
+            match pair.as_rule() {
+                Rule::name => what = Some(self.name(&pair)),
+                Rule::expression => condition = Some(self.expression(pair)),
+                Rule::because => because = self.because(pair),
+                _ => {}
+            }
+        }
+        Some(ExposesClause { what: what?, condition, because: because? })
     }
 
     fn amount(&mut self, kind: AmountKind, pair: Pair<'_, Rule>) -> Option<Amount> {

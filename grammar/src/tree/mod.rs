@@ -27,9 +27,9 @@ pub use item::{
 };
 pub use nodes::{Node, nodes_at, walk};
 pub use signature::{
-    Amount, AmountKind, Column, Enum, Exclusive, Extern, ExternFunction, ExternParser, OrderClause,
-    OutsideClause, Parameter, Range, Record, Requirement, Setting, Shortfall, Signature, TypeName,
-    TypeNameKind, TypeParameter, Variant,
+    Amount, AmountKind, Column, Enum, Exclusive, ExposesClause, Extern, ExternFunction, ExternParser,
+    OrderClause, OutsideClause, Parameter, Range, Record, Requirement, Setting, Shortfall, Signature,
+    TouchedClause, Touches, TypeName, TypeNameKind, TypeParameter, Variant,
 };
 pub use test::{Act, ActKind, Fault, FileName, Row, Test};
 

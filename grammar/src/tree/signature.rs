@@ -94,6 +94,10 @@ pub struct Signature {
     pub requires: Vec<Requirement>,
     /// Upper limits for the amounts that a component puts, takes, waits or holds.
     pub amounts: Vec<Amount>,
+    /// What the agent touches on its machine whatever the settings name: `touches input "/etc/krb5.conf"`.
+    pub touched: Vec<TouchedClause>,
+    /// What others can see or do: `exposes link because "…"`.
+    pub exposes: Vec<ExposesClause>,
 }
 
 /// `name: Type in RANGE = default`
@@ -109,8 +113,41 @@ pub struct Setting {
     pub exclusive: Option<Exclusive>,
     /// The allowed values; all if there is no range.
     pub range: Option<Range>,
+    /// What the agent reaches or touches by the value: `touches port`.
+    pub touches: Vec<Touches>,
     /// The default value.
     pub default: Option<Expression>,
+}
+
+/// `touches KIND if CONDITION`, behind the type of a setting
+#[derive(Debug, Clone, PartialEq)]
+pub struct Touches {
+    /// What the value names: `port`, `datagrams`, `host`, `input`, `output` or `state`.
+    pub kind: Name,
+    /// The condition; always if there is none.
+    pub condition: Option<Expression>,
+}
+
+/// `touches KIND "…" if CONDITION`
+#[derive(Debug, Clone, PartialEq)]
+pub struct TouchedClause {
+    /// What the text names: as behind a setting, or `variable`.
+    pub kind: Name,
+    /// The path, the address or the name of the variable, with its place.
+    pub what: Name,
+    /// The condition; always if there is none.
+    pub condition: Option<Expression>,
+}
+
+/// `exposes WHAT if CONDITION because "…"`
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExposesClause {
+    /// `link`, `secret`, `entry` or `peer`.
+    pub what: Name,
+    /// The condition; always if there is none.
+    pub condition: Option<Expression>,
+    /// The reason, which diagnostics show.
+    pub because: Because,
 }
 
 /// `exclusive unless CONDITION`

@@ -23,8 +23,8 @@ schema Click {
 
 source app = files { paths: paths, batch: 10 }
 channel buffer = memory { capacity: 2_000 }
-sink out = files { path: "/out/{topic}/{url}", format: json }
-sink dead = files { path: "dead", format: json }
+sink out = files { path: "/out/{topic}/{url}", format: json, allow: sensitive }
+sink dead = files { path: "dead", format: json, allow: sensitive }
 
 interceptor tidy(name: field Text?) {
   set name = lower(name ?? "")

@@ -12,6 +12,7 @@ use crate::analysis::proofs::{Effect, Reason, Rule};
 use crate::diagnostics::{Edit, Fix, RequiredSetting, UnkeptReason};
 use crate::files::sources::Files;
 use crate::names::scopes::ComponentIndex;
+use crate::proofs::entries::added_entry;
 use crate::signatures::classes::Class;
 
 /// Returns a reason without settings and without a remedy.
@@ -128,18 +129,7 @@ fn fix(
     let name = setting.name.rsplit('.').next()?;
     let edit = match setting.default {
         false => Edit { span: setting.span, replacement: value.clone() },
-        true => {
-            let declared = component.declared.span;
-            let text = &files.get(declared.file)?.text;
-            let brace = declared.end as usize + text.get(declared.end as usize..)?.find('{')? + 1;
-            let behind = text.get(brace..)?.trim_start_matches(' ');
-            let replacement = match behind.chars().next()? {
-                '\n' => format!("\n  {name}: {value}"),
-                '}' => format!(" {name}: {value} "),
-                _ => format!(" {name}: {value},"),
-            };
-            Edit { span: Span { start: brace as u32, end: brace as u32, ..declared }, replacement }
-        }
+        true => added_entry(component, files, &format!("{name}: {value}"))?,
     };
     let title = format!("set `{}` to `{value}`", setting.name);
     Some(Fix { title, edits: vec![edit], certain: false })

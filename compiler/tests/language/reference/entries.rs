@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{
-    Amount, AmountKind, Column, ItemKind, OrderClause, Requirement, Setting, Shortfall, Signature, TypeName,
-    TypeNameKind,
+    Amount, AmountKind, Column, ExposesClause, ItemKind, OrderClause, Requirement, Setting, Shortfall,
+    Signature, TypeName, TypeNameKind,
 };
 
 use super::library::{Entry, Text, markdown, one_line};
@@ -78,7 +78,7 @@ pub(super) fn type_entry(text: &Text, entry: &Entry<'_>) -> String {
                 let _ = writeln!(page, "- **`{}`**: {}", variant.name.text, one_line(&variant.documentation));
                 let Some(signature) = &variant.signature else { continue };
                 for setting in &signature.settings {
-                    let shown = text.slice(whole(setting)).split_whitespace().collect::<Vec<_>>().join(" ");
+                    let shown = declared(text, setting);
                     let _ = writeln!(page, "  - `{shown}`: {}", one_line(&setting.documentation));
                 }
                 for column in signature.needs.iter().flatten() {
@@ -90,6 +90,9 @@ pub(super) fn type_entry(text: &Text, entry: &Entry<'_>) -> String {
                 }
                 for shortfall in &signature.shortfalls {
                     let _ = writeln!(page, "  - {}", may(text, shortfall));
+                }
+                for clause in &signature.exposes {
+                    let _ = writeln!(page, "  - {}", exposed(text, clause));
                 }
                 for requirement in &signature.requires {
                     let _ = writeln!(page, "  - {}", required(text, requirement));
@@ -105,11 +108,16 @@ fn heading(entry: &Entry<'_>) -> String {
     format!("## {}\n\n", entry.name)
 }
 
-/// Returns the place of a complete setting: name, type, range and default.
-fn whole(setting: &Setting) -> Span {
-    let range = setting.range.as_ref().map_or(setting.type_name.span, |range| range.span);
-    let end = setting.default.as_ref().map_or(range, |default| default.span);
-    setting.name.span.to(end)
+/// Returns a setting as it is declared: name, type, range and default.
+fn declared(text: &Text, setting: &Setting) -> String {
+    let mut shown = format!("{}: {}", setting.name.text, text.slice(setting.type_name.span));
+    if let Some(range) = &setting.range {
+        let _ = write!(shown, " in {}", text.slice(range.span));
+    }
+    if let Some(default) = &setting.default {
+        let _ = write!(shown, " = {}", text.slice(default.span));
+    }
+    shown.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Returns a table of settings, with the requirements between them.
@@ -144,8 +152,9 @@ fn signature(text: &Text, signature: &Signature) -> String {
             cell(&about)
         );
     }
-    let Signature { requires, shortfalls, orders, amounts, .. } = signature;
-    if !requires.is_empty() || !shortfalls.is_empty() || !orders.is_empty() || !amounts.is_empty() {
+    let Signature { requires, shortfalls, orders, amounts, exposes, .. } = signature;
+    let has_clauses = !requires.is_empty() || !shortfalls.is_empty() || !orders.is_empty();
+    if has_clauses || !amounts.is_empty() || !exposes.is_empty() {
         table.push('\n');
     }
     for shortfall in &signature.shortfalls {
@@ -153,6 +162,9 @@ fn signature(text: &Text, signature: &Signature) -> String {
     }
     for clause in &signature.orders {
         let _ = writeln!(table, "- {}", order(text, clause));
+    }
+    for clause in &signature.exposes {
+        let _ = writeln!(table, "- {}", exposed(text, clause));
     }
     for requirement in &signature.requires {
         let _ = writeln!(table, "- {}", required(text, requirement));
@@ -167,6 +179,17 @@ fn may(text: &Text, shortfall: &Shortfall) -> String {
     let what = if shortfall.loses { "lost" } else { "repeated" };
     let when = shortfall.condition.as_ref().map(|condition| format!(" if `{}`", text.slice(condition.span)));
     format!("Events may be {what}{}: {}.", when.unwrap_or_default(), shortfall.because.text)
+}
+
+fn exposed(text: &Text, clause: &ExposesClause) -> String {
+    let what = match &*clause.what.text {
+        "link" => "Its connections are in plain text",
+        "secret" => "Sends secrets in plain text",
+        "entry" => "Anybody who reaches its port may send",
+        _ => "Can't be sure of its peer",
+    };
+    let when = clause.condition.as_ref().map(|condition| format!(" if `{}`", text.slice(condition.span)));
+    format!("{what}{}: {}.", when.unwrap_or_default(), clause.because.text)
 }
 
 fn order(text: &Text, clause: &OrderClause) -> String {
