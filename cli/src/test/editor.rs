@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use weir_compiler::{Analysis, SourceFiles, analyse};
 use weir_lsp::RequestedTest;
+use weir_plan::Value;
 use weir_testing::report::{duration_text, failure_text};
 use weir_testing::{RunSettings, TestProgram, run_test};
 
@@ -19,9 +20,9 @@ impl SourceFiles for Texts<'_> {
 /// Runs a test, and returns its result in words.
 pub(crate) fn for_editor(requested: &RequestedTest<'_>) -> String {
     let RequestedTest { entry, texts, title, library, options } = requested;
-    let analysed = |params: &BTreeMap<String, String>| -> Analysis {
+    let analysed = |params: &BTreeMap<String, Value>| -> Analysis {
         let mut options = options.clone();
-        options.params.extend(params.clone());
+        options.constants.extend(params.clone());
         analyse(&Texts(texts), entry, library, &options)
     };
     let analysis = analysed(&BTreeMap::new());

@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use clap::ValueEnum;
 use weir_compiler::{Analysis, Library, Severity, analyse, normalized_path, render};
+use weir_plan::Value;
 use weir_testing::report::BrokenProgram;
 use weir_testing::{RunSettings, TestProgram, TestResult, in_threads, run_test, run_with_faults};
 
@@ -181,9 +182,9 @@ pub(crate) fn program<'l>(
         let details = render::human(&said, &analysis.files, false);
         return Ok(Err(BrokenProgram { name: normalized_path(path), message, details }));
     }
-    let again = move |params: &BTreeMap<String, String>| -> Analysis {
+    let again = move |params: &BTreeMap<String, Value>| -> Analysis {
         let mut options = options.clone();
-        options.params.extend(params.clone());
+        options.constants.extend(params.clone());
         analyse(&*files, &files.name, library, &options)
     };
     Ok(Ok(TestProgram::new(analysis, folder_of(path), weir_stdlib::registry, again)))

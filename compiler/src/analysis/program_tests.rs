@@ -21,8 +21,8 @@ pub struct ProgramTest {
     pub span: Span,
     /// The place of the item, with all acts.
     pub item: Span,
-    /// The params that the test sets, each with its value as `--set` takes it.
-    pub params: BTreeMap<String, String>,
+    /// The params that the test sets, with their values.
+    pub params: BTreeMap<String, Value>,
     /// The actions and expectations of the test, in their order.
     pub content: TestContent,
 }

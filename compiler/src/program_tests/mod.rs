@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Act, ActKind, Entry, Expression, Fault, FileName, Operator, Path, Role, Test};
+use weir_grammar::tree::{Act, ActKind, Entry, Expression, Fault, FileName, Operator, Path, Role, Setting, Test};
 use weir_plan::Value;
 
 use crate::analysis::graph::Component;
@@ -36,6 +36,8 @@ pub(crate) struct ProgramTests<'a, 'c> {
     /// Whether parts of flows could not be parsed.
     pub(crate) broken: bool,
     pub(crate) titles: HashMap<String, weir_grammar::Span>,
+    /// The declared params, by the places of their names.
+    pub(crate) params: HashMap<Span, &'a Setting>,
 }
 
 impl ProgramTests<'_, '_> {
@@ -60,7 +62,7 @@ impl ProgramTests<'_, '_> {
     }
 
     /// Checks the params that a test sets.
-    fn params(&mut self, params: &[Entry]) -> Option<BTreeMap<String, String>> {
+    fn params(&mut self, params: &[Entry]) -> Option<BTreeMap<String, Value>> {
         let mut values = BTreeMap::new();
         let mut whole = true;
         for Entry { name, value } in params {
@@ -76,24 +78,10 @@ impl ProgramTests<'_, '_> {
                 continue;
             };
             self.checker.uses(Mention::of_path(&path), declared);
-            let Some((value_type, optional)) = self
-                .checker
-                .params
-                .get(&declared)
-                .and_then(|param| param.as_ref())
-                .map(|param| (param.value_type.clone(), param.optional))
-            else {
-                whole = false;
-                continue;
-            };
-            let expectation = Expectation { optional, negatives: true, ..Expectation::plain(&value_type) };
-            match self.checker.value(value, &expectation) {
+            let setting = self.params.get(&declared).copied();
+            match setting.and_then(|setting| self.checker.value_of_param(setting, value)) {
+                Some(value) => drop(values.insert(name.text.to_string(), value)),
                 None => whole = false,
-                Some(Value::Text(text)) => drop(values.insert(name.text.to_string(), text)),
-                Some(_) => {
-                    let text = self.checker.files.text(value.span).to_owned();
-                    values.insert(name.text.to_string(), text);
-                }
             }
         }
         whole.then_some(values)

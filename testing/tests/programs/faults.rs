@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use weir_compiler::{Options, analyse};
+use weir_plan::Value;
 use weir_testing::{Part, RunSettings, TestProgram, is_noticed, mutants, run_test, run_with_faults};
 
 use crate::{VISITS, library, passes};
@@ -13,7 +14,7 @@ fn with_program<T>(text: &str, act: impl FnOnce(&TestProgram<'_>) -> T) -> T {
     let analysis = analyse(&("a.flow", text), "a.flow", &library, &Options::default());
     assert!(!analysis.has_errors(), "{:?}", analysis.diagnostics);
     let again =
-        |_: &BTreeMap<String, String>| analyse(&("a.flow", text), "a.flow", &library, &Options::default());
+        |_: &BTreeMap<String, Value>| analyse(&("a.flow", text), "a.flow", &library, &Options::default());
     act(&TestProgram::new(analysis, PathBuf::new(), weir_stdlib::registry, again))
 }
 

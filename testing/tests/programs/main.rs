@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use weir_compiler::{Analysis, Library, Options, SourceFiles, analyse};
+use weir_plan::Value;
 
 use weir_testing::report::failure_text;
 use weir_testing::{RunSettings, TestProgram, TestResult, run_test};
@@ -47,8 +48,8 @@ fn results_of(text: &str, settings: RunSettings) -> (Analysis, Vec<TestResult>) 
     let library = library();
     let analysis = analyse(&("a.flow", text), "a.flow", &library, &Options::default());
     assert!(!analysis.has_errors(), "{:?}", analysis.diagnostics);
-    let again = |params: &BTreeMap<String, String>| {
-        let options = Options { params: params.clone(), ..Options::default() };
+    let again = |params: &BTreeMap<String, Value>| {
+        let options = Options { constants: params.clone(), ..Options::default() };
         analyse(&("a.flow", text), "a.flow", &library, &options)
     };
     let program = TestProgram::new(analysis, PathBuf::new(), weir_stdlib::registry, again);
@@ -89,10 +90,10 @@ fn the_tests_of_the_examples_pass_and_repeat() {
             }
             let name = path.to_str().expect("a name in UTF-8");
             let options =
-                |params: &BTreeMap<String, String>| Options { params: params.clone(), ..Options::default() };
+                |params: &BTreeMap<String, Value>| Options { constants: params.clone(), ..Options::default() };
             let analysis = analyse(&Disk, name, &library, &options(&BTreeMap::new()));
             assert!(!analysis.has_errors(), "{name}: {:?}", analysis.diagnostics);
-            let again = |params: &BTreeMap<String, String>| analyse(&Disk, name, &library, &options(params));
+            let again = |params: &BTreeMap<String, Value>| analyse(&Disk, name, &library, &options(params));
             let program = TestProgram::new(analysis, folder.into(), weir_stdlib::registry, again);
             assert!(!program.tests().is_empty(), "{name} has no test");
             for test in program.tests() {
