@@ -72,6 +72,7 @@ pub(crate) const LAYERED_CRATES: [LayeredCrate; 3] = [
             "routing",
             "source",
             "sink",
+            "previews",
             "registry",
             "agent",
         ],

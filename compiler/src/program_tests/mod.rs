@@ -2,12 +2,17 @@
 
 mod alone;
 mod events;
+mod typed;
+mod vacuous;
+mod writes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Act, ActKind, Entry, Expression, Fault, FileName, Operator, Path, Role, Setting, Test};
+use weir_grammar::tree::{
+    Act, ActKind, Entry, Expression, Fault, FileName, Operator, Path, Role, Setting, Test,
+};
 use weir_plan::Value;
 
 use crate::analysis::graph::Component;
@@ -50,12 +55,22 @@ impl ProgramTests<'_, '_> {
         }
         let params = self.params(&test.params);
         let content = match &test.subject {
-            Some(subject) => self.alone(subject, &test.acts).map(TestContent::Alone),
+            Some(subject) => {
+                let schema = test.subject_schema.as_ref();
+                self.alone(subject, schema, &test.acts).map(TestContent::Alone)
+            }
             None => {
                 let acts: Vec<_> = test.acts.iter().map(|act| self.act(act)).collect();
                 acts.into_iter().collect::<Option<Vec<_>>>().map(TestContent::Program)
             }
         };
+        match &content {
+            Some(TestContent::Alone(table)) => self.table_tests_something(table, test.title_span),
+            Some(TestContent::Program(acts)) if !test.broken => {
+                self.acts_test_something(acts, test.title_span)
+            }
+            _ => {}
+        }
         let (title, span) = (test.title.clone(), test.title_span);
         let whole = first.is_none() && !test.broken;
         whole.then_some(ProgramTest { title, span, item, params: params?, content: content? })
@@ -92,14 +107,22 @@ impl ProgramTests<'_, '_> {
             ActKind::Send(path, events) => {
                 let source = self.component(path, &[Role::Source])?;
                 let columns = self.columns_of(source);
-                TestActKind::Send {
-                    source,
-                    events: TestEvents::Listed(self.events(events, columns.as_ref())?),
-                }
+                let events = TestEvents::Listed(self.events(events, columns.as_ref())?);
+                TestActKind::Send { source, events, as_lines: false }
             }
-            ActKind::SendFile(path, name) => {
+            ActKind::SendLines(path, lines) => {
                 let source = self.component(path, &[Role::Source])?;
-                TestActKind::Send { source, events: self.file(name)? }
+                TestActKind::Send { source, events: TestEvents::Listed(self.lines(lines)?), as_lines: true }
+            }
+            ActKind::SendFile(path, name) | ActKind::SendFileLines(path, name) => {
+                let source = self.component(path, &[Role::Source])?;
+                let as_lines = matches!(act.kind, ActKind::SendFileLines(..));
+                TestActKind::Send { source, events: self.file(name)?, as_lines }
+            }
+            ActKind::ExpectWrites(path, events) => {
+                let at = self.component(path, &[Role::Sink])?;
+                let name = self.components[at].declared.name.to_string();
+                TestActKind::Writes { at, name, events: self.writes(at, events)? }
             }
             ActKind::Expect(path, events) => {
                 let (at, name) = self.expected_at(path)?;
@@ -263,8 +286,10 @@ impl ProgramTests<'_, '_> {
                 None
             }
             None => {
-                let written = self.components.iter().filter(|component| !component.implicit);
-                let declared = written.map(|component| &component.declared);
+                if let Some(added) = self.added_channel(path, roles) {
+                    return Some(added);
+                }
+                let declared = self.components.iter().map(|component| &component.declared);
                 let fitting = declared.filter(|component| roles.contains(&component.role));
                 let near =
                     nearest(&path.name.text, fitting.map(|component| &*component.name)).map(str::to_owned);
@@ -278,5 +303,13 @@ impl ProgramTests<'_, '_> {
                 None
             }
         }
+    }
+
+    /// Returns the channel of this name that the compiler has added, if a channel may stand there.
+    fn added_channel(&self, path: &Path, roles: &[Role]) -> Option<ComponentIndex> {
+        let is_meant = |component: &Component| {
+            component.implicit && path.qualifier.is_none() && *component.declared.name == *path.name.text
+        };
+        self.components.iter().position(is_meant).filter(|_| roles.contains(&Role::Channel))
     }
 }
