@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use tempfile::NamedTempFile;
 use weir_compiler::SourceFiles;
-use weir_lsp::{Disk, Ended, RequestedTest, stdio};
+use weir_lsp::{Disk, Ended, RunTest, stdio};
 
 use crate::MISUSE;
 use crate::files::{imported_text, programs_below};
@@ -100,8 +100,8 @@ impl Disk for FileSystem {
         folder.into_os_string().into_string().ok()
     }
 
-    fn run_test(&self, requested: &RequestedTest<'_>) -> Option<String> {
-        Some(test::for_editor(requested))
+    fn test_runner(&self) -> Option<RunTest> {
+        Some(test::for_editor)
     }
 }
 

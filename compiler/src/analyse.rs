@@ -342,7 +342,12 @@ impl<'p> Program<'p> {
     fn program_tests(&self, checker: &mut Checker<'p>, components: &[Component]) -> Vec<ProgramTest> {
         let broken = self.own_items().any(|item| matches!(item.kind, ItemKind::Broken(_)))
             || self.flows().any(|flow| flow.broken);
-        let mut tests = ProgramTests { checker, components, broken, titles: HashMap::new() };
+        let params = self.items().filter_map(|item| match &item.kind {
+            ItemKind::Param(setting) => Some((setting.name.span, &**setting)),
+            _ => None,
+        });
+        let params = params.collect();
+        let mut tests = ProgramTests { checker, components, broken, titles: HashMap::new(), params };
         let checked = self.own_items().filter_map(|item| match &item.kind {
             ItemKind::Test(test) => tests.check(test, item.span),
             _ => None,

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use weir_plan::Value;
+
 /// The values that a compilation takes from outside of the program's text.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The values of params by name, from `--set`; they override the environment.
     pub params: BTreeMap<String, String>,
+    /// The values of params by name, from the `with` of a test, where they were checked; they override all others.
+    pub constants: BTreeMap<String, Value>,
     /// The values of params by name, from the settings of an editor; they override the environment. They are for all programs, so
     /// a program without such a param is no error.
     pub editor_params: BTreeMap<String, String>,

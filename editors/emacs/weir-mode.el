@@ -53,6 +53,7 @@
       ("\\(?:->\\|\\<else\\)[ \t]*\\(drop\\|reject\\)\\>" 1 font-lock-keyword-face)
       ("^[ \t]*\\(send\\|expect\\|advance\\|fail\\|crash\\|for[ \t]+each\\)\\(?:[ \t]\\|$\\)" 1 font-lock-keyword-face)
       ("^[ \t]*expect[ \t]+\\(metric\\|order\\|no\\)\\>" 1 font-lock-keyword-face)
+      ("^[ \t]*\\(?:send\\|expect\\)[ \t]+[^ \t]+[ \t]+\\(lines\\|writes\\)[ \t]" 1 font-lock-keyword-face)
       ("\\_<\\(of\\|with\\|from\\)\\_>[ \t]+[`\"A-Za-z_]" 1 font-lock-keyword-face)
       ("\\_<\\(if\\|then\\|else\\|match\\|and\\|or\\|not\\|in\\|is\\|matches\\|empty\\)\\_>\\(?:[ \t]*$\\|[ \t]+[^: =]\\|[,)}]\\)"
        1 font-lock-keyword-face)

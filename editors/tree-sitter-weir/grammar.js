@@ -72,7 +72,8 @@ module.exports = grammar({
     test: ($) =>
       seq('test', field('title', $._text), optional($.test_subject), optional($.test_params), entries($, $._act)),
     test_subject: ($) =>
-      seq('of', optional(seq(field('qualifier', $.identifier), '.')), field('name', $.identifier), optional($.arguments)),
+      seq('of', optional(seq(field('qualifier', $.identifier), '.')), field('name', $.identifier), optional($.arguments), optional($.test_schema)),
+    test_schema: ($) => seq('as', optional(seq(field('qualifier', $.identifier), '.')), field('name', $.identifier)),
     test_params: ($) => seq('with', $.entry, repeat(seq(',', $.entry))),
     agent: ($) => seq('agent', field('settings', $.block)),
 
@@ -274,13 +275,14 @@ module.exports = grammar({
     // ---- Tests
 
     _act: ($) => choice($.send, $.expect, $.advance, $.fail, $.crash, $.for_each),
-    send: ($) => seq('send', $._tested, choice($.list, seq('from', $._text))),
+    send: ($) => seq('send', $._tested, optional('lines'), choice($.list, seq('from', $._text))),
     expect: ($) =>
       seq(
         'expect',
         choice(
           seq('no', $.identifier),
           seq($._tested, choice($.list, seq('from', $._text))),
+          seq($._tested, 'writes', $.list),
           seq('metric', $._tested, choice('==', '!=', '<=', '>=', '<', '>'), $.expression),
           'order',
         ),

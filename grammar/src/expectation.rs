@@ -211,6 +211,7 @@ fn keyword_description(rule: Rule) -> Option<(u8, &'static str)> {
         Rule::to_word => (1, "`to`"),
         Rule::within_word => (1, "`within`"),
         Rule::times_word => (1, "`times`"),
+        Rule::lines_word => (4, "`lines`"),
         Rule::else_word => (2, "`else`"),
         Rule::because | Rule::because_word => (2, "`because`"),
         Rule::as_word => (2, "`as`"),

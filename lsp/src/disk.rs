@@ -1,6 +1,8 @@
 //! Access to the files that the editor has not opened.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use weir_compiler::{Library, Options, SourceFiles};
 
@@ -16,23 +18,25 @@ pub trait Disk: SourceFiles {
     /// Returns the name of the folder; `None` if the folder can't be written.
     fn materialize(&self, texts: &[(&str, &str)]) -> Option<String>;
 
-    /// Runs a test of a program, and returns the result in words; `None` if this server runs no tests. It has to take a second at
-    /// most, since no other request is answered meanwhile.
-    fn run_test(&self, _test: &RequestedTest<'_>) -> Option<String> {
+    /// Returns what runs tests of programs; `None` if this server runs no tests.
+    fn test_runner(&self) -> Option<RunTest> {
         None
     }
 }
 
+/// Runs a test in a thread of its own, and returns the result in words. It ends early when the flag is set, and after a minute at most.
+pub type RunTest = fn(&RequestedTest, &AtomicBool) -> String;
+
 /// A test that an editor asks to run.
-pub struct RequestedTest<'r> {
+pub struct RequestedTest {
     /// The name of the program's file.
-    pub entry: &'r str,
+    pub entry: String,
     /// The texts of the program's files, as the editor has them.
     pub texts: BTreeMap<String, String>,
     /// The test's title.
-    pub title: &'r str,
+    pub title: String,
     /// The library.
-    pub library: &'r Library,
+    pub library: Arc<Library>,
     /// The values of params.
     pub options: Options,
 }

@@ -22,6 +22,7 @@ mod progress;
 mod publishing;
 mod queue;
 mod requests;
+mod running;
 mod server;
 mod session;
 mod settings;
@@ -30,6 +31,6 @@ pub mod stdio;
 mod tests;
 mod uris;
 
-pub use disk::{Disk, RequestedTest};
+pub use disk::{Disk, RequestedTest, RunTest};
 pub use lsp_server::Connection;
 pub use server::{Ended, ServeError, serve};

@@ -14,6 +14,8 @@ use crate::initialization::{Beginning, configuration, requests};
 use crate::progress::Progress;
 use crate::publishing::Published;
 use crate::queue::{MESSAGES_MAX, Next, Queue};
+use crate::requests::code_lenses::requested_test;
+use crate::running::{EndedTest, RunningTests};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::uris;
@@ -70,6 +72,7 @@ pub fn serve(
         next_id: 0,
         published: Published::default(),
         progress: Progress::default(),
+        tests: RunningTests::default(),
         is_shut_down: false,
     };
     server.send(Response::new_ok(id, result));
@@ -89,6 +92,7 @@ struct Server<'s> {
     next_id: i32,
     published: Published,
     progress: Progress,
+    tests: RunningTests,
     is_shut_down: bool,
 }
 
@@ -120,18 +124,45 @@ impl Server<'_> {
     fn receive(&mut self) -> bool {
         let is_idle = self.queue.is_empty() && self.session.programs.stale_count() == 0;
         if is_idle {
-            match self.connection.receiver.recv() {
-                Ok(message) => self.queue.push(message),
-                Err(_) => return false,
+            crossbeam_channel::select! {
+                recv(self.connection.receiver) -> message => match message {
+                    Ok(message) => self.arrived(message),
+                    Err(_) => return false,
+                },
+                recv(self.tests.results) -> ended => {
+                    if let Ok(ended) = ended {
+                        self.answer_test(ended);
+                    }
+                }
             }
+        }
+        while let Ok(ended) = self.tests.results.try_recv() {
+            self.answer_test(ended);
         }
         while self.queue.len() < MESSAGES_MAX {
             match self.connection.receiver.try_recv() {
-                Ok(message) => self.queue.push(message),
+                Ok(message) => self.arrived(message),
                 Err(error) => return !error.is_disconnected() || !self.queue.is_empty(),
             }
         }
         true
+    }
+
+    /// Puts a message into the queue. A cancelled test ends at once.
+    fn arrived(&mut self, message: Message) {
+        if let Message::Notification(sent) = &message
+            && sent.method == types::CancelNotification::METHOD.as_str()
+            && let Some(id) = sent.params.get("id")
+            && let Ok(id) = serde_json::from_value(id.clone())
+        {
+            self.tests.cancel(&id);
+        }
+        self.queue.push(message);
+    }
+
+    fn answer_test(&mut self, ended: EndedTest) {
+        let response = self.tests.answer(ended);
+        self.send(response);
     }
 
     /// Checks the next program and tells the client what has changed.
@@ -187,6 +218,15 @@ impl Server<'_> {
         if self.queue.has_changes() && is_about_text(&request.method) {
             let message = "the text has changed since the request".to_owned();
             return self.send(Failure { code: ErrorCode::ContentModified, message }.response(id));
+        }
+        if request.method == types::ExecuteCommandRequest::METHOD.as_str()
+            && let Some(requested) = requested_test(&mut self.session, &request.params)
+        {
+            let started = requested.and_then(|(test, run)| self.tests.start(&id, test, run));
+            if let Err(failure) = started {
+                self.send(failure.response(id));
+            }
+            return;
         }
         let response = answer(&mut self.session, request);
         self.send(response);

@@ -53,6 +53,28 @@ pub enum Value {
     Secret(SecretReference),
 }
 
+impl Value {
+    /// Returns the value as JSON: durations, sizes and rates as the language writes them.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(value) => (*value).into(),
+            Value::Int(value) => (*value).into(),
+            Value::Float(value) => (*value).into(),
+            Value::Decimal(number) => match number.to_whole().and_then(|whole| i64::try_from(whole).ok()) {
+                Some(whole) if number.scale() == 0 => whole.into(),
+                _ => number.to_float().into(),
+            },
+            Value::Text(text) | Value::Regex(text) => text.as_str().into(),
+            Value::List(items) => items.iter().map(Value::to_json).collect(),
+            Value::Record(entries) => {
+                entries.iter().map(|(name, value)| (name.clone(), value.to_json())).collect()
+            }
+            other => other.to_string().into(),
+        }
+    }
+}
+
 /// Text with typed holes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Template {

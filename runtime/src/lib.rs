@@ -18,6 +18,7 @@ pub mod expressions;
 mod failure;
 mod observability;
 pub mod parsers;
+mod previews;
 mod registry;
 mod routing;
 pub mod sink;
@@ -43,6 +44,7 @@ pub use observability::meter::{
     Trouble,
 };
 pub use observability::metrics;
+pub use previews::{EventsOfLines, Writes};
 pub use registry::{Context, Make, MakeChannel, MakeSink, MakeSource, Registry};
 pub use routing::Acknowledgement;
 pub use steps::{EventsAsJson, Observer, RoutePlace, StepPlace};

@@ -16,6 +16,7 @@ use crate::expressions::{
 use crate::failure::Failure;
 use crate::observability::meter::Meter;
 use crate::parsers::{MakeParser, Parser, ParserCall, Parsers, make_parser};
+use crate::previews::{EventsOfLines, Previews, Writes};
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::steps::{EventsAsJson, Observer};
@@ -58,6 +59,7 @@ pub struct Registry {
     pub(crate) parsers: Parsers,
     pub(crate) events_as_json: Option<EventsAsJson>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) previews: Previews,
 }
 
 impl Registry {
@@ -79,6 +81,28 @@ impl Registry {
     ) -> Registry {
         self.channels.insert(kind.into(), Arc::new(make));
         self
+    }
+
+    /// Sets how a kind of source makes events of lines, for tests of programs.
+    pub fn events_of_lines(mut self, kind: &'static str, make: EventsOfLines) -> Registry {
+        self.previews.lines.insert(kind.into(), make);
+        self
+    }
+
+    /// Sets what a kind of sink writes, for tests of programs.
+    pub fn writes(mut self, kind: &'static str, write: Writes) -> Registry {
+        self.previews.writes.insert(kind.into(), write);
+        self
+    }
+
+    /// Returns how a kind of source makes events of lines; none if it reads no lines.
+    pub fn events_of_lines_of(&self, kind: &str) -> Option<EventsOfLines> {
+        self.previews.lines.get(kind).copied()
+    }
+
+    /// Returns what a kind of sink writes; none if that can't be known.
+    pub fn writes_of(&self, kind: &str) -> Option<Writes> {
+        self.previews.writes.get(kind).copied()
     }
 
     /// Adds a function.

@@ -13,7 +13,7 @@ use crate::program::Staged;
 use crate::promises::Broken;
 use crate::run::Run;
 use crate::scene::{ReceivedEvent, Scene, source_number};
-use crate::sending;
+use crate::{sending, written};
 
 /// The most events that a message lists.
 const LISTED_MAX: usize = 5;
@@ -24,17 +24,27 @@ pub(crate) fn impossible(staged: &Staged, test: &ProgramTest) -> Option<Failure>
     let TestContent::Program(acts) = &test.content else { return None };
     let declared = |index: usize| staged.analysis.graph.components.get(index).map(|found| &found.declared);
     acts.iter().find_map(|act| match &act.kind {
-        TestActKind::Send { source, events } => {
+        TestActKind::Send { source, events, as_lines } => {
             let source = &declared(*source)?.name;
             if !staged.plan.sources.iter().any(|planned| *planned.name == **source) {
                 let message = format!("no flow uses the source `{source}`");
                 return Some(Failure::at(act.span, message, "so nothing can be sent to it"));
             }
+            if *as_lines && !written::reads_lines(staged, source) {
+                let message = format!("the source `{source}` reads no lines");
+                let label = "send it events: `send … [\"…\"]`";
+                return Some(Failure::at(act.span, message, label));
+            }
             let TestEvents::File { name, span } = events else { return None };
             let read = sending::sent_from(&staged.folder.join(name), *span);
             read.err().map(|message| Failure::at(*span, message, "the events that are sent"))
         }
-        TestActKind::Expect { at, .. } => {
+        TestActKind::Writes { name, .. } if !written::is_known(staged, name) => {
+            let message = format!("what `{name}` writes can't be known");
+            let label = "expect the events that come to it: `expect … [{ … }]`";
+            Some(Failure::at(act.span, message, label))
+        }
+        TestActKind::Expect { at, .. } | TestActKind::Writes { at, .. } => {
             let sink = declared(*at)?;
             let is_used = staged.plan.sinks.iter().any(|planned| *planned.name == *sink.name);
             let message = format!("no flow uses the sink `{}`", sink.name);

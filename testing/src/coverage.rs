@@ -1,12 +1,14 @@
-//! Coverage: the steps, branches and rejecting steps of a program that the events of its tests have reached.
+//! Coverage: the steps, branches, rejecting steps and rules of a program that the events of its tests have reached.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_compiler::analysis::program_tests::{ProgramTest, TestContent};
 use weir_compiler::{Analysis, Files, places};
+use weir_grammar::tree::{ItemKind, Quality};
 use weir_grammar::{FileId, Span};
-use weir_plan::{Leg, Plan};
+use weir_plan::{Action, Leg, Plan, Rule};
 
+use crate::program::Staged;
 use crate::watching::Reached;
 
 /// A part of a program that tests can reach.
@@ -18,6 +20,8 @@ pub enum Part {
     Branch,
     /// A step that can reject events, and has rejected one.
     Rejection,
+    /// A rule of a quality, which an event has broken.
+    Rule,
 }
 
 impl Part {
@@ -27,6 +31,7 @@ impl Part {
             Part::Step => "step",
             Part::Branch => "branch",
             Part::Rejection => "rejection",
+            Part::Rule => "rule",
         }
     }
 }
@@ -68,6 +73,47 @@ pub(crate) fn places_of(analysis: &Analysis, test: &ProgramTest, reached: &Reach
     found
 }
 
+/// Returns the rules of the qualities that the steps of a plan check, with their places.
+fn rules(analysis: &Analysis, plan: &Plan) -> BTreeMap<(String, String), Span> {
+    let files = analysis.program_files().filter_map(|name| analysis.file_named(name));
+    let items = files.filter_map(|file| analysis.tree(file)).flat_map(|tree| &tree.items);
+    let qualities: Vec<&Quality> = items
+        .filter_map(|item| match &item.kind {
+            ItemKind::Quality(quality) => Some(quality),
+            _ => None,
+        })
+        .collect();
+    let mut checks = Vec::new();
+    plan.flows.iter().flat_map(|flow| &flow.paths).for_each(|path| checked(&path.leg, &mut checks));
+    let mut found = BTreeMap::new();
+    for (name, rules) in checks {
+        let quality = qualities.iter().find(|quality| *quality.name.text == *name);
+        let places = quality.into_iter().flat_map(|quality| &quality.rules);
+        for (rule, written) in rules.iter().zip(places) {
+            found.insert((name.to_owned(), rule.name.clone()), written.condition.span);
+        }
+    }
+    found
+}
+
+/// Collects the qualities that the steps of a leg check, and of the legs behind it.
+fn checked<'p>(leg: &'p Leg, found: &mut Vec<(&'p str, &'p [Rule])>) {
+    found.extend(leg.steps.iter().filter_map(|step| match &step.action {
+        Action::Check { quality, rules } => Some((quality.as_str(), rules.as_slice())),
+        _ => None,
+    }));
+    leg.to.legs().into_iter().for_each(|leg| checked(leg, found));
+}
+
+/// Returns the places of the rules that events have broken.
+pub(crate) fn broken_rules(staged: &Staged, broken: &BTreeSet<(String, String)>) -> ReachedPlaces {
+    if broken.is_empty() {
+        return ReachedPlaces::new();
+    }
+    let rules = rules(&staged.analysis, &staged.plan).into_iter();
+    rules.filter(|(rule, _)| broken.contains(rule)).map(|(_, span)| (span, Part::Rule)).collect()
+}
+
 impl Coverage {
     /// Collects the parts of a program, all of them without tests.
     pub(crate) fn of(analysis: &Analysis, plan: &Plan) -> Coverage {
@@ -89,6 +135,7 @@ impl Coverage {
                 rejecting.for_each(|(span, _)| add(*span, Part::Rejection));
             }
         }
+        rules(analysis, plan).values().for_each(|span| add(*span, Part::Rule));
         Coverage { parts }
     }
 
@@ -113,7 +160,8 @@ impl Coverage {
         self.parts.iter().filter(|(_, tests)| **tests == 0).map(|(place, _)| *place).collect()
     }
 
-    /// Returns a record of LCOV's trace format (geninfo(1)) for each file: steps as lines, branches and rejections as branches.
+    /// Returns a record of LCOV's trace format (geninfo(1)) for each file: steps as lines, branches, rejections and rules as
+    /// branches.
     pub fn lcov(&self, files: &Files) -> String {
         let mut text = String::new();
         let names: BTreeSet<&str> = self.parts.keys().map(|(span, _)| files.name(*span)).collect();

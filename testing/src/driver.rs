@@ -10,6 +10,7 @@ use weir_runtime::Registry;
 use weir_runtime::agent::{Agent, Ending, Report, Stop};
 use weir_runtime::metrics::{Metrics, Snapshot};
 
+use crate::limits::{Limits, PARTS_OF_ADVANCE};
 use crate::scene::{Scene, VirtualClock};
 
 /// An agent is idle when this many turns of its tasks have moved nothing.
@@ -26,7 +27,7 @@ const STARTS_MAX: u32 = 20;
 const RESTART_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs the agents of one test.
-pub(crate) struct Driver {
+pub(crate) struct Driver<'s> {
     plan: Arc<Plan>,
     registry: Registry,
     scene: Arc<Scene>,
@@ -35,6 +36,7 @@ pub(crate) struct Driver {
     failed: u32,
     /// Calls of the machine until it stops, one number for each start of an agent.
     stops: Vec<(u64, weir_runtime::storage::Moment)>,
+    limits: Limits<'s>,
 }
 
 struct Running {
@@ -42,14 +44,20 @@ struct Running {
     metrics: Metrics,
 }
 
-impl Driver {
-    pub(crate) fn new(plan: Arc<Plan>, registry: Registry, scene: Arc<Scene>) -> Driver {
-        Driver { plan, registry, scene, running: None, failed: 0, stops: Vec::new() }
+impl<'s> Driver<'s> {
+    pub(crate) fn new(plan: Arc<Plan>, registry: Registry, scene: Arc<Scene>) -> Driver<'s> {
+        let (stops, limits) = (Vec::new(), Limits::default());
+        Driver { plan, registry, scene, running: None, failed: 0, stops, limits }
     }
 
     /// Plans stops of the machine: each is a number of calls after the start of an agent, the last one first.
-    pub(crate) fn with_stops(self, stops: Vec<(u64, weir_runtime::storage::Moment)>) -> Driver {
+    pub(crate) fn with_stops(self, stops: Vec<(u64, weir_runtime::storage::Moment)>) -> Driver<'s> {
         Driver { stops, ..self }
+    }
+
+    /// Ends the run early.
+    pub(crate) fn within(self, limits: Limits<'s>) -> Driver<'s> {
+        Driver { limits, ..self }
     }
 
     /// Starts the agent, if it does not run.
@@ -83,6 +91,7 @@ impl Driver {
         self.start().await?;
         let (mut activity, mut idle) = (self.scene.activity(), 0);
         while idle < IDLE_TURNS {
+            self.limits.check(self.scene.activity())?;
             yield_now().await;
             if self.scene.machine.is_down() {
                 let power_is_lost = self.scene.random_below(2) == 0;
@@ -135,7 +144,9 @@ impl Driver {
     pub(crate) async fn advance(&mut self, time: Duration) -> Result<(), String> {
         self.work().await?;
         let end = Instant::now() + time;
+        let part = (time / PARTS_OF_ADVANCE).max(Duration::from_millis(1));
         loop {
+            self.limits.check(self.scene.activity())?;
             let changed = self.scene.clone();
             let changed = changed.changed.notified();
             let left = end.saturating_duration_since(Instant::now());
@@ -145,7 +156,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = changed => self.work().await?,
-                () = sleep(left) => {}
+                () = sleep(left.min(part)) => {}
             }
         }
     }
@@ -172,6 +183,7 @@ impl Driver {
 
     /// Ends the agent's process, so that nothing of it runs any more.
     pub(crate) async fn kill(&mut self, power_is_lost: bool) {
+        self.note_rules();
         let Some(running) = self.running.take() else { return };
         self.scene.machine.stop();
         running.agent.abort();
@@ -184,8 +196,17 @@ impl Driver {
         self.scene.machine.start();
     }
 
+    /// Notes the rules that events have broken, before the agent that has counted them is gone.
+    fn note_rules(&self) {
+        let components = self.measures().into_iter().flat_map(|measures| measures.components);
+        for rule in components.flat_map(|component| component.quality).filter(|rule| rule.broken > 0) {
+            self.scene.rule_is_broken(&rule.quality, &rule.rule);
+        }
+    }
+
     /// Starts an agent again that has ended, as a supervisor of services does.
     async fn restart(&mut self) -> Result<(), String> {
+        self.note_rules();
         let Some(running) = self.running.take() else { return Ok(()) };
         match running.agent.await {
             Ok((_, Ending::Failed { component, failure } | Ending::NotStarted { component, failure })) => {

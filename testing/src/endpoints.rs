@@ -156,6 +156,7 @@ impl SimulatedSink {
         let batch = self.without_stored(&delivery.batch)?;
         self.scene.sink(&self.name, |sink| {
             sink.received.extend(received(&batch));
+            sink.unwritten.push(batch.clone());
             if let Some(identities) = batch.identities().filter(|_| self.exactly_once) {
                 sink.stored.extend((0..batch.rows()).map(|row| identity(identities, row)));
             }

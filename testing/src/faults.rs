@@ -20,7 +20,7 @@ const STOPS_MAX: u64 = 3;
 pub fn run_with_faults(
     program: &TestProgram<'_>,
     test: &ProgramTest,
-    settings: RunSettings,
+    settings: RunSettings<'_>,
     runs: u64,
 ) -> Option<Failure> {
     let cannot = |message: String| Failure::at(test.span, message, "this test can't run with faults");

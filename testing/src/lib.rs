@@ -12,6 +12,8 @@
 //! | `stage`, `scene`, `endpoints` | the plan with simulated ends; the state that outlasts a crash; the sources and sinks |
 //! | `sending`, `comparing`, `checks`, `promises`, `passed` | events in and out, and whether they are the right ones |
 //! | `watching`, `trace`, `coverage` | what happens at each step, and what was reached |
+//! | `written` | what a sink writes of events, and the events that a source makes of lines |
+//! | `limits` | when a run is ended |
 //! | `faults`, `mutants` | more runs of a test: with random faults, and with changed steps |
 //! | `arrays`, `values` | the values of events as Arrow arrays, and back |
 //! | `attempt` | a sample through the steps of a program, without a test |
@@ -26,6 +28,7 @@ mod coverage;
 mod driver;
 mod endpoints;
 mod faults;
+mod limits;
 mod mutants;
 mod outcome;
 mod passed;
@@ -40,11 +43,13 @@ mod suite;
 mod trace;
 mod values;
 mod watching;
+mod written;
 
 pub use attempt::{Attempt, attempt};
 pub use coverage::{Coverage, Part, ReachedPlaces};
 pub use faults::run_with_faults;
-pub use mutants::{Mutant, is_noticed, mutants};
+pub use limits::Limits;
+pub use mutants::{Mutant, Mutations};
 pub use outcome::{Compared, Difference, Failure, Marked, TestResult};
 pub use program::TestProgram;
 pub use run::{RunSettings, run_test};

@@ -1,22 +1,25 @@
-//! Changes a step of a program in a small way, and asks whether a test notices.
+//! Changes a step or a function of a program in a small way, and asks whether a test notices.
 
 use std::sync::Arc;
 
 use arrow_schema::DataType;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use weir_compiler::analysis::program_tests::{ProgramTest, TestContent};
-use weir_compiler::places;
+use weir_compiler::analysis::{Definition, DefinitionKind};
+use weir_compiler::{PathPlaces, places};
 use weir_grammar::Span;
 use weir_plan::{
-    Action, EventTypeId, Expression, Leg, OnFailure, Operation, Origin, Plan, Route, Step, Value,
+    Action, EventTypeId, Expression, Function, Leg, OnFailure, Operation, Origin, Plan, Route, Step, Value,
 };
 
 use crate::program::{Staged, TestProgram};
 use crate::run::{Injected, RunSettings, run_staged};
 
-/// A change of one step or one branch.
+/// A change of one step, one branch or one function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mutant {
-    /// The place of the step; for a branch, its beginning.
+    /// The place of the step or the name of the function; for a branch, its beginning.
     pub span: Span,
     /// What is changed, in words that follow "no test notices that".
     pub change: String,
@@ -24,13 +27,28 @@ pub struct Mutant {
     kind: Kind,
 }
 
-/// The place of a change in the plan.
+/// The place of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct At {
-    flow: usize,
-    path: usize,
-    /// The number of the step, or of the route, in the path.
-    number: usize,
+enum At {
+    /// The step, or the route, of this number in a path of the program's plan.
+    Path { flow: usize, path: usize, number: usize },
+    /// A step of an interceptor that only tests use.
+    Alone,
+    /// The function of this index in the plan.
+    Function(usize),
+}
+
+/// The changes of a program, and its tests, prepared to run with them.
+pub struct Mutations {
+    tests: Vec<Prepared>,
+    mutants: Vec<Mutant>,
+}
+
+/// A test with what its runs share.
+struct Prepared {
+    test: ProgramTest,
+    staged: Staged,
+    places: Vec<Vec<PathPlaces>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,23 +67,100 @@ enum Kind {
     Case(usize),
 }
 
-/// Returns all changes of the steps in the files of a program.
-pub fn mutants(program: &TestProgram<'_>) -> Vec<Mutant> {
-    let Some(staged) = program.staged_plan() else { return Vec::new() };
+impl Mutations {
+    /// Finds all changes of the steps and functions in the files of a program. Tests that can't run with their params are left out.
+    pub fn of(program: &TestProgram<'_>) -> Mutations {
+        let prepared = program.tests().iter().filter_map(|test| {
+            let (test, staged) = program.staged(test).ok()?;
+            let places = match test.content {
+                TestContent::Program(_) => places(&staged.analysis),
+                TestContent::Alone(_) => Vec::new(),
+            };
+            Some(Prepared { test, staged, places })
+        });
+        let tests: Vec<Prepared> = prepared.collect();
+        let mut mutants = program.staged_plan().map_or_else(Vec::new, |staged| of_program(&staged));
+        for Prepared { test, staged, .. } in &tests {
+            if let TestContent::Alone(steps) = &test.content {
+                let found = of_steps(staged, &steps.places());
+                let new = found.into_iter().filter(|found| {
+                    mutants.iter().all(|known: &Mutant| (known.span, known.kind) != (found.span, found.kind))
+                });
+                mutants.extend(new.collect::<Vec<_>>());
+            }
+        }
+        let analysis = &program.analysis;
+        let own: Vec<_> = analysis.program_files().filter_map(|name| analysis.file_named(name)).collect();
+        mutants.retain(|mutant| own.contains(&mutant.span.file));
+        mutants.sort_by_key(|mutant| (mutant.span.file, mutant.span.start));
+        Mutations { tests, mutants }
+    }
+
+    /// The changes, in the order of the text.
+    pub fn mutants(&self) -> &[Mutant] {
+        &self.mutants
+    }
+
+    /// Returns whether a test of the program fails with this change.
+    pub fn is_noticed(&self, mutant: &Mutant, settings: RunSettings<'_>) -> bool {
+        self.tests.iter().any(|prepared| {
+            let Some(plan) = prepared.changed(mutant) else { return false };
+            let staged = Staged { plan: Arc::new(plan), ..prepared.staged.clone() };
+            let ran = run_staged(&staged, &prepared.test, settings, &Injected::default());
+            ran.map_or(true, |ran| ran.failure.is_some())
+        })
+    }
+}
+
+impl Prepared {
+    /// Returns the plan of the test with this change; none if it does not have the place.
+    fn changed(&self, mutant: &Mutant) -> Option<Plan> {
+        let mut plan = (*self.staged.plan).clone();
+        let alone = match &self.test.content {
+            TestContent::Alone(steps) => Some(steps.places()),
+            TestContent::Program(_) => None,
+        };
+        match (mutant.at, alone) {
+            (At::Function(index), _) => change_function(plan.functions.get_mut(index)?, mutant.kind),
+            (At::Path { .. } | At::Alone, Some(places)) => {
+                let leg = &mut plan.flows.first_mut()?.paths.first_mut()?.leg;
+                let numbers = (0..places.len()).rev().filter(|number| places[*number] == mutant.span);
+                let changed = numbers.filter(|number| change_step(leg, &mut number.clone(), mutant.kind));
+                (changed.count() > 0).then_some(())?;
+            }
+            (At::Path { flow, path, number }, None) => {
+                // With other params, the plan may have other steps.
+                let places = self.places.get(flow)?.get(path)?;
+                let is_there = match mutant.kind {
+                    Kind::Case(case) => places.routes.get(number)?.get(case) == Some(&mutant.span),
+                    _ => places.steps.get(number) == Some(&mutant.span),
+                };
+                let leg = &mut plan.flows.get_mut(flow)?.paths.get_mut(path)?.leg;
+                let mut left = number;
+                match mutant.kind {
+                    Kind::Case(case) => change_case(leg, &mut left, case),
+                    kind => change_step(leg, &mut left, kind),
+                };
+                is_there.then_some(())?;
+            }
+            (At::Alone, None) => return None,
+        }
+        Some(plan)
+    }
+}
+
+/// Returns all changes of the steps and functions of a plan.
+fn of_program(staged: &Staged) -> Vec<Mutant> {
     let analysis = &staged.analysis;
-    let own: Vec<_> = analysis.program_files().filter_map(|name| analysis.file_named(name)).collect();
     let text = |span: Span| shortened(analysis.files.text(span));
-    let mut found = Vec::new();
+    let mut found = of_functions(staged);
     for (flow, (planned, flow_places)) in staged.plan.flows.iter().zip(places(analysis)).enumerate() {
         for (path, (planned, places)) in planned.paths.iter().zip(flow_places).enumerate() {
             let mut steps = Vec::new();
             collect_steps(&planned.leg, event_type_of(&staged.plan, &planned.from), &mut steps);
             for (number, ((step, before), span)) in steps.into_iter().zip(&places.steps).enumerate() {
-                let changes = changes_of(step, before);
-                found.extend(changes.into_iter().map(|(kind, what)| {
-                    let change = format!("`{}` {what}", text(*span));
-                    Mutant { span: *span, change, at: At { flow, path, number }, kind }
-                }));
+                let at = At::Path { flow, path, number };
+                found.extend(of_step(staged, step, before, *span, at));
             }
             let mut routes = Vec::new();
             collect_routes(&planned.leg, &mut routes);
@@ -73,28 +168,91 @@ pub fn mutants(program: &TestProgram<'_>) -> Vec<Mutant> {
                 for (case, span) in (0..cases).zip(branches) {
                     let change =
                         format!("the case that leads to `{}` takes the opposite events", text(*span));
-                    let kind = Kind::Case(case);
-                    found.push(Mutant { span: *span, change, at: At { flow, path, number }, kind });
+                    let (kind, at) = (Kind::Case(case), At::Path { flow, path, number });
+                    found.push(Mutant { span: *span, change, at, kind });
                 }
             }
         }
     }
-    found.retain(|mutant| own.contains(&mutant.span.file));
     found
 }
 
-/// Returns whether a test of the program fails with this change.
-pub fn is_noticed(program: &TestProgram<'_>, mutant: &Mutant, settings: RunSettings) -> bool {
-    let Some(staged) = program.staged_plan() else { return false };
-    let mut plan = (*staged.plan).clone();
-    change(&mut plan, mutant);
-    let staged = Staged { plan: Arc::new(plan), ..staged };
-    let with_program =
-        |test: &&ProgramTest| matches!(test.content, TestContent::Program(_)) && test.params.is_empty();
-    program.tests().iter().filter(with_program).any(|test| {
-        let ran = run_staged(&staged, test, settings, &Injected::default());
-        ran.map_or(true, |ran| ran.failure.is_some())
-    })
+/// Returns the changes of the steps of an interceptor that is tested alone.
+fn of_steps(staged: &Staged, places: &[Span]) -> Vec<Mutant> {
+    let Some(path) = staged.plan.flows.first().and_then(|flow| flow.paths.first()) else { return Vec::new() };
+    let mut steps = Vec::new();
+    collect_steps(&path.leg, event_type_of(&staged.plan, &path.from), &mut steps);
+    let steps = steps.into_iter().zip(places);
+    steps.flat_map(|((step, before), span)| of_step(staged, step, before, *span, At::Alone)).collect()
+}
+
+fn of_step(staged: &Staged, step: &Step, before: Option<EventTypeId>, span: Span, at: At) -> Vec<Mutant> {
+    let text = shortened(staged.analysis.files.text(span));
+    let mutant = |(kind, what)| Mutant { span, change: format!("`{text}` {what}"), at, kind };
+    changes_of(step, before).into_iter().map(mutant).collect()
+}
+
+/// Returns the changes of the program's functions.
+fn of_functions(staged: &Staged) -> Vec<Mutant> {
+    let functions = &staged.plan.functions;
+    let is_function = |found: &&Definition| found.kind == DefinitionKind::Function;
+    let defined: Vec<_> = staged.analysis.definitions().filter(is_function).collect();
+    let are_same = defined.len() == functions.len()
+        && defined.iter().zip(functions).all(|(found, function)| *found.name == *function.name);
+    if !are_same {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for (index, (defined, function)) in defined.into_iter().zip(functions).enumerate() {
+        let mut document = serde_json::to_value(function).unwrap_or_default();
+        let mut count = 0;
+        comparisons(&mut document, &mut |_| count += 1);
+        let mut changes: Vec<_> = (0..count).map(|number| compared(number, count)).collect();
+        if other_value(&function.result).is_some() {
+            changes.push((Kind::OtherValue, "gives another value".to_owned()));
+        }
+        found.extend(changes.into_iter().map(|(kind, what)| {
+            let change = format!("the function `{}` {what}", function.name);
+            Mutant { span: defined.span, change, at: At::Function(index), kind }
+        }));
+    }
+    found
+}
+
+/// Changes a function.
+fn change_function(function: &mut Function, kind: Kind) {
+    match kind {
+        Kind::OtherValue => {
+            if let Some(other) = other_value(&function.result) {
+                function.result = other;
+            }
+        }
+        Kind::Compared(number) => {
+            if let Some(changed) = with_neighbour(function, number) {
+                *function = changed;
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Returns the change of a comparison of this number, with its words.
+fn compared(number: usize, count: usize) -> (Kind, String) {
+    let which = if count == 1 { String::new() } else { format!(" number {}", number + 1) };
+    (Kind::Compared(number), format!("has another comparison{which}"))
+}
+
+/// Returns a part of a plan in which the comparison of this number is another one.
+fn with_neighbour<T: Serialize + DeserializeOwned>(part: &T, number: usize) -> Option<T> {
+    let mut document = serde_json::to_value(part).ok()?;
+    let mut count = 0;
+    comparisons(&mut document, &mut |comparison| {
+        if count == number {
+            *comparison = neighbour(comparison).to_owned();
+        }
+        count += 1;
+    });
+    serde_json::from_value(document).ok()
 }
 
 fn event_type_of(plan: &Plan, origin: &Origin) -> Option<EventTypeId> {
@@ -151,10 +309,7 @@ fn changes_of(step: &Step, before: Option<EventTypeId>) -> Vec<(Kind, String)> {
     let mut document = serde_json::to_value(&step.action).unwrap_or_default();
     let mut count = 0;
     comparisons(&mut document, &mut |_| count += 1);
-    let compares = (0..count).map(|number| {
-        let which = if count == 1 { String::new() } else { format!(" number {}", number + 1) };
-        (Kind::Compared(number), format!("has another comparison{which}"))
-    });
+    let compares = (0..count).map(|number| compared(number, count));
     changes.extend(compares);
     changes
 }
@@ -203,18 +358,6 @@ fn neighbour(comparison: &str) -> &'static str {
     }
 }
 
-/// Makes the change in a plan.
-fn change(plan: &mut Plan, mutant: &Mutant) {
-    let At { flow, path, number } = mutant.at;
-    let path = plan.flows.get_mut(flow).and_then(|flow| flow.paths.get_mut(path));
-    let Some(path) = path else { return };
-    let mut left = number;
-    match mutant.kind {
-        Kind::Case(case) => change_case(&mut path.leg, &mut left, case),
-        kind => change_step(&mut path.leg, &mut left, kind),
-    };
-}
-
 /// Changes the step of this number; returns whether it was found.
 fn change_step(leg: &mut Leg, left: &mut usize, kind: Kind) -> bool {
     if *left < leg.steps.len() {
@@ -237,15 +380,7 @@ fn change_step(leg: &mut Leg, left: &mut usize, kind: Kind) -> bool {
             }
             (Kind::Dropping, _) => step.on_failure = Some(OnFailure::Drop),
             (Kind::Compared(number), action) => {
-                let mut document = serde_json::to_value(&*action).unwrap_or_default();
-                let mut count = 0;
-                comparisons(&mut document, &mut |comparison| {
-                    if count == number {
-                        *comparison = neighbour(comparison).to_owned();
-                    }
-                    count += 1;
-                });
-                if let Ok(changed) = serde_json::from_value(document) {
+                if let Some(changed) = with_neighbour(&*action, number) {
                     *action = changed;
                 }
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use weir_compiler::analysis::program_tests::{ProgramTest, StepTest, TestContent};
 use weir_compiler::{Analysis, lower_alone, lower_with_unread};
-use weir_plan::Plan;
+use weir_plan::{Plan, Value};
 use weir_runtime::Registry;
 
 use crate::coverage::Coverage;
@@ -14,7 +14,7 @@ use crate::promises::Ends;
 use crate::stage::{Classes, with_lineage};
 
 /// Analyses the program again, with these values of params.
-type Analyse<'p> = Box<dyn Fn(&BTreeMap<String, String>) -> Analysis + Send + Sync + 'p>;
+type Analyse<'p> = Box<dyn Fn(&BTreeMap<String, Value>) -> Analysis + Send + Sync + 'p>;
 
 /// A program with tests.
 pub struct TestProgram<'p> {
@@ -45,7 +45,7 @@ impl<'p> TestProgram<'p> {
         analysis: Analysis,
         folder: PathBuf,
         library: fn() -> Registry,
-        analyse: impl Fn(&BTreeMap<String, String>) -> Analysis + Send + Sync + 'p,
+        analyse: impl Fn(&BTreeMap<String, Value>) -> Analysis + Send + Sync + 'p,
     ) -> TestProgram<'p> {
         let analysis = Arc::new(analysis);
         let staged = staged(&analysis, &folder, library);
@@ -81,8 +81,8 @@ impl<'p> TestProgram<'p> {
     /// When the program has errors with these params, in words.
     pub(crate) fn staged(&self, test: &ProgramTest) -> Result<(ProgramTest, Staged), String> {
         let broken = || "the program has errors".to_owned();
-        let (test, staged_for) = match test.params.is_empty() {
-            true => (test.clone(), self.staged.clone()),
+        let (test, analysis) = match test.params.is_empty() {
+            true => (test.clone(), self.analysis.clone()),
             false => {
                 let analysis = (self.analyse)(&test.params);
                 if let Some(error) = analysis.diagnostics.iter().find(|_| analysis.has_errors()) {
@@ -93,21 +93,22 @@ impl<'p> TestProgram<'p> {
                 }
                 let analysis = Arc::new(analysis);
                 let same = analysis.tests.iter().find(|other| other.title == test.title).cloned();
-                (same.ok_or_else(broken)?, staged(&analysis, &self.folder, self.library))
+                (same.ok_or_else(broken)?, analysis)
             }
         };
         let staged = match &test.content {
-            TestContent::Program(_) => staged_for,
-            TestContent::Alone(steps) => self.alone(steps),
+            TestContent::Program(_) if test.params.is_empty() => self.staged.clone(),
+            TestContent::Program(_) => staged(&analysis, &self.folder, self.library),
+            TestContent::Alone(steps) => self.alone(&analysis, steps),
         };
         Ok((test, staged.ok_or_else(broken)?))
     }
 
     /// Returns the stage of steps that are tested alone.
-    fn alone(&self, steps: &StepTest) -> Option<Staged> {
-        let plan = with_lineage(lower_alone(&self.analysis, steps)?);
+    fn alone(&self, analysis: &Arc<Analysis>, steps: &StepTest) -> Option<Staged> {
+        let plan = with_lineage(lower_alone(analysis, steps)?);
         Some(Staged {
-            analysis: self.analysis.clone(),
+            analysis: analysis.clone(),
             ends: Ends::of(&plan),
             plan: Arc::new(plan),
             classes: Classes::default(),

@@ -15,25 +15,28 @@ use weir_plan::BODY;
 use weir_runtime::storage::Moment;
 
 use crate::comparing::compare;
-use crate::coverage::{ReachedPlaces, places_of};
+use crate::coverage::{ReachedPlaces, broken_rules, places_of};
 use crate::driver::Driver;
+use crate::limits::Limits;
 use crate::outcome::{Failure, TestResult};
 use crate::program::{Staged, TestProgram};
 use crate::promises::Arrivals;
 use crate::scene::Scene;
 use crate::stage::{fill_disk, populate, registry};
 use crate::watching::Watcher;
-use crate::{checks, sending, trace};
+use crate::{checks, sending, trace, written};
 
 /// How a test is run.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct RunSettings {
+pub struct RunSettings<'s> {
     /// All that is random follows from the seed.
     pub seed: u64,
     /// Whether the way of each event is recorded.
     pub trace: bool,
     /// Whether files of expected events are written.
     pub bless: bool,
+    /// When the run is ended early.
+    pub limits: Limits<'s>,
 }
 
 /// The faults of a run, besides those of the test itself.
@@ -58,7 +61,7 @@ pub(crate) struct Ran {
 }
 
 /// Runs a test once.
-pub fn run_test(program: &TestProgram<'_>, test: &ProgramTest, settings: RunSettings) -> TestResult {
+pub fn run_test(program: &TestProgram<'_>, test: &ProgramTest, settings: RunSettings<'_>) -> TestResult {
     let begun = Instant::now();
     let mut result = TestResult::new(&test.title, test.span, settings.seed);
     match ran(program, test, settings) {
@@ -80,7 +83,7 @@ pub fn run_test(program: &TestProgram<'_>, test: &ProgramTest, settings: RunSett
 fn ran(
     program: &TestProgram<'_>,
     test: &ProgramTest,
-    settings: RunSettings,
+    settings: RunSettings<'_>,
 ) -> Result<(Ran, ReachedPlaces), Failure> {
     let cannot = |message| Failure::at(test.span, message, "this test can't run");
     let (test, staged) = program.staged(test).map_err(cannot)?;
@@ -88,7 +91,8 @@ fn ran(
         return Err(failure);
     }
     let ran = run_staged(&staged, &test, settings, &Injected::default()).map_err(cannot)?;
-    let reached = places_of(&staged.analysis, &test, &ran.watcher.reached());
+    let mut reached = places_of(&staged.analysis, &test, &ran.watcher.reached());
+    reached.extend(broken_rules(&staged, &ran.scene.broken_rules()));
     Ok((ran, reached))
 }
 
@@ -108,7 +112,7 @@ fn digest(ran: &Ran) -> u64 {
 pub(crate) fn run_staged(
     staged: &Staged,
     test: &ProgramTest,
-    settings: RunSettings,
+    settings: RunSettings<'_>,
     injected: &Injected,
 ) -> Result<Ran, String> {
     let references = references(staged, test, settings)?;
@@ -127,7 +131,7 @@ pub(crate) fn run_staged(
 fn references(
     staged: &Staged,
     test: &ProgramTest,
-    settings: RunSettings,
+    settings: RunSettings<'_>,
 ) -> Result<BTreeMap<usize, Arrivals>, String> {
     let TestContent::Program(acts) = &test.content else { return Ok(BTreeMap::new()) };
     let asks = |act: &TestAct| matches!(act.kind, TestActKind::NoLoss | TestActKind::NoDuplicates);
@@ -158,7 +162,7 @@ fn references(
 pub(crate) fn run_without_faults(
     staged: &Staged,
     acts: &[TestAct],
-    settings: RunSettings,
+    settings: RunSettings<'_>,
     injected: &Injected,
 ) -> Result<Ran, String> {
     in_virtual_time(settings.seed, async {
@@ -192,24 +196,24 @@ pub(crate) fn in_real_time<T>(future: impl Future<Output = Result<T, String>>) -
 /// A run of a test.
 pub(crate) struct Run<'s> {
     pub(crate) staged: &'s Staged,
-    settings: RunSettings,
+    settings: RunSettings<'s>,
     pub(crate) scene: Arc<Scene>,
     watcher: Arc<Watcher>,
-    pub(crate) driver: Driver,
+    pub(crate) driver: Driver<'s>,
     pub(crate) references: BTreeMap<usize, Arrivals>,
     blessed: Vec<String>,
 }
 
 impl<'s> Run<'s> {
     /// Makes the scene and the driver, in a paused runtime.
-    pub(crate) fn new(staged: &'s Staged, settings: RunSettings, injected: &Injected) -> Run<'s> {
+    pub(crate) fn new(staged: &'s Staged, settings: RunSettings<'s>, injected: &Injected) -> Run<'s> {
         let scene = Arc::new(Scene::new(settings.seed));
         populate(&scene, &staged.plan, &staged.classes);
         scene.fail_at_random(injected.failing_one_in);
         let watcher = Arc::new(Watcher::new(scene.clone(), settings.trace));
         let registry = registry((staged.library)(), &staged.plan, &staged.classes, &scene, watcher.clone());
         let driver = Driver::new(staged.plan.clone(), registry, scene.clone());
-        let driver = driver.with_stops(injected.stops.clone());
+        let driver = driver.with_stops(injected.stops.clone()).within(settings.limits);
         Run { staged, settings, scene, watcher, driver, references: BTreeMap::new(), blessed: Vec::new() }
     }
 
@@ -258,14 +262,19 @@ impl<'s> Run<'s> {
     /// Does an act that sends events or lets time pass; others do nothing.
     async fn act_without_faults(&mut self, act: &TestAct) -> Result<(), String> {
         match &act.kind {
-            TestActKind::Send { source, events } => {
+            TestActKind::Send { source, events, as_lines } => {
                 let events = match events {
                     TestEvents::Listed(events) => events.clone(),
                     TestEvents::File { name, span } => {
                         sending::sent_from(&self.staged.folder.join(name), *span)?
                     }
                 };
-                self.send(&self.name(*source), &events)
+                let name = self.name(*source);
+                let events = match as_lines {
+                    true => written::events_of_lines(self.staged, &name, act.span, &events)?,
+                    false => events,
+                };
+                self.send(&name, &events)
             }
             TestActKind::Advance(time) => self.driver.advance(*time).await,
             _ => Ok(()),
@@ -304,6 +313,10 @@ impl<'s> Run<'s> {
                 let is_rejects = self.staged.analysis.graph.components.get(*at);
                 let is_rejects = is_rejects.is_some_and(|component| component.declared.rejects_of.is_some());
                 self.expected(act.span, name, events, is_rejects)
+            }
+            TestActKind::Writes { name, events, .. } => {
+                let batches = self.scene.sink(name, |sink| std::mem::take(&mut sink.unwritten));
+                written::compared(self.staged, name, act.span, events, &batches)
             }
             TestActKind::NoLoss => Ok(checks::no_loss(self, index, act.span)),
             TestActKind::NoDuplicates => Ok(checks::no_duplicates(self, index, act.span)),
@@ -345,7 +358,7 @@ impl<'s> Run<'s> {
             TestEvents::File { name: file, span } => {
                 let path = self.staged.folder.join(file);
                 if self.settings.bless {
-                    sending::bless(&path, &found, has_body)?;
+                    sending::bless(&self.staged.folder, file, &found, has_body)?;
                     self.blessed.push(path.display().to_string());
                     return Ok(None);
                 }

@@ -9,7 +9,7 @@ use arrow_schema::SchemaRef;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use weir_plan::Value;
-use weir_runtime::batch::Partition;
+use weir_runtime::batch::{Batch, Partition};
 use weir_runtime::storage::{Machine, Moment, SimulatedDisk, StepOutcome};
 use weir_runtime::{Clock, SeededRandom};
 
@@ -63,6 +63,8 @@ pub(crate) struct SourceState {
 #[derive(Debug, Default)]
 pub(crate) struct SinkState {
     pub(crate) received: Vec<ReceivedEvent>,
+    /// The batches that came since an act of the test has last asked what the sink writes.
+    pub(crate) unwritten: Vec<Batch>,
     /// The number of events that acts of the test have expected so far.
     pub(crate) expected: usize,
     /// The identities of the events that are stored, if the flow promises `exactly_once`.
@@ -94,6 +96,8 @@ struct State {
     /// One call of a sink in this many fails; none if none does.
     failing_one_in: Option<u64>,
     notes: Vec<String>,
+    /// The rules that an event has broken: the names of the quality and of the rule.
+    broken_rules: BTreeSet<(String, String)>,
 }
 
 /// The scene of a test.
@@ -318,6 +322,16 @@ impl Scene {
         for source in state.sources.values_mut().filter(|source| source.repeats == Repeats::Nothing) {
             source.delivered = source.given;
         }
+    }
+
+    /// Notes that an event has broken a rule of a quality.
+    pub(crate) fn rule_is_broken(&self, quality: &str, rule: &str) {
+        self.lock().broken_rules.insert((quality.to_owned(), rule.to_owned()));
+    }
+
+    /// Returns the rules that an event has broken: the names of the quality and of the rule.
+    pub(crate) fn broken_rules(&self) -> BTreeSet<(String, String)> {
+        self.lock().broken_rules.clone()
     }
 
     /// Notes something for the report of the test.

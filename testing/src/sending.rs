@@ -31,7 +31,7 @@ pub(crate) fn sent(
     let given = match content {
         EventContent::Body(text) => BTreeMap::from([(BODY.to_owned(), Value::Text(text.clone()))]),
         EventContent::Json(document) => {
-            let text = values::json(document).to_string();
+            let text = document.to_json().to_string();
             BTreeMap::from([(BODY.to_owned(), Value::Text(text))])
         }
         EventContent::Columns(columns) => columns.clone(),
@@ -118,7 +118,13 @@ pub(crate) fn expected_from(file: &Path, span: Span, has_body: bool) -> Result<V
 ///
 /// # Errors
 /// Why that is not possible, in words.
-pub(crate) fn bless(file: &Path, events: &[ReceivedEvent], has_body: bool) -> Result<(), String> {
+pub(crate) fn bless(
+    folder: &Path,
+    name: &str,
+    events: &[ReceivedEvent],
+    has_body: bool,
+) -> Result<(), String> {
+    let file = &folder.join(name);
     let mut text = String::new();
     for event in events {
         let line = match event.value(BODY) {
@@ -126,7 +132,7 @@ pub(crate) fn bless(file: &Path, events: &[ReceivedEvent], has_body: bool) -> Re
             _ => {
                 let fields = event.schema.fields().iter().zip(&event.values);
                 let fields = fields.filter(|(field, _)| !field.name().starts_with(['@', '$']));
-                let fields = fields.map(|(field, value)| (field.name().clone(), values::json(value)));
+                let fields = fields.map(|(field, value)| (field.name().clone(), value.to_json()));
                 serde_json::Value::Object(fields.collect()).to_string()
             }
         };
@@ -137,7 +143,25 @@ pub(crate) fn bless(file: &Path, events: &[ReceivedEvent], has_body: bool) -> Re
         text.push_str(&line);
         text.push('\n');
     }
+    stays_within(folder, file)?;
     std::fs::write(file, text).map_err(|error| format!("can't write {}: {error}", file.display()))
+}
+
+/// Refuses a file that a symbolic link leads to: the file itself, or a folder outside of the program's.
+fn stays_within(folder: &Path, file: &Path) -> Result<(), String> {
+    let refused = |why: &str| Err(format!("{} is not written: {why}", file.display()));
+    let resolved = |path: &Path| {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        path.canonicalize().map_err(|error| format!("can't write {}: {error}", file.display()))
+    };
+    if file.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+        return refused("it is a symbolic link, or no regular file");
+    }
+    let parent = resolved(file.parent().unwrap_or(Path::new("")))?;
+    match parent.starts_with(resolved(folder)?) {
+        true => Ok(()),
+        false => refused("a symbolic link leads out of the folder of the program"),
+    }
 }
 
 fn read(file: &Path) -> Result<String, String> {

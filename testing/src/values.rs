@@ -118,7 +118,10 @@ fn are_equal(expected: &Value, found: &Value) -> bool {
         }
         _ if expected == found => true,
         _ => match (arrays::decimal(expected), arrays::decimal(found)) {
-            (Some(expected), Some(found)) => expected.to_float() == found.to_float(),
+            (Some(left), Some(right)) => match (expected, found) {
+                (Value::Float(_), _) | (_, Value::Float(_)) => left.to_float() == right.to_float(),
+                _ => left == right,
+            },
             _ => false,
         },
     }
@@ -140,25 +143,7 @@ pub(crate) fn contains(document: &serde_json::Value, expected: &Value) -> bool {
         (serde_json::Value::Number(number), expected) => {
             arrays::decimal(expected).is_some_and(|expected| number.as_f64() == Some(expected.to_float()))
         }
-        (document, expected) => *document == json(expected),
-    }
-}
-
-/// Returns a value as JSON: durations, sizes and rates as the language writes them.
-pub(crate) fn json(value: &Value) -> serde_json::Value {
-    match value {
-        Value::Null => serde_json::Value::Null,
-        Value::Bool(value) => (*value).into(),
-        Value::Int(value) => (*value).into(),
-        Value::Float(value) => (*value).into(),
-        Value::Decimal(number) => match number.to_whole().and_then(|whole| i64::try_from(whole).ok()) {
-            Some(whole) if number.scale() == 0 => whole.into(),
-            _ => number.to_float().into(),
-        },
-        Value::Text(text) | Value::Regex(text) => text.as_str().into(),
-        Value::List(items) => items.iter().map(json).collect(),
-        Value::Record(entries) => entries.iter().map(|(name, value)| (name.clone(), json(value))).collect(),
-        other => other.to_string().into(),
+        (document, expected) => *document == expected.to_json(),
     }
 }
 

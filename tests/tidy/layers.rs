@@ -74,6 +74,7 @@ pub(crate) const LAYERED_CRATES: [LayeredCrate; 3] = [
             "routing",
             "source",
             "sink",
+            "previews",
             "registry",
             "agent",
         ],

@@ -1,6 +1,7 @@
 //! The coverage of `weir test`.
 
-use weir_testing::{Part, TestResult};
+use weir_compiler::Files;
+use weir_testing::{Coverage, Part, TestResult};
 
 use super::{Arguments, Named, TestFormat};
 use crate::program::{print, print_error};
@@ -23,7 +24,7 @@ pub(super) fn write(
         let mut coverage = program.coverage();
         results.iter().for_each(|result| coverage.add(&result.reached));
         lcov.push_str(&coverage.lcov(files));
-        let counts = [Part::Step, Part::Branch, Part::Rejection].map(|part| {
+        let counts = [Part::Step, Part::Branch, Part::Rejection, Part::Rule].map(|part| {
             let (reached, all) = coverage.count(part);
             let plural = if part == Part::Branch { "branches" } else { &format!("{}s", part.in_words()) };
             (all > 0).then(|| format!("{reached} of {all} {plural}"))
@@ -33,21 +34,7 @@ pub(super) fn write(
             continue;
         }
         text.push_str(&format!("{path}: tests have reached {}\n", counts.join(", ")));
-        for (span, part) in coverage.missed() {
-            let (begin, _) = files.positions(span);
-            let line = files.text(span).lines().next().unwrap_or_default();
-            let what = match part {
-                Part::Step => "no event came to this step",
-                Part::Branch => "no event took this branch",
-                Part::Rejection => "no event was rejected here",
-            };
-            text.push_str(&format!(
-                "  {}:{}:{}: {what}: {line}\n",
-                files.name(span),
-                begin.line,
-                begin.column
-            ));
-        }
+        text.push_str(&missed_lines(&coverage, files));
     }
     if arguments.coverage {
         // The formats for machines are documents of their own.
@@ -57,4 +44,21 @@ pub(super) fn write(
         std::fs::write(file, lcov).map_err(|error| format!("can't write {}: {error}", file.display()))?;
     }
     Ok(())
+}
+
+/// Returns the parts of a program that no test has reached, one on each line.
+pub(super) fn missed_lines(coverage: &Coverage, files: &Files) -> String {
+    let mut text = String::new();
+    for (span, part) in coverage.missed() {
+        let (begin, _) = files.positions(span);
+        let line = files.text(span).lines().next().unwrap_or_default();
+        let what = match part {
+            Part::Step => "no event came to this step",
+            Part::Branch => "no event took this branch",
+            Part::Rejection => "no event was rejected here",
+            Part::Rule => "no event broke this rule",
+        };
+        text.push_str(&format!("  {}:{}:{}: {what}: {line}\n", files.name(span), begin.line, begin.column));
+    }
+    text
 }

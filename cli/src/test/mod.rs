@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::ValueEnum;
-use weir_compiler::{Analysis, Library, Severity, analyse, normalized_path, render};
+use weir_compiler::{Analysis, Diagnostic, Library, Severity, analyse, normalized_path, render};
+use weir_plan::Value;
 use weir_testing::report::BrokenProgram;
 use weir_testing::{RunSettings, TestProgram, TestResult, in_threads, run_test, run_with_faults};
 
@@ -181,9 +182,14 @@ pub(crate) fn program<'l>(
         let details = render::human(&said, &analysis.files, false);
         return Ok(Err(BrokenProgram { name: normalized_path(path), message, details }));
     }
-    let again = move |params: &BTreeMap<String, String>| -> Analysis {
+    let is_vacuous = |found: &&Diagnostic| matches!(found, Diagnostic::ExpectsNothing(_));
+    let vacuous: Vec<_> = analysis.diagnostics.iter().filter(is_vacuous).cloned().collect();
+    if !vacuous.is_empty() {
+        print_error(&rendered(&vacuous, &analysis.files, colours));
+    }
+    let again = move |params: &BTreeMap<String, Value>| -> Analysis {
         let mut options = options.clone();
-        options.params.extend(params.clone());
+        options.constants.extend(params.clone());
         analyse(&*files, &files.name, library, &options)
     };
     Ok(Ok(TestProgram::new(analysis, folder_of(path), weir_stdlib::registry, again)))
@@ -217,7 +223,8 @@ fn run_programs(programs: &[Named<'_>], arguments: &Arguments) -> Vec<Vec<TestRe
         jobs.extend(wanted.map(|test| (index, test)));
     }
     let repeat = arguments.repeat.get() as u64;
-    let settings = |seed| RunSettings { seed, trace: arguments.trace, bless: arguments.bless };
+    let RunSettings { limits, .. } = RunSettings::default();
+    let settings = |seed| RunSettings { seed, trace: arguments.trace, bless: arguments.bless, limits };
     let done = in_threads(
         &jobs,
         arguments.threads(),

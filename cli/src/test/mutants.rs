@@ -1,23 +1,24 @@
 //! `weir test --mutants`: the small changes of a program that no test notices.
 
-use weir_testing::{RunSettings, in_threads, is_noticed, mutants};
+use weir_testing::{Mutations, RunSettings, in_threads};
 
 use super::{Arguments, Named, TestFormat};
 use crate::program::{print, print_error};
 
 /// Tries each change of each program, writes those that no test notices, and returns whether there are none.
 pub(super) fn write(programs: &[Named<'_>], arguments: &Arguments) -> bool {
+    let mutations: Vec<Mutations> = programs.iter().map(|named| Mutations::of(&named.program)).collect();
     let mut jobs = Vec::new();
     for (index, Named { program, .. }) in programs.iter().enumerate() {
         if !program.tests().is_empty() {
-            jobs.extend(mutants(program).into_iter().map(|mutant| (index, mutant)));
+            jobs.extend(mutations[index].mutants().iter().map(|mutant| (index, mutant)));
         }
     }
-    let settings = RunSettings { seed: arguments.seed, trace: false, bless: false };
+    let settings = RunSettings { seed: arguments.seed, ..RunSettings::default() };
     let noticed = in_threads(
         &jobs,
         arguments.threads(),
-        |(index, mutant)| is_noticed(&programs[*index].program, mutant, settings),
+        |(index, mutant)| mutations[*index].is_noticed(mutant, settings),
         |_| true,
     );
     let mut text = String::new();

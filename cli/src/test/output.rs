@@ -21,6 +21,7 @@ pub(super) fn write(
             name: path,
             files: &program.analysis.files,
             results,
+            repeat: results.iter().map(|result| repeat(path, result, arguments)).collect(),
         })
         .collect();
     match arguments.format {
@@ -41,8 +42,8 @@ fn human(programs: &[ProgramResults<'_>], broken: &[BrokenProgram], arguments: &
             0 => text.push_str(&format!("{name}: {}\n", counted(count, "passed"))),
             _ => text.push_str(&format!("{name}: {failed} of {} failed\n", tests(count))),
         }
-        for result in program.results {
-            text.push_str(&shown(program, result, arguments));
+        for (result, repeat) in program.results.iter().zip(&program.repeat) {
+            text.push_str(&shown(program, result, repeat, arguments));
         }
     }
     for BrokenProgram { name, .. } in broken {
@@ -69,7 +70,7 @@ fn human(programs: &[ProgramResults<'_>], broken: &[BrokenProgram], arguments: &
 }
 
 /// Returns the lines of one test; empty if it has passed and is not listed.
-fn shown(program: &ProgramResults<'_>, result: &TestResult, arguments: &Arguments) -> String {
+fn shown(program: &ProgramResults<'_>, result: &TestResult, repeat: &str, arguments: &Arguments) -> String {
     let status = if result.failure.is_some() { "FAILED" } else { "ok" };
     let times = match result.advanced.is_zero() {
         true => duration_text(result.took),
@@ -91,12 +92,7 @@ fn shown(program: &ProgramResults<'_>, result: &TestResult, arguments: &Argument
     if let Some(failure) = &result.failure {
         let colours = arguments.colours.on_standard_output();
         text.push('\n');
-        text.push_str(&failure_text(
-            failure,
-            program.files,
-            &repeat(program.name, result, arguments),
-            colours,
-        ));
+        text.push_str(&failure_text(failure, program.files, repeat, colours));
         text.push('\n');
     }
     text

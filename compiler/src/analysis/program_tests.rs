@@ -21,8 +21,8 @@ pub struct ProgramTest {
     pub span: Span,
     /// The place of the item, with all acts.
     pub item: Span,
-    /// The params that the test sets, each with its value as `--set` takes it.
-    pub params: BTreeMap<String, String>,
+    /// The params that the test sets, with their values.
+    pub params: BTreeMap<String, Value>,
     /// The actions and expectations of the test, in their order.
     pub content: TestContent,
 }
@@ -52,8 +52,19 @@ pub enum TestActKind {
     Send {
         /// The source.
         source: ComponentIndex,
-        /// The events.
+        /// The events, or lines.
         events: TestEvents,
+        /// Whether these are lines, of which the source makes events.
+        as_lines: bool,
+    },
+    /// A sink has written exactly these events since the last act that expected writes there.
+    Writes {
+        /// The sink.
+        at: ComponentIndex,
+        /// The name of the sink.
+        name: String,
+        /// What it writes of each event: the parts that its settings make, by the names of the settings, and the text as `body`.
+        events: Vec<TestEvent>,
     },
     /// A sink has received exactly these events since the last act that expected events there.
     Expect {

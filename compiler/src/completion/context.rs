@@ -210,10 +210,18 @@ fn of_call<'t>(call: &'t Call, outer: &[Node<'t>]) -> Wanted<'t> {
 fn of_act<'t>(act: &'t Act, is_mark: &dyn Fn(&Name) -> bool) -> Option<Wanted<'t>> {
     let marked = |path: &Path| is_mark(&path.name);
     match &act.kind {
-        ActKind::Send(path, _) | ActKind::SendFile(path, _) | ActKind::Fail(path, _) if marked(path) => {
+        ActKind::Send(path, _)
+        | ActKind::SendLines(path, _)
+        | ActKind::SendFile(path, _)
+        | ActKind::SendFileLines(path, _)
+        | ActKind::Fail(path, _)
+            if marked(path) =>
+        {
             Some(Wanted::TestComponent(false))
         }
-        ActKind::Expect(path, _) | ActKind::ExpectFile(path, _) if marked(path) => {
+        ActKind::Expect(path, _) | ActKind::ExpectWrites(path, _) | ActKind::ExpectFile(path, _)
+            if marked(path) =>
+        {
             Some(Wanted::TestComponent(true))
         }
         _ => None,

@@ -23,6 +23,7 @@ mod dead_end;
 mod duplicate_entry;
 mod duplicate_name;
 mod empty_flow;
+mod expects_nothing;
 mod explained;
 mod exposed;
 mod foreign_form;
@@ -114,6 +115,7 @@ pub use dead_end::DeadEnd;
 pub use duplicate_entry::DuplicateEntry;
 pub use duplicate_name::{DuplicateName, NameOf};
 pub use empty_flow::EmptyFlow;
+pub use expects_nothing::ExpectsNothing;
 pub use explained::Explained;
 pub use exposed::{Exposed, ExposedSecret, OpenPort, PlainLink, UncertainPeer};
 pub use foreign_form::ForeignForm;
@@ -415,6 +417,7 @@ registry! {
     "E0506" Error NestedField
     "E0508" Error NoBodyToCount
     "E0509" Error UnwritableColumns
+    "E0510" Warning ExpectsNothing
     // E06: the graph
     "E0601" Error Cycle
     "E0602" Error ChannelIntoChannel

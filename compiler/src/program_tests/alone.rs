@@ -5,22 +5,25 @@ use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{
-    Act, ActKind, Argument, Call, Entry, Expression, ExpressionKind, Failure, Handler, Name, Row, Step,
+    Act, ActKind, Argument, Call, Entry, Expression, ExpressionKind, Failure, Handler, Name, Path, Row, Step,
     StepKind,
 };
-use weir_plan::{BODY, Value};
+use weir_plan::{BODY, HEADER_SIGIL, Value};
 
 use super::ProgramTests;
+use super::typed::Fields;
 use crate::analysis::program_tests::{EventContent, RESULT, StepTest, TestEvent, TestRow};
 use crate::checker::Expectation;
-use crate::diagnostics::{Misplaced, WrongType};
-use crate::expressions::Bindings;
+use crate::diagnostics::{Misplaced, UnknownName, WrongType};
+use crate::expressions::{Bindings, no_such_column};
 use crate::names::scopes::Meaning;
+use crate::names::visit::Mention;
 use crate::signatures::FunctionSignature;
+use crate::spelling::nearest;
 use crate::steps::{State, StepCheck};
-use crate::types::Type;
 use crate::types::columns::{Column, Columns, Origin};
 use crate::types::ranges::IntRange;
+use crate::types::{SchemaType, Type};
 
 /// The header that is a time in the tables of tests, as it is in the events of all sources.
 const TIME_HEADER: &str = "@timestamp";
@@ -33,13 +36,23 @@ struct Given {
 
 impl ProgramTests<'_, '_> {
     /// Checks a test of an interceptor or a function.
-    pub(super) fn alone(&mut self, subject: &Call, acts: &[Act]) -> Option<StepTest> {
+    pub(super) fn alone(&mut self, subject: &Call, schema: Option<&Path>, acts: &[Act]) -> Option<StepTest> {
         let rows = self.rows(acts)?;
         let function = self.function(subject)?;
         let is_function = function.is_some();
-        let given = match &function {
-            Some(function) => self.given_arguments(function, &rows),
-            None => self.given_events(&rows),
+        let given = match (&function, schema) {
+            (Some(_), Some(schema)) => {
+                let (name, role, span) = ("a schema".to_owned(), "the type of events", schema.span());
+                let rule = "the parameters of a function have their types".to_owned();
+                self.checker.report(Misplaced { name, role, rule, span, declared: None });
+                None
+            }
+            (Some(function), None) => self.given_arguments(function, &rows),
+            (None, Some(schema)) => {
+                let declared = self.columns_of_schema(schema)?;
+                self.given_events(&rows, Some(&declared))
+            }
+            (None, None) => self.given_events(&rows, None),
         }?;
         let step = match &function {
             Some(function) => result_of(subject, function),
@@ -128,9 +141,8 @@ impl ProgramTests<'_, '_> {
                 let declared = parameter.types.first().filter(|of| !matches!(of, Type::Variable(..)));
                 let (value, value_type) = match declared {
                     Some(declared) => {
-                        let expected =
-                            Expectation { optional: true, negatives: true, ..Expectation::plain(declared) };
-                        (self.checker.value(argument, &expected), Some(declared.clone()))
+                        let value = self.typed(argument, declared, parameter.optional, Fields::All);
+                        (value, Some(declared.clone()))
                     }
                     None => self.untyped(argument),
                 };
@@ -142,28 +154,89 @@ impl ProgramTests<'_, '_> {
         whole.then_some(Given { columns, rows: given })
     }
 
-    /// Types the events of each row: a text is the body, a record has headers and fields.
-    fn given_events(&mut self, rows: &[&Row]) -> Option<Given> {
+    /// Returns the columns of the fields of a schema, as `parse` gives them.
+    fn columns_of_schema(&mut self, path: &Path) -> Option<Columns> {
+        let Some(schema) = self.schema(path) else { return None };
+        let origin = Origin { name: "in".into(), span: path.span() };
         let mut columns = Columns::default();
+        for field in &schema.fields {
+            let column = Column {
+                value_type: field.value_type.clone(),
+                optional: field.optional,
+                sensitive: field.sensitive,
+                origin: origin.clone(),
+                declared: field.span,
+                named: Arc::new([field.span]),
+                lacking: None,
+                attached: false,
+                range: field.range(),
+            };
+            columns.insert(field.name.clone(), column);
+        }
+        Some(columns)
+    }
+
+    /// Resolves the schema of a test; `None` if it has errors, which have been reported.
+    fn schema(&mut self, path: &Path) -> Option<Arc<SchemaType>> {
+        match self.checker.scopes.path(path).map(|named| named.meaning) {
+            Some(Meaning::Schema(schema)) => {
+                self.checker.uses(Mention::of_path(path), schema.name.span);
+                self.checker.schema_type(schema)
+            }
+            Some(Meaning::Broken) => None,
+            Some(meaning) => {
+                let name = format!("{} `{}`", meaning.in_words(), path.name.text);
+                let (role, span) = ("no schema", path.span());
+                let rule = "the name of a schema stands here".to_owned();
+                self.checker.report(Misplaced { name, role, rule, span, declared: None });
+                None
+            }
+            None => {
+                let span = path.span();
+                let known =
+                    self.checker.scopes.names(span.file, |meaning| matches!(meaning, Meaning::Schema(_)));
+                let near = nearest(&path.name.text, known).map(str::to_owned);
+                let name = self.checker.files.text(span).to_owned();
+                self.checker.report(UnknownName { name, wanted: "schema", near, quote: false, span });
+                None
+            }
+        }
+    }
+
+    /// Types the events of each row: a text is the body, a record has headers and fields. Without a schema, the types of the
+    /// columns are those of the values.
+    fn given_events(&mut self, rows: &[&Row], declared: Option<&Columns>) -> Option<Given> {
+        let mut columns = declared.cloned().unwrap_or_default();
         let mut given = Vec::new();
         let mut whole = true;
         for row in rows {
-            let mut values = BTreeMap::new();
-            let body = [(BODY.to_owned(), &row.given)];
-            let entries: Vec<(String, &Expression)> = match &row.given.kind {
+            let (mut values, before) = (BTreeMap::new(), std::mem::replace(&mut whole, true));
+            let body = [(BODY.to_owned(), row.given.span, &row.given)];
+            let entries: Vec<(String, Span, &Expression)> = match &row.given.kind {
                 ExpressionKind::Record(block) => {
-                    let entry = |entry: &'_ Entry| entry.name.text.to_string();
-                    block.entries.iter().map(|found| (entry(found), &found.value)).collect()
+                    let entry = |entry: &'_ Entry| (entry.name.text.to_string(), entry.name.span);
+                    let entries = block.entries.iter().map(|found| (entry(found), &found.value));
+                    entries.map(|((name, span), value)| (name, span, value)).collect()
                 }
                 _ => body.into(),
             };
-            for (name, value) in entries {
-                let (found, value_type) = match &*name {
-                    BODY if matches!(value.kind, ExpressionKind::Text(_)) => {
+            for (name, place, value) in entries {
+                let (found, value_type) = match (declared, &*name) {
+                    (Some(declared), name) if !name.starts_with(HEADER_SIGIL) => {
+                        let Some(column) = declared.columns.get(name) else {
+                            self.checker.report(no_such_column(name.to_owned(), place, declared));
+                            whole = false;
+                            continue;
+                        };
+                        self.checker.notes.uses.note(place, column.declared);
+                        let value = self.typed(value, &column.value_type, column.optional, Fields::All);
+                        (value, Some(column.value_type.clone()))
+                    }
+                    (_, BODY) if matches!(value.kind, ExpressionKind::Text(_)) => {
                         let found = self.checker.value(value, &Expectation::plain(&Type::Bytes));
                         (found, Some(Type::Bytes))
                     }
-                    TIME_HEADER => {
+                    (_, TIME_HEADER) => {
                         let found = self.checker.value(value, &Expectation::plain(&Type::Time));
                         (found, Some(Type::Time))
                     }
@@ -172,6 +245,9 @@ impl ProgramTests<'_, '_> {
                 whole &= self.add(&mut columns, &name, value.span, value_type, found.as_ref());
                 values.extend(found.map(|found| (name, found)));
             }
+            whole = before
+                && whole
+                && declared.is_none_or(|declared| self.has_all(declared, &values, row.given.span));
             given.push((row.given.span, values));
         }
         // What some rows do not give is null there.
@@ -179,6 +255,17 @@ impl ProgramTests<'_, '_> {
             column.optional |= given.iter().any(|(_, values)| !values.contains_key(&**name));
         }
         whole.then_some(Given { columns, rows: given })
+    }
+
+    /// Reports a field that may not be null and that a row leaves out.
+    fn has_all(&mut self, declared: &Columns, values: &BTreeMap<String, Value>, row: Span) -> bool {
+        let missing =
+            declared.columns.iter().find(|(name, column)| !column.optional && !values.contains_key(&***name));
+        let Some((name, column)) = missing else { return true };
+        let (expected, found) = (format!("event with `{name}`"), "one without it".to_owned());
+        let declared = Some((format!("`{name}` may not be null"), column.declared));
+        self.checker.report(WrongType::new(expected, found, row).declared(declared));
+        false
     }
 
     fn untyped(&mut self, value: &Expression) -> (Option<Value>, Option<Type>) {
@@ -236,9 +323,8 @@ impl ProgramTests<'_, '_> {
 
     /// Checks the result of a function.
     fn result(&mut self, out: &Expression, after: &Arc<Columns>) -> Option<Vec<TestEvent>> {
-        let mut column = after.columns.get(RESULT)?.clone();
-        column.optional = true;
-        let value = self.value_of(out, &column)?;
+        let column = after.columns.get(RESULT)?;
+        let value = self.typed(out, &column.value_type, true, Fields::Any)?;
         let content = EventContent::Columns(BTreeMap::from([(RESULT.to_owned(), value)]));
         Some(vec![TestEvent { span: out.span, content }])
     }

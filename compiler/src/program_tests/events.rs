@@ -7,11 +7,10 @@ use weir_grammar::tree::{Block, Entry, Expression, ExpressionKind, TextPart};
 use weir_plan::Value;
 
 use super::ProgramTests;
+use super::typed::Fields;
 use crate::analysis::program_tests::{EventContent, TestEvent};
-use crate::checker::Expectation;
 use crate::diagnostics::{HoleNotAllowed, WrongType};
 use crate::expressions::no_such_column;
-use crate::types::Type;
 use crate::types::columns::{Column, Columns};
 
 impl ProgramTests<'_, '_> {
@@ -24,6 +23,19 @@ impl ProgramTests<'_, '_> {
         let ExpressionKind::List(events) = &events.kind else { return None };
         let events: Vec<_> = events.iter().map(|event| self.event(event, columns)).collect();
         events.into_iter().collect()
+    }
+
+    /// Checks lines that a source makes events of: texts.
+    pub(super) fn lines(&mut self, lines: &Expression) -> Option<Vec<TestEvent>> {
+        let ExpressionKind::List(items) = &lines.kind else { return None };
+        for line in
+            items.iter().filter(|line| !matches!(line.kind, ExpressionKind::Text(_) | ExpressionKind::Broken))
+        {
+            let found = crate::values::literals::found(line);
+            self.checker.report(WrongType::new("line: text".to_owned(), found, line.span));
+        }
+        let are_texts = items.iter().all(|line| matches!(line.kind, ExpressionKind::Text(_)));
+        if are_texts { self.events(lines, None) } else { None }
     }
 
     pub(super) fn event(&mut self, event: &Expression, columns: Option<&Arc<Columns>>) -> Option<TestEvent> {
@@ -81,18 +93,7 @@ impl ProgramTests<'_, '_> {
 
     /// Checks the value of a column in a test.
     pub(super) fn value_of(&mut self, value: &Expression, column: &Column) -> Option<Value> {
-        // The parts of these values are not checked, so that a test can leave parts out.
-        if matches!(column.value_type, Type::Json | Type::Map(_) | Type::Schema(_) | Type::Decimal(..))
-            || matches!(&column.value_type, Type::List(item) if matches!(**item, Type::Schema(_)))
-        {
-            return self.document(value);
-        }
-        let expectation = Expectation {
-            optional: column.optional,
-            negatives: true,
-            ..Expectation::plain(&column.value_type)
-        };
-        self.checker.value(value, &expectation)
+        self.typed(value, &column.value_type, column.optional, Fields::Any)
     }
 
     /// Computes a value whose type nothing requires: records and lists of constants.
@@ -109,7 +110,7 @@ impl ProgramTests<'_, '_> {
         }
     }
 
-    fn document_of(&mut self, block: &Block) -> Option<Value> {
+    pub(super) fn document_of(&mut self, block: &Block) -> Option<Value> {
         let entries: Vec<_> = block
             .entries
             .iter()

@@ -2,12 +2,17 @@
 
 mod alone;
 mod events;
+mod typed;
+mod vacuous;
+mod writes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Act, ActKind, Entry, Expression, Fault, FileName, Operator, Path, Role, Test};
+use weir_grammar::tree::{
+    Act, ActKind, Entry, Expression, Fault, FileName, Operator, Path, Role, Setting, Test,
+};
 use weir_plan::Value;
 
 use crate::analysis::graph::Component;
@@ -36,6 +41,8 @@ pub(crate) struct ProgramTests<'a, 'c> {
     /// Whether parts of flows could not be parsed.
     pub(crate) broken: bool,
     pub(crate) titles: HashMap<String, weir_grammar::Span>,
+    /// The declared params, by the places of their names.
+    pub(crate) params: HashMap<Span, &'a Setting>,
 }
 
 impl ProgramTests<'_, '_> {
@@ -48,19 +55,29 @@ impl ProgramTests<'_, '_> {
         }
         let params = self.params(&test.params);
         let content = match &test.subject {
-            Some(subject) => self.alone(subject, &test.acts).map(TestContent::Alone),
+            Some(subject) => {
+                let schema = test.subject_schema.as_ref();
+                self.alone(subject, schema, &test.acts).map(TestContent::Alone)
+            }
             None => {
                 let acts: Vec<_> = test.acts.iter().map(|act| self.act(act)).collect();
                 acts.into_iter().collect::<Option<Vec<_>>>().map(TestContent::Program)
             }
         };
+        match &content {
+            Some(TestContent::Alone(table)) => self.table_tests_something(table, test.title_span),
+            Some(TestContent::Program(acts)) if !test.broken => {
+                self.acts_test_something(acts, test.title_span)
+            }
+            _ => {}
+        }
         let (title, span) = (test.title.clone(), test.title_span);
         let whole = first.is_none() && !test.broken;
         whole.then_some(ProgramTest { title, span, item, params: params?, content: content? })
     }
 
     /// Checks the params that a test sets.
-    fn params(&mut self, params: &[Entry]) -> Option<BTreeMap<String, String>> {
+    fn params(&mut self, params: &[Entry]) -> Option<BTreeMap<String, Value>> {
         let mut values = BTreeMap::new();
         let mut whole = true;
         for Entry { name, value } in params {
@@ -76,24 +93,10 @@ impl ProgramTests<'_, '_> {
                 continue;
             };
             self.checker.uses(Mention::of_path(&path), declared);
-            let Some((value_type, optional)) = self
-                .checker
-                .params
-                .get(&declared)
-                .and_then(|param| param.as_ref())
-                .map(|param| (param.value_type.clone(), param.optional))
-            else {
-                whole = false;
-                continue;
-            };
-            let expectation = Expectation { optional, negatives: true, ..Expectation::plain(&value_type) };
-            match self.checker.value(value, &expectation) {
+            let setting = self.params.get(&declared).copied();
+            match setting.and_then(|setting| self.checker.value_of_param(setting, value)) {
+                Some(value) => drop(values.insert(name.text.to_string(), value)),
                 None => whole = false,
-                Some(Value::Text(text)) => drop(values.insert(name.text.to_string(), text)),
-                Some(_) => {
-                    let text = self.checker.files.text(value.span).to_owned();
-                    values.insert(name.text.to_string(), text);
-                }
             }
         }
         whole.then_some(values)
@@ -104,14 +107,22 @@ impl ProgramTests<'_, '_> {
             ActKind::Send(path, events) => {
                 let source = self.component(path, &[Role::Source])?;
                 let columns = self.columns_of(source);
-                TestActKind::Send {
-                    source,
-                    events: TestEvents::Listed(self.events(events, columns.as_ref())?),
-                }
+                let events = TestEvents::Listed(self.events(events, columns.as_ref())?);
+                TestActKind::Send { source, events, as_lines: false }
             }
-            ActKind::SendFile(path, name) => {
+            ActKind::SendLines(path, lines) => {
                 let source = self.component(path, &[Role::Source])?;
-                TestActKind::Send { source, events: self.file(name)? }
+                TestActKind::Send { source, events: TestEvents::Listed(self.lines(lines)?), as_lines: true }
+            }
+            ActKind::SendFile(path, name) | ActKind::SendFileLines(path, name) => {
+                let source = self.component(path, &[Role::Source])?;
+                let as_lines = matches!(act.kind, ActKind::SendFileLines(..));
+                TestActKind::Send { source, events: self.file(name)?, as_lines }
+            }
+            ActKind::ExpectWrites(path, events) => {
+                let at = self.component(path, &[Role::Sink])?;
+                let name = self.components[at].declared.name.to_string();
+                TestActKind::Writes { at, name, events: self.writes(at, events)? }
             }
             ActKind::Expect(path, events) => {
                 let (at, name) = self.expected_at(path)?;
@@ -275,8 +286,10 @@ impl ProgramTests<'_, '_> {
                 None
             }
             None => {
-                let written = self.components.iter().filter(|component| !component.implicit);
-                let declared = written.map(|component| &component.declared);
+                if let Some(added) = self.added_channel(path, roles) {
+                    return Some(added);
+                }
+                let declared = self.components.iter().map(|component| &component.declared);
                 let fitting = declared.filter(|component| roles.contains(&component.role));
                 let near =
                     nearest(&path.name.text, fitting.map(|component| &*component.name)).map(str::to_owned);
@@ -290,5 +303,13 @@ impl ProgramTests<'_, '_> {
                 None
             }
         }
+    }
+
+    /// Returns the channel of this name that the compiler has added, if a channel may stand there.
+    fn added_channel(&self, path: &Path, roles: &[Role]) -> Option<ComponentIndex> {
+        let is_meant = |component: &Component| {
+            component.implicit && path.qualifier.is_none() && *component.declared.name == *path.name.text
+        };
+        self.components.iter().position(is_meant).filter(|_| roles.contains(&Role::Channel))
     }
 }

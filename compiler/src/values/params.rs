@@ -20,8 +20,17 @@ use crate::types::ranges::IntRange;
 /// A value for a param that was given from outside. Its origin is represented as a file.
 #[derive(Debug)]
 pub(crate) struct Outside {
-    text: String,
+    given: Given,
     span: Span,
+}
+
+/// The form in which a value of a param is given.
+#[derive(Debug)]
+enum Given {
+    /// Text, which is parsed for the type of the param.
+    Text(String),
+    /// A value, which has been checked.
+    Constant(Value),
 }
 
 /// Collects the values of params that were given from outside. Each is added as a file, so that diagnostics can refer
@@ -37,13 +46,17 @@ pub(crate) fn outside(
     let mut params: Vec<&str> = items().filter_map(param).map(|setting| &*setting.name.text).collect();
     let mut seen = HashSet::new();
     params.retain(|name| seen.insert(*name));
-    let mut take = |name: &str, text: &str, title: String| {
+    let mut add = |text: &str, title: String| {
         let file = files.add(title, text);
-        let span = Span { file, start: 0, end: text.len() as u32 };
-        (name.to_owned(), Outside { text: text.to_owned(), span })
+        Span { file, start: 0, end: text.len() as u32 }
     };
     let mut outside = HashMap::new();
     for name in &params {
+        if let Some(value) = options.constants.get(*name) {
+            let span = add(&value.to_string(), format!("with {name}"));
+            outside.insert((*name).to_owned(), Outside { given: Given::Constant(value.clone()), span });
+            continue;
+        }
         let variable = variable_of_param(name);
         let in_environment =
             variable.and_then(|variable| Some((options.environment.get(&variable)?, variable)));
@@ -53,7 +66,10 @@ pub(crate) fn outside(
             (None, None, Some((text, variable))) => Some((text, format!("environment {variable}"))),
             (None, None, None) => None,
         };
-        outside.extend(given.map(|(text, title)| take(name, text, title)));
+        if let Some((text, title)) = given {
+            let span = add(text, title);
+            outside.insert((*name).to_owned(), Outside { given: Given::Text(text.clone()), span });
+        }
     }
     let broken: HashSet<&str> = items().filter_map(broken_name).map(|name| &*name.text).collect();
     let known: Vec<String> = params.iter().map(|name| (*name).to_owned()).collect();
@@ -93,19 +109,10 @@ impl Checker<'_> {
     }
 
     fn param(&mut self, setting: &Setting, outside: Option<&Outside>) -> Option<ParamValue> {
-        let (value_type, optional) = self.resolve(&setting.type_name)?;
-        let signature = SettingSignature {
-            name: setting.name.clone(),
-            value_type,
-            optional,
-            exclusive: None,
-            negatives: true,
-            range: setting.range.clone(),
-            touches: Vec::new(),
-            default: None,
-            forms: Vec::new(),
-        };
-        if let (Some(_), Type::Secret) = (outside, &signature.value_type) {
+        let signature = self.param_signature(setting)?;
+        let optional = signature.optional;
+        let is_text = |outside: &Outside| matches!(outside.given, Given::Text(_));
+        if outside.is_some_and(is_text) && signature.value_type == Type::Secret {
             // Command lines and environment variables are visible in too many places for a secret. The diagnostic does
             // not repeat its text.
             let (setting, span) = (setting.name.text.to_string(), setting.name.span);
@@ -114,8 +121,12 @@ impl Checker<'_> {
         }
         let mut found = Found::default();
         let (value, origin) = match (outside, &setting.default) {
-            (Some(outside), _) => {
-                (self.outside_value(&signature, outside, &mut found), Origin::Written(outside.span))
+            (Some(Outside { given, span }), _) => {
+                let value = match given {
+                    Given::Text(text) => self.outside_value(&signature, text, *span, &mut found),
+                    Given::Constant(value) => Some(value.clone()),
+                };
+                (value, Origin::Written(*span))
             }
             (None, Some(default)) => {
                 (self.setting(&signature, default, &mut found), Origin::Default(default.span))
@@ -138,6 +149,34 @@ impl Checker<'_> {
         Some(ParamValue { value_type: signature.value_type, optional, value, origin, range, declared })
     }
 
+    /// Returns what the declaration of a param requires of its values.
+    fn param_signature(&mut self, setting: &Setting) -> Option<SettingSignature> {
+        let (value_type, optional) = self.resolve(&setting.type_name)?;
+        Some(SettingSignature {
+            name: setting.name.clone(),
+            value_type,
+            optional,
+            exclusive: None,
+            negatives: true,
+            range: setting.range.clone(),
+            touches: Vec::new(),
+            default: None,
+            forms: Vec::new(),
+        })
+    }
+
+    /// Checks the value that a test gives to a param.
+    pub(crate) fn value_of_param(&mut self, setting: &Setting, given: &Expression) -> Option<Value> {
+        let signature = self.param_signature(setting)?;
+        let mut found = Found::default();
+        let value = self.value_with(given, &Expectation::of(&signature), &mut found)?;
+        let is_whole = found.holes.is_empty();
+        for hole in found.holes {
+            self.report(HoleNotAllowed { span: hole.span, expected: "param".to_owned() });
+        }
+        (self.range(&signature, &value, given.span) && is_whole).then_some(value)
+    }
+
     /// Returns the value of a param whose value was left out, as in `--set limit=`: null, or no items of a list.
     fn left_out(&mut self, signature: &SettingSignature, span: Span) -> Option<Value> {
         if signature.optional {
@@ -154,11 +193,10 @@ impl Checker<'_> {
     fn outside_value(
         &mut self,
         signature: &SettingSignature,
-        outside: &Outside,
+        text: &str,
+        span: Span,
         found: &mut Found,
     ) -> Option<Value> {
-        let text = outside.text.as_str();
-        let span = outside.span;
         if text.trim().is_empty() && !signature.value_type.is_textual() {
             return self.left_out(signature, span);
         }

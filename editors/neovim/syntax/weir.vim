@@ -24,6 +24,7 @@ syntax match weirStep /\%(^\s*\|->\s*\|[{,]\s*\|\<optional\s\+\)\@<=\%(keep\|dro
 syntax match weirStep /\%(->\s*\|\<else\s\+\)\@<=\%(drop\|reject\)\>/
 syntax match weirStep /^\s*\zs\%(send\|expect\|advance\|fail\|crash\|for\s\+each\)\>\ze\%(\s\|$\)/
 syntax match weirWord /\%(^\s*expect\s\+\)\@<=\%(metric\|order\|no\)\>/
+syntax match weirWord /\%(^\s*\%(send\|expect\)\s\+\S\+\s\+\)\@<=\%(lines\|writes\)\>\ze\s/
 syntax match weirWord /\<\%(of\|with\|from\)\>\ze\s\+[`"A-Za-z_]/
 syntax match weirWord /\<\%(in\|out\)\>\ze:/
 

@@ -13,7 +13,7 @@
 
 [
   "set" "unset" "rename" "select" "parse" "keep" "drop" "reject" "check" "explode" "flatten" "throttle" "sample" "dedupe"
-  "copy" "balance" "failover" "send" "expect" "advance" "fail" "times" "no" "of" "with" "from" "metric" "order" "for" "each" "out"
+  "copy" "balance" "failover" "send" "expect" "advance" "fail" "times" "lines" "no" "of" "with" "from" "metric" "order" "for" "each" "out"
 ] @keyword
 
 (crash) @keyword

@@ -11,7 +11,7 @@ impl Builder<'_> {
     pub(super) fn test(&mut self, pair: Pair<'_, Rule>) -> Test {
         let whole = self.span_of(&pair);
         let (mut title, mut title_span, mut acts) = (String::new(), whole, Vec::new());
-        let (mut subject, mut params) = (None, Vec::new());
+        let (mut subject, mut subject_schema, mut params) = (None, None, Vec::new());
         for pair in pair.into_inner() {
             match pair.as_rule() {
                 rule if is_text(rule) => {
@@ -21,7 +21,11 @@ impl Builder<'_> {
                 Rule::send | Rule::expect | Rule::advance | Rule::fail | Rule::crash | Rule::for_each => {
                     acts.push(self.act(pair))
                 }
-                Rule::test_of => subject = Some(self.subject_of_test(pair)),
+                Rule::test_of => {
+                    let schema = pair.clone().into_inner().find(|pair| pair.as_rule() == Rule::test_as);
+                    subject_schema = schema.map(|pair| self.next_path(&mut pair.into_inner()));
+                    subject = Some(self.subject_of_test(pair));
+                }
                 Rule::test_with => {
                     let entries = pair.into_inner().filter(|pair| pair.as_rule() == Rule::entry);
                     params.extend(entries.filter_map(|pair| self.entry(pair, &mut 0)));
@@ -29,7 +33,8 @@ impl Builder<'_> {
                 _ => {}
             }
         }
-        Test { title, title_span, subject, params, acts, broken: self.has_blanked(whole) }
+        let broken = self.has_blanked(whole);
+        Test { title, title_span, subject, subject_schema, params, acts, broken }
     }
 
     fn subject_of_test(&mut self, pair: Pair<'_, Rule>) -> Call {
@@ -66,9 +71,12 @@ impl Builder<'_> {
             }
             Rule::send => {
                 let path = self.next_path(&mut pairs);
-                match self.file_name(&pairs) {
-                    Some(name) => ActKind::SendFile(path, name),
-                    None => ActKind::Send(path, self.events(&mut pairs)),
+                let has_lines = pairs.clone().any(|pair| pair.as_rule() == Rule::lines_word);
+                match (self.file_name(&pairs), has_lines) {
+                    (Some(name), false) => ActKind::SendFile(path, name),
+                    (Some(name), true) => ActKind::SendFileLines(path, name),
+                    (None, false) => ActKind::Send(path, self.events(&mut pairs)),
+                    (None, true) => ActKind::SendLines(path, self.events(&mut pairs)),
                 }
             }
             _ => self.expectation(pairs),
@@ -90,8 +98,10 @@ impl Builder<'_> {
             }
             _ => {
                 let path = self.next_path(&mut pairs);
+                let writes = pairs.clone().any(|pair| pair.as_rule() == Rule::writes_word);
                 match self.file_name(&pairs) {
                     Some(name) => ActKind::ExpectFile(path, name),
+                    None if writes => ActKind::ExpectWrites(path, self.events(&mut pairs)),
                     None => ActKind::Expect(path, self.events(&mut pairs)),
                 }
             }

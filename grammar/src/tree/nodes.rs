@@ -344,6 +344,7 @@ impl<'t> Walk<'_, 't> {
 
     fn test(&mut self, test: &'t Test) {
         test.subject.iter().for_each(|subject| self.call(subject));
+        test.subject_schema.iter().for_each(|schema| self.path(schema));
         for param in &test.params {
             if (self.visit)(Node::Entry(param)) {
                 self.expression(&param.value);
@@ -357,9 +358,11 @@ impl<'t> Walk<'_, 't> {
             return;
         }
         match &act.kind {
-            ActKind::Send(_, value) | ActKind::Expect(_, value) | ActKind::Advance(value) => {
-                self.expression(value)
-            }
+            ActKind::Send(_, value)
+            | ActKind::SendLines(_, value)
+            | ActKind::Expect(_, value)
+            | ActKind::ExpectWrites(_, value)
+            | ActKind::Advance(value) => self.expression(value),
             ActKind::ExpectMetric(_, _, value) => self.expression(value),
             ActKind::ForEach(rows) => {
                 for row in rows {
@@ -368,6 +371,7 @@ impl<'t> Walk<'_, 't> {
                 }
             }
             ActKind::SendFile(..)
+            | ActKind::SendFileLines(..)
             | ActKind::ExpectFile(..)
             | ActKind::ExpectNo(_)
             | ActKind::ExpectOrder

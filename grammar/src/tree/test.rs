@@ -12,6 +12,8 @@ pub struct Test {
     pub title_span: Span,
     /// The interceptor with its arguments, or the function, that is tested alone: `of tidy(user)`.
     pub subject: Option<Call>,
+    /// The schema of the events that go into the interceptor: `of tidy(user) as Visit`.
+    pub subject_schema: Option<Path>,
     /// The values of params for this test: `with topic: "clicks"`.
     pub params: Vec<Entry>,
     /// The actions and expectations, in order.
@@ -36,6 +38,12 @@ pub enum ActKind {
     Send(Path, Expression),
     /// `expect lake [{ … }]`, also of `rejects`
     Expect(Path, Expression),
+    /// `send clicks lines ["…"]`: lines as a file has them, which the source makes events of.
+    SendLines(Path, Expression),
+    /// `expect lake writes [{ path: "…" }]`
+    ExpectWrites(Path, Expression),
+    /// `send clicks lines from "clicks.log"`
+    SendFileLines(Path, FileName),
     /// `send clicks from "clicks.log"`
     SendFile(Path, FileName),
     /// `expect lake from "lake.json"`

@@ -6,9 +6,8 @@ use weir_compiler::{lower, render};
 use weir_grammar::Span;
 use weir_grammar::tree::ItemKind;
 
-use crate::disk::RequestedTest;
+use crate::disk::{RequestedTest, RunTest};
 use crate::dispatch::{Answer, Failure};
-use crate::places::View;
 use crate::session::Session;
 
 /// The command that draws the graph of a program. Its argument is the URI; the result has the text and its language.
@@ -63,11 +62,7 @@ pub(crate) fn execute(session: &mut Session<'_>, params: ExecuteCommandParams) -
     };
     let Some(view) = session.view(uri) else { return Err(Failure::refused(format!("{uri} is no program"))) };
     if command == RUN_TEST {
-        let title = arguments.get(1).and_then(|title| title.as_str());
-        let Some(title) = title else {
-            return Err(Failure::refused(format!("{command} needs the title of a test")));
-        };
-        return run_test(session, &view, title).map(Some);
+        return Err(Failure::refused(format!("{command} needs the title of a test")));
     }
     let Some(plan) = lower(&view.analysis) else {
         return Err(Failure::refused("the program has errors"));
@@ -84,21 +79,26 @@ pub(crate) fn execute(session: &mut Session<'_>, params: ExecuteCommandParams) -
     }))
 }
 
-/// Runs a test with the texts that the editor has.
-fn run_test(session: &Session<'_>, view: &View, title: &str) -> Answer<LspAny> {
+/// Returns the test that a command asks to run, with the texts that the editor has, and what runs it; none for other commands.
+pub(crate) fn requested_test(
+    session: &mut Session<'_>,
+    params: &LspAny,
+) -> Option<Answer<(RequestedTest, RunTest)>> {
+    let command = params.get("command").and_then(|command| command.as_str());
+    let argument = |index: usize| params.get("arguments")?.get(index)?.as_str();
+    let (uri, title) = (argument(0)?, argument(1).filter(|_| command == Some(RUN_TEST))?.to_owned());
+    let Some(view) = session.view(uri) else {
+        return Some(Err(Failure::refused(format!("{uri} is no program"))));
+    };
+    let Some(run) = session.disk.test_runner() else {
+        return Some(Err(Failure::refused("this server runs no tests")));
+    };
     let files = &view.analysis.files;
     let texts = view.analysis.program_files().filter_map(|name| {
         let file = files.get(view.analysis.file_named(name)?)?;
         Some((name.to_owned(), file.text.clone()))
     });
-    let test = RequestedTest {
-        entry: &view.name,
-        texts: texts.collect(),
-        title,
-        library: &session.library,
-        options: session.options(),
-    };
-    let result = session.disk.run_test(&test);
-    let text = result.ok_or_else(|| Failure::refused("this server runs no tests"))?;
-    Ok(json!({ "title": title, "language": "text", "text": text }))
+    let (entry, texts, options) = (view.name.clone(), texts.collect(), session.options());
+    let library = session.library.clone();
+    Some(Ok((RequestedTest { entry, texts, title, library, options }, run)))
 }

@@ -11,3 +11,4 @@ mod positions;
 mod random_edits;
 mod renames;
 mod requests;
+mod test_runs;

@@ -18,6 +18,8 @@ mod tcp_lines;
 
 use weir_runtime::Registry;
 
+use crate::tools;
+
 /// Registers every component under the kind by which programs name it.
 pub(crate) fn register(registry: Registry) -> Registry {
     let registry = registry
@@ -31,13 +33,20 @@ pub(crate) fn register(registry: Registry) -> Registry {
         .channel("memory", memory::make)
         .sink("files", files::sink::make)
         .sink("null", null::make)
-        .sink("stdout", stdout::make);
+        .sink("stdout", stdout::make)
+        .events_of_lines("files", files::source::events_of_lines)
+        .writes("files", tools::file_writer::writes)
+        .writes("stdout", stdout::writes);
     #[cfg(feature = "hdfs")]
-    let registry = registry.source("hdfs", hdfs::source::make).sink("hdfs", hdfs::sink::make);
+    let registry = registry
+        .source("hdfs", hdfs::source::make)
+        .sink("hdfs", hdfs::sink::make)
+        .writes("hdfs", hdfs::sink::writes);
     #[cfg(feature = "kafka")]
     let registry = registry
         .source("kafka", kafka::make_source)
         .channel("kafka", kafka::make_channel)
-        .sink("kafka", kafka::make_sink);
+        .sink("kafka", kafka::make_sink)
+        .writes("kafka", kafka::writes);
     registry
 }

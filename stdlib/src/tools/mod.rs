@@ -10,3 +10,4 @@ pub(crate) mod lines;
 pub(crate) mod listener;
 pub(crate) mod secrets;
 pub(crate) mod template;
+pub(crate) mod written;

@@ -12,7 +12,8 @@ fn promised(text: &str, source: i64, sink: &str) -> [bool; 2] {
     let options = Options::default();
     let analysis = analyse(&("a.flow", text), "a.flow", &library, &options);
     assert!(!analysis.has_errors(), "{:?}", analysis.diagnostics);
-    let again = |_: &BTreeMap<String, String>| analyse(&("a.flow", text), "a.flow", &library, &options);
+    let again =
+        |_: &BTreeMap<String, weir_plan::Value>| analyse(&("a.flow", text), "a.flow", &library, &options);
     let program = TestProgram::new(analysis, PathBuf::new(), weir_stdlib::registry, again);
     let ends = program.staged_plan().expect("it can be lowered").ends;
     ends.promised(&Broken { sink: sink.to_owned(), lineage: source << 40, wanted: 1, came: 0 })

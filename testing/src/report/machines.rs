@@ -40,6 +40,7 @@ struct JsonTest<'r> {
     advanced_milliseconds: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<JsonFailure<'r>>,
+    repeat: &'r str,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     trace: &'r [String],
 }
@@ -75,7 +76,9 @@ struct JsonCompared<'r> {
 pub fn json(programs: &[ProgramResults<'_>], broken: &[BrokenProgram]) -> String {
     let tests = programs
         .iter()
-        .flat_map(|program| program.results.iter().map(move |result| json_test(program, result)))
+        .flat_map(|program| {
+            with_commands(program).map(move |(result, repeat)| json_test(program, result, repeat))
+        })
         .map(JsonResult::Test);
     let broken = broken.iter().map(|BrokenProgram { name, message, details }| {
         let error = JsonError { message, details };
@@ -86,7 +89,7 @@ pub fn json(programs: &[ProgramResults<'_>], broken: &[BrokenProgram]) -> String
     serde_json::to_string_pretty(&results).unwrap_or_default() + "\n"
 }
 
-fn json_test<'r>(program: &ProgramResults<'r>, result: &'r TestResult) -> JsonTest<'r> {
+fn json_test<'r>(program: &ProgramResults<'r>, result: &'r TestResult, repeat: &'r str) -> JsonTest<'r> {
     let failure = result.failure.as_ref().map(|failure| JsonFailure {
         message: &failure.message,
         labels: labels(program, failure),
@@ -102,6 +105,7 @@ fn json_test<'r>(program: &ProgramResults<'r>, result: &'r TestResult) -> JsonTe
         milliseconds: result.took.as_secs_f64() * 1_000.0,
         advanced_milliseconds: u64::try_from(result.advanced.as_millis()).unwrap_or(u64::MAX),
         failure,
+        repeat,
         trace: &result.trace,
     }
 }
@@ -137,7 +141,7 @@ pub fn junit(programs: &[ProgramResults<'_>], broken: &[BrokenProgram]) -> Strin
         text.push_str(&format!(
             "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failed}\" errors=\"0\" time=\"{took:.3}\">\n"
         ));
-        for result in program.results {
+        for (result, repeat) in with_commands(program) {
             let line = program.files.positions(result.span).0.line;
             let (title, took) = (escaped(&result.title), result.took.as_secs_f64());
             text.push_str(&format!(
@@ -147,7 +151,7 @@ pub fn junit(programs: &[ProgramResults<'_>], broken: &[BrokenProgram]) -> Strin
                 None => text.push_str("/>\n"),
                 Some(failure) => {
                     let message = escaped(&failure.message);
-                    let details = escaped(&super::failure_text(failure, program.files, &seed(result), false));
+                    let details = escaped(&super::failure_text(failure, program.files, repeat, false));
                     text.push_str(&format!(
                         ">\n      <failure message=\"{message}\">{details}</failure>\n    </testcase>\n"
                     ));
@@ -171,8 +175,9 @@ fn junit_error(broken: &BrokenProgram) -> String {
     )
 }
 
-fn seed(result: &TestResult) -> String {
-    format!("--seed {}", result.seed)
+/// Returns the results of a program, each with the command that repeats it.
+fn with_commands<'p>(program: &'p ProgramResults<'_>) -> impl Iterator<Item = (&'p TestResult, &'p str)> {
+    program.results.iter().zip(program.repeat.iter().map(String::as_str))
 }
 
 /// Escapes a text for XML 1.0, which has no other control characters than tab and line end.
@@ -198,11 +203,14 @@ fn escaped(text: &str) -> String {
 pub fn tap(programs: &[ProgramResults<'_>], broken: &[BrokenProgram]) -> String {
     let tests: usize = programs.iter().map(|program| program.results.len()).sum();
     let mut text = format!("TAP version 14\n1..{}\n", tests + broken.len());
-    let all = programs.iter().flat_map(|program| program.results.iter().map(move |result| (program, result)));
-    for ((program, result), number) in all.zip(1..) {
-        let failed = result.failure.as_ref().map(|failure| {
-            (&*failure.message, super::failure_text(failure, program.files, &seed(result), false))
-        });
+    let all = programs
+        .iter()
+        .flat_map(|program| with_commands(program).map(move |(result, repeat)| (program, result, repeat)));
+    for ((program, result, repeat), number) in all.zip(1..) {
+        let failed = result
+            .failure
+            .as_ref()
+            .map(|failure| (&*failure.message, super::failure_text(failure, program.files, repeat, false)));
         let failed = failed.as_ref().map(|(message, details)| (*message, &**details));
         text.push_str(&tap_result(number, program.name, &result.title, failed));
     }

@@ -21,6 +21,8 @@ pub struct ProgramResults<'r> {
     pub files: &'r Files,
     /// The results, in the order of the text.
     pub results: &'r [TestResult],
+    /// The command that repeats the run of each result.
+    pub repeat: Vec<String>,
 }
 
 /// A program with errors, so that none of its tests can run.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use weir_compiler::{Options, analyse};
-use weir_testing::{Part, RunSettings, TestProgram, is_noticed, mutants, run_test, run_with_faults};
+use weir_plan::Value;
+use weir_testing::{Mutations, Part, RunSettings, TestProgram, run_test, run_with_faults};
 
 use crate::{VISITS, library, passes};
 
@@ -12,8 +13,10 @@ fn with_program<T>(text: &str, act: impl FnOnce(&TestProgram<'_>) -> T) -> T {
     let library = library();
     let analysis = analyse(&("a.flow", text), "a.flow", &library, &Options::default());
     assert!(!analysis.has_errors(), "{:?}", analysis.diagnostics);
-    let again =
-        |_: &BTreeMap<String, String>| analyse(&("a.flow", text), "a.flow", &library, &Options::default());
+    let again = |constants: &BTreeMap<String, Value>| {
+        let options = Options { constants: constants.clone(), ..Options::default() };
+        analyse(&("a.flow", text), "a.flow", &library, &options)
+    };
     act(&TestProgram::new(analysis, PathBuf::new(), weir_stdlib::registry, again))
 }
 
@@ -84,13 +87,51 @@ fn coverage_says_what_was_not_reached() {
 fn a_change_that_no_test_notices_is_found() {
     let changes = |tests: &str| {
         with_program(&(VISITS.to_owned() + tests), |program| {
-            let unnoticed = mutants(program)
-                .into_iter()
-                .filter(|mutant| !is_noticed(program, mutant, RunSettings::default()));
+            let mutations = Mutations::of(program);
+            let unnoticed = mutations.mutants().iter();
+            let unnoticed =
+                unnoticed.filter(|mutant| !mutations.is_noticed(mutant, RunSettings::default())).cloned();
             unnoticed.map(|mutant| mutant.change).collect::<Vec<_>>()
         })
     };
     assert_eq!(changes(SENDS), ["`parse json as Visit else reject` drops events instead of rejecting them"]);
     let thorough = SENDS.replace("  expect out", "  expect rejects [{ body: \"x\" }]\n  expect out");
     assert_eq!(changes(&thorough), Vec::<String>::new());
+}
+
+#[test]
+fn tests_with_params_and_tests_of_steps_and_functions_notice_changes() {
+    let program = r#"
+param least: Int = 500
+source lines = files { paths: ["lines"] }
+sink out = files { path: "out" }
+fn is_error(status: Int) -> Bool { status >= 500 }
+interceptor only(least: Int) { keep if length(body) >= least }
+flow main { lines -> only(least) -> keep if is_error(length(body)) -> out }
+"#;
+    let unnoticed = |tests: &str| {
+        with_program(&format!("{program}\n{tests}"), |program| {
+            let mutations = Mutations::of(program);
+            let found = mutations.mutants().iter();
+            let found = found.filter(|mutant| !mutations.is_noticed(mutant, RunSettings::default()));
+            found.map(|mutant| mutant.change.clone()).collect::<Vec<_>>()
+        })
+    };
+    let of_interceptor = r#"
+test "long enough" of only(2) {
+  for each { in: "ab", out: "ab"
+    in: "a", out: [] }
+}
+"#;
+    let of_function = r#"
+test "errors" of is_error {
+  for each { in: 500, out: true
+    in: 499, out: false }
+}
+"#;
+    insta::assert_debug_snapshot!(unnoticed(""));
+    insta::assert_debug_snapshot!(unnoticed(of_interceptor));
+    insta::assert_debug_snapshot!(unnoticed(&(of_interceptor.to_owned() + of_function)));
+    let with = "test \"w\" with least: 1 {\n send lines [\"a\"]\n expect out []\n}\n";
+    insta::assert_debug_snapshot!(unnoticed(&(of_interceptor.to_owned() + of_function + with)));
 }

@@ -4,11 +4,14 @@ mod documents;
 mod faults;
 mod messages;
 mod params;
+mod types;
+mod written;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use weir_compiler::{Analysis, Library, Options, SourceFiles, analyse};
+use weir_plan::Value;
 
 use weir_testing::report::failure_text;
 use weir_testing::{RunSettings, TestProgram, TestResult, run_test};
@@ -43,12 +46,12 @@ impl SourceFiles for Disk {
 }
 
 /// Runs all tests of a program in a text.
-fn results_of(text: &str, settings: RunSettings) -> (Analysis, Vec<TestResult>) {
+fn results_of(text: &str, settings: RunSettings<'_>) -> (Analysis, Vec<TestResult>) {
     let library = library();
     let analysis = analyse(&("a.flow", text), "a.flow", &library, &Options::default());
     assert!(!analysis.has_errors(), "{:?}", analysis.diagnostics);
-    let again = |params: &BTreeMap<String, String>| {
-        let options = Options { params: params.clone(), ..Options::default() };
+    let again = |params: &BTreeMap<String, Value>| {
+        let options = Options { constants: params.clone(), ..Options::default() };
         analyse(&("a.flow", text), "a.flow", &library, &options)
     };
     let program = TestProgram::new(analysis, PathBuf::new(), weir_stdlib::registry, again);
@@ -59,8 +62,12 @@ fn results_of(text: &str, settings: RunSettings) -> (Analysis, Vec<TestResult>) 
 
 /// Runs the only test of a pipeline with these acts, and returns the text of its failure; empty if it passes.
 fn failure_of(pipeline: &str, acts: &str) -> String {
-    let text = format!("{}\ntest \"the test\" {{\n{acts}\n}}\n", pipeline.trim());
-    let (analysis, results) = results_of(&text, RunSettings::default());
+    failure_in(&format!("{}\ntest \"the test\" {{\n{acts}\n}}\n", pipeline.trim()))
+}
+
+/// Runs the only test of a program, and returns the text of its failure; empty if it passes.
+fn failure_in(text: &str) -> String {
+    let (analysis, results) = results_of(text, RunSettings::default());
     let [result] = &results[..] else { panic!("one test") };
     let failure = result.failure.as_ref();
     failure
@@ -88,11 +95,13 @@ fn the_tests_of_the_examples_pass_and_repeat() {
                 continue;
             }
             let name = path.to_str().expect("a name in UTF-8");
-            let options =
-                |params: &BTreeMap<String, String>| Options { params: params.clone(), ..Options::default() };
+            let options = |params: &BTreeMap<String, Value>| Options {
+                constants: params.clone(),
+                ..Options::default()
+            };
             let analysis = analyse(&Disk, name, &library, &options(&BTreeMap::new()));
             assert!(!analysis.has_errors(), "{name}: {:?}", analysis.diagnostics);
-            let again = |params: &BTreeMap<String, String>| analyse(&Disk, name, &library, &options(params));
+            let again = |params: &BTreeMap<String, Value>| analyse(&Disk, name, &library, &options(params));
             let program = TestProgram::new(analysis, folder.into(), weir_stdlib::registry, again);
             assert!(!program.tests().is_empty(), "{name} has no test");
             for test in program.tests() {

@@ -11,7 +11,10 @@ param only: Text?
 param topic: Text = "a"
 source visits = files { paths: ["visits"] }
 sink out = files { path: "out" }
-flow main { visits -> set @topic = topic -> keep if utf8_lossy(body) in kinds -> keep if utf8_lossy(body) == (only ?? utf8_lossy(body)) -> out }
+param pattern: Regex = r"."
+param route: Template = "a"
+let other = "orders" + "-eu"
+flow main { visits -> set @topic = topic -> keep if utf8_lossy(body) in kinds -> keep if utf8_lossy(body) == (only ?? utf8_lossy(body)) -> keep if utf8_lossy(body) matches pattern -> out }
 "#;
 
 /// Checks that a test with these params receives the events.
@@ -44,4 +47,18 @@ fn a_list_may_have_one_item() {
 fn null_is_no_text() {
     receives("only: null", r#"["click"]"#, r#"["click"]"#);
     receives(r#"only: "order""#, r#"["click"]"#, "[]");
+    receives(r#"kinds: ["null"], only: "null""#, r#"["null"]"#, r#"["null"]"#);
+}
+
+#[test]
+fn a_value_may_be_named_or_computed() {
+    receives("topic: other", r#"["click"]"#, r#"[{ body: "click", @topic: "orders-eu" }]"#);
+    receives(r#"topic: other + "!""#, r#"["click"]"#, r#"[{ body: "click", @topic: "orders-eu!" }]"#);
+    receives("kinds: [other]", r#"["click", "orders-eu"]"#, r#"["orders-eu"]"#);
+}
+
+#[test]
+fn a_pattern_is_what_its_quotes_contain() {
+    receives(r#"pattern: r"^o.*r$", kinds: ["order", "offer", "ok"]"#, r#"["order", "ok"]"#, r#"["order"]"#);
+    receives(r#"pattern: "^\\w+$", kinds: ["a b", "ab"]"#, r#"["a b", "ab"]"#, r#"["ab"]"#);
 }

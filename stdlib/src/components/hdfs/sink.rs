@@ -1,16 +1,19 @@
 //! Makes the sink `hdfs` and checks its settings. The sink is a [`FileSink`](crate::tools::file_writer) with the file
 //! system [`HdfsFiles`].
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use thiserror::Error;
-use weir_plan::{Settings, TemplatePart};
+use weir_plan::{Settings, TemplatePart, Value};
+use weir_runtime::batch::Batch;
 use weir_runtime::sink::Sink;
 use weir_runtime::{Context, Failure, Purpose};
 
 use super::connection::{Connection, EndpointError, Hdfs, HdfsError, check_endpoint};
 use super::file_system::HdfsFiles;
 use super::security::Security;
-use crate::tools::file_writer::{FileSettings, FileSink};
+use crate::tools::file_writer::{self, FileSettings, FileSink};
 use crate::tools::template::{Renderer, TemplateError};
 
 /// The names of the settings that only `hdfs` has, beside those of every sink that writes files.
@@ -66,6 +69,15 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink
     });
     hdfs.check().map_err(|source| Failure::permanent(HdfsSinkError::Client { url: url.clone(), source }))?;
     Ok(Box::new(FileSink::new(files, HdfsFiles::new(hdfs), &url, context)?))
+}
+
+/// Returns what the sink writes of each event: the directory, and the line.
+///
+/// # Errors
+/// When the events can't be written in the format.
+pub(crate) fn writes(settings: &Settings, batch: &Batch) -> Result<Vec<BTreeMap<String, Value>>, Failure> {
+    let (_, files) = settings.split(&OWN_SETTINGS);
+    file_writer::writes(&files, batch)
 }
 
 fn check(settings: &HdfsSettings, files: &FileSettings) -> Result<(), HdfsSinkError> {

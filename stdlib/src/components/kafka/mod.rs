@@ -18,4 +18,5 @@ mod transaction_calls;
 
 pub(crate) use channel::make_channel;
 pub use sink::make_sink;
+pub(crate) use sink::writes;
 pub use source::make_source;

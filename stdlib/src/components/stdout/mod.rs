@@ -2,13 +2,14 @@
 
 mod writing;
 
+use std::collections::BTreeMap;
 use std::io;
 
 use arrow_schema::Schema;
 use async_trait::async_trait;
 use serde::Deserialize;
 use thiserror::Error;
-use weir_plan::Settings;
+use weir_plan::{Settings, Value};
 use weir_runtime::batch::Batch;
 use weir_runtime::channel::Taken;
 use weir_runtime::sink::{Delivery, Sink, SinkPort};
@@ -18,6 +19,7 @@ use crate::formats::codec::Codec;
 use crate::formats::{Encoder, Format, Formatting};
 use crate::language::types::Allowed;
 use crate::tools::buffers::Buffers;
+use crate::tools::written::Written;
 use writing::Writer;
 
 /// The settings of `LineFormat` in `formats.flow`.
@@ -46,6 +48,15 @@ impl From<LineFormat> for Format {
 struct StdoutSettings {
     format: LineFormat,
     allow: Option<Allowed>,
+}
+
+/// Returns what the sink writes of each event.
+///
+/// # Errors
+/// When the events can't be written in the format.
+pub(crate) fn writes(settings: &Settings, batch: &Batch) -> Result<Vec<BTreeMap<String, Value>>, Failure> {
+    let settings: StdoutSettings = settings.read().map_err(Failure::permanent)?;
+    Ok(Written::of(batch).lines(settings.format.into(), batch)?.into_rows())
 }
 
 /// Writes events to standard output.

@@ -33,6 +33,7 @@ mod stale_ledger;
 mod totals;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -44,7 +45,8 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::info;
-use weir_plan::Template;
+use weir_plan::{Settings, Template, Value};
+use weir_runtime::batch::Batch;
 use weir_runtime::channel::{Acceptance, Recovered};
 use weir_runtime::sink::{Retry, Sink, SinkPort};
 use weir_runtime::{ConnectFailure, Context, Failure};
@@ -63,6 +65,7 @@ use crate::formats::{Format, FormatError, Formatting};
 use crate::language::types::{Allowed, RetrySettings};
 use crate::tools::buffers::Buffers;
 use crate::tools::template::{Renderer, TemplateError};
+use crate::tools::written::Written;
 pub(crate) use file_system::{Cut, Entry, FileSystem};
 pub(crate) use names::instance_in;
 pub(crate) use repair::repair;
@@ -99,6 +102,16 @@ pub(crate) struct FileSettings {
     done: Done,
     retry: Option<RetrySettings>,
     allow: Option<Allowed>,
+}
+
+/// Returns what a sink of files writes of each event: the directory, and the line.
+///
+/// # Errors
+/// When the events can't be written in the format.
+pub(crate) fn writes(settings: &Settings, batch: &Batch) -> Result<Vec<BTreeMap<String, Value>>, Failure> {
+    let FileSettings { path, format, zone, round, .. } = settings.read().map_err(Failure::permanent)?;
+    let path = path_renderer(&path, &zone, round)?;
+    Ok(Written::of(batch).text("path", &path, batch)?.lines(format, batch)?.into_rows())
 }
 
 #[cfg(all(test, feature = "hdfs"))]

@@ -56,7 +56,7 @@ use weir_runtime::{ConnectFailure, Context, Descriptors, Failure, LogLimit, Mete
 use crate::formats::reading::RecordRules;
 use crate::tools::buffers::Buffers;
 use crate::tools::encoding::TextEncoding;
-use crate::tools::lines::{Grouping, LineRules, LongLine};
+use crate::tools::lines::{Ending, Grouping, LineRules, LongLine, Span};
 use batches::Batches;
 use discovery::Discovery;
 use file_system::{FileSystem, LocalFileSystem};
@@ -113,6 +113,9 @@ enum Multiline {
     Begins { pattern: String, most: usize, wait: Duration },
     Continues { pattern: String, most: usize, wait: Duration },
 }
+
+/// The most events that are made of lines at once.
+const EVENTS_OF_LINES: usize = 10_000;
 
 #[derive(Deserialize)]
 struct FilesSettings {
@@ -230,6 +233,39 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
     make_in(Arc::new(LocalFileSystem), settings, context)
 }
 
+/// Returns the bodies of the events that a source with these settings makes of a text of whole lines.
+///
+/// # Errors
+/// When the settings can't be carried out.
+pub(crate) fn events_of_lines(settings: &Settings, text: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
+    let FilesSettings { max_line, long_lines, multiline, encoding, .. } =
+        settings.read().map_err(Failure::permanent)?;
+    let (rules, _) = line_rules(max_line, long_lines, multiline, encoding).map_err(Failure::permanent)?;
+    let (mut bodies, mut position) = (Vec::new(), 0);
+    while position < text.len() {
+        let split = rules.split(&text[position..], position as u64, Ending::End, EVENTS_OF_LINES);
+        let decoded = rules.decode(&text[position..], &split.spans);
+        let body = |span: &Span| decoded.buffer[span.begin as usize..][..span.length as usize].to_vec();
+        bodies.extend(decoded.spans.iter().map(body));
+        if split.consumed == 0 {
+            break;
+        }
+        position += split.consumed;
+    }
+    Ok(bodies)
+}
+
+/// Returns the rules for lines, and how long an event of several lines waits for further ones.
+fn line_rules(
+    line_bytes_max: usize,
+    long_lines: LongLine,
+    multiline: Option<Multiline>,
+    encoding: TextEncoding,
+) -> Result<(LineRules, Option<Duration>), FilesError> {
+    let (grouping, pause) = multiline.map(Multiline::grouping).transpose()?.unzip();
+    Ok((LineRules { line_bytes_max, long_lines, grouping, of_file: true, encoding }, pause))
+}
+
 /// Makes a source that reads files of the given file system.
 pub(super) fn make_in(
     file_system: Arc<dyn FileSystem>,
@@ -291,15 +327,8 @@ impl FilesSource {
         let patterns = Patterns::new(settings.paths, complete, suffix)?;
         let discovery =
             Discovery::new(file_system.clone(), patterns, context.component.clone(), &context.meter);
-        let multiline = settings.multiline.map(|multiline| multiline.grouping()).transpose()?;
-        let (grouping, pause) = multiline.unzip();
-        let lines = LineRules {
-            line_bytes_max: settings.max_line,
-            long_lines: settings.long_lines,
-            grouping,
-            of_file: true,
-            encoding: settings.encoding,
-        };
+        let (lines, pause) =
+            line_rules(settings.max_line, settings.long_lines, settings.multiline, settings.encoding)?;
         let buffers = Buffers::default();
         let rules = TextRules {
             buffers: buffers.clone(),

@@ -6,6 +6,7 @@
 
 mod error;
 mod exactly_once;
+mod preview;
 mod producer;
 mod records;
 mod settings;
@@ -35,6 +36,7 @@ use crate::language::types::Allowed;
 use crate::tools::template::Renderer;
 use error::{ErrorContext, SinkError};
 use exactly_once::Transactions;
+pub(crate) use preview::writes;
 use producer::{DeliveryReports, Enqueued, PendingBatch, ProducerHandle, Refused};
 use records::{RecordError, RecordHeaders, Records};
 use settings::{KafkaSinkSettings, TRANSACTION_TIMEOUT_MAX, TransactionSettings};

@@ -95,7 +95,7 @@ pub(super) struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// Returns the headers that are not null.
-    fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+    pub(super) fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         let (headers, row) = (self.headers, self.row);
         headers.iter().filter_map(move |header| Some((header.name, header.value(row)?)))
     }

@@ -1,0 +1,22 @@
+use weir_grammar::Span;
+
+use super::Description;
+
+/// A test, or an expectation of it, that can't fail.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExpectsNothing {
+    /// What can't fail, in words.
+    pub what: &'static str,
+    /// Why it can't, in words.
+    pub reason: &'static str,
+    /// How it would test something, in words.
+    pub help: &'static str,
+    /// The place of the title or of the expectation.
+    pub span: Span,
+}
+
+impl ExpectsNothing {
+    pub(super) fn describe(&self) -> Description {
+        Description::new(format!("{} can't fail", self.what), self.span, self.reason).help(self.help)
+    }
+}
