@@ -4,13 +4,14 @@
 mod amounts;
 mod delivery;
 mod own_outputs;
-mod resources;
+pub(crate) mod resources;
 
 use weir_grammar::FileId;
 
 use crate::analysis::expressions::UseList;
 use crate::analysis::graph::Graph;
 use crate::analysis::proofs::Proofs;
+use crate::analysis::settings::Settings;
 use crate::diagnostics::Diagnostic;
 use crate::files::sources::Files;
 use crate::signatures::Library;
@@ -22,10 +23,12 @@ pub(crate) fn check(
     files: &Files,
     uses: &UseList,
     entry: Option<FileId>,
+    agent: Option<&Settings>,
 ) -> (Proofs, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
-    resources::check(graph, &mut diagnostics);
-    let proofs = delivery::check(graph, library, files, uses, entry, &mut diagnostics);
+    resources::exclusive(graph, &mut diagnostics);
+    let mut proofs = delivery::check(graph, library, files, uses, entry, &mut diagnostics);
+    proofs.resources = resources::check(graph, library, agent, &mut diagnostics);
     own_outputs::check(graph, &proofs, &mut diagnostics);
     amounts::side_by_side(graph, library, &mut diagnostics);
     amounts::answers_in_time(graph, library, &mut diagnostics);

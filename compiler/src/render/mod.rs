@@ -6,6 +6,7 @@
 mod graph;
 mod hosts;
 mod proofs;
+mod resources;
 mod sarif;
 
 use codespan_reporting::diagnostic::{self, LabelStyle};
@@ -15,12 +16,15 @@ use codespan_reporting::term::{self, Config};
 use serde::Serialize;
 use weir_grammar::{FileId, Span};
 
+use crate::analysis::graph::Component;
 use crate::diagnostics::{Description, Diagnostic, Edit, Severity};
 use crate::files::sources::{Files, Position};
+use crate::flows::graph::role_name;
 
 pub use graph::graph;
 pub use hosts::{github, gitlab};
 pub use proofs::{ShownProof, proof_of_flow, proofs, proofs_json};
+pub use resources::{ShownResources, resources_of_component, resources_of_program};
 pub use sarif::sarif;
 
 /// Renders diagnostics with the source, labels and help. Colours are terminal escapes.
@@ -190,4 +194,11 @@ impl<'f> CodespanFiles<'f> for Files {
         let end = file.line_start(line + 1).unwrap_or(file.text.len());
         Ok(start..end)
     }
+}
+
+/// Returns the role and the kind of a component: `source kafka`.
+fn kind_in_words(component: &Component) -> Option<String> {
+    let kind = component.kind()?;
+    let added = if component.implicit { " that the compiler added" } else { "" };
+    Some(format!("{} `{kind}`{added}", role_name(component.declared.role)))
 }
