@@ -22,8 +22,9 @@ use state::{ReaderId, State};
 /// The most bytes of one transaction, since a semaphore counts the permits of a request in a `u32`.
 const TRANSACTION_BYTES_MAX: u64 = u32::MAX as u64;
 
-/// What puts take beside their events leaves room for this many puts at least.
-const PUTS_MIN: u64 = 64;
+/// The least `byte_capacity` of a channel that counts what puts take beside their events. The signature of the channel has the
+/// same number.
+const PUTS_COUNTED_FROM: u64 = 1 << 20;
 
 /// A channel in memory.
 pub struct MemoryChannel {
@@ -92,9 +93,12 @@ impl Shared {
         self.positions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The bytes that each put takes beside its events. In a small channel they are fewer, so that they leave room for events.
+    /// The bytes that each put takes beside its events. A small channel does not count them, so that events have its room.
     fn put_bytes(&self) -> u64 {
-        BATCH_BYTES.min(self.limits.byte_capacity / PUTS_MIN)
+        match self.limits.byte_capacity {
+            ..PUTS_COUNTED_FROM => 0,
+            _ => BATCH_BYTES,
+        }
     }
 
     /// Returns the numbers of permits for `amount`, or an error if the channel can never hold so much.
