@@ -29,6 +29,7 @@ use crate::signatures::{AGENT_RECORD, Library, Named, PROGRAM_NAME, Signature};
 use crate::spelling::{nearest, role_in_words};
 use crate::steps::StepCheck;
 use crate::typing::{Typing, places};
+use crate::values::expectations;
 use crate::values::params::{self, Outside};
 use crate::values::{qualities, secrets};
 
@@ -151,7 +152,7 @@ impl<'p> Program<'p> {
         self.unused_interceptors(&mut checker);
         let entry = self.modules.first().map(|module| module.file);
         let uses = &checker.notes.use_list;
-        let (proofs, found) = proofs::check(&graph, self.library, self.files, uses, entry);
+        let (proofs, found) = proofs::check(&graph, self.library, self.files, uses, entry, agent.as_ref());
         diagnostics.extend(found);
         diagnostics.append(&mut checker.diagnostics);
         secrets::check(self.modules, diagnostics);
@@ -307,13 +308,21 @@ impl<'p> Program<'p> {
             words: format!("{} {}", role_in_words(role), signature.name.text),
             span: component.kind.span,
         };
-        let (block, qualities) = match role {
-            Role::Sink => qualities::taken_from(&component.settings, checker),
-            Role::Source | Role::Channel => (Cow::Borrowed(&component.settings), Vec::new()),
+        let written = &component.settings;
+        let (block, qualities, expected) = match role {
+            Role::Sink => {
+                let (block, qualities) = qualities::taken_from(written, checker);
+                (block, qualities, None)
+            }
+            Role::Source => {
+                let (block, expected) = expectations::taken_from(written, &owner, checker);
+                (block, Vec::new(), expected)
+            }
+            Role::Channel => (Cow::Borrowed(written), Vec::new(), None),
         };
         let settings = checker.group(&signature.group, &block, &owner);
-        let signature = Some(signature.clone());
-        Component { declared, signature, settings, qualities, implicit: false, events: None, reads: None }
+        let component = Component::without_settings(declared);
+        Component { signature: Some(signature.clone()), settings, qualities, expected, ..component }
     }
 
     /// Returns the settings of `agent { … }`, if the program has this item.

@@ -82,6 +82,19 @@ pub(crate) fn label(text: &str) -> String {
     }
 }
 
+/// Returns an amount of bytes for people, rounded up to one digit behind the point: `12.5MiB`.
+pub(crate) fn bytes_in_words(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let Some((name, unit)) = UNITS.into_iter().find(|(_, unit)| bytes >= *unit) else {
+        return format!("{bytes}B");
+    };
+    let tenths = (u128::from(bytes) * 10).div_ceil(u128::from(unit));
+    match tenths % 10 {
+        0 => format!("{}{name}", tenths / 10),
+        tenth => format!("{}.{tenth}{name}", tenths / 10),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_grammar::Span;
-use weir_grammar::tree::{ItemKind, Role};
+use weir_grammar::tree::Role;
 use weir_plan::circles::places_in_circles;
 use weir_plan::{Delivery, Value, support};
 
@@ -11,10 +11,9 @@ use crate::analysis::Analysis;
 use crate::analysis::expressions::UseId;
 use crate::analysis::graph::{Component, Destination, Edge, Graph, Leg, Step};
 use crate::analysis::proofs::{FlowProof, Reason, Rule};
-use crate::analysis::settings::{Origin, Settings};
+use crate::analysis::settings::Origin;
 use crate::diagnostics::{Diagnostic, NotCarriedOut};
 use crate::flows::graph::role_name;
-use crate::signatures::PROGRAM_NAME;
 
 impl Analysis {
     /// Returns a warning for each part of the program that this version does not carry out, in the order of the text.
@@ -39,7 +38,6 @@ impl Analysis {
         }
         self.notes.unsupported_forks.iter().for_each(|(span, what)| search.add(*span, what));
         self.notes.fork_expressions.iter().for_each(|span| search.expressions(*span, UseId::NONE));
-        search.agent();
         let found = search.found.into_iter();
         found.map(|(span, what)| NotCarriedOut { what, span }.into()).collect()
     }
@@ -145,24 +143,6 @@ impl Search<'_> {
     fn place(&self, span: Span, used: UseId) -> Span {
         let entry = self.analysis.modules.first().map(|module| module.file);
         self.analysis.notes.use_list.place(entry, span, used)
-    }
-
-    fn agent(&mut self) {
-        let has_bounds = |agent: &Settings| {
-            agent.iter().any(|setting| {
-                setting.name != PROGRAM_NAME
-                    && setting.value.as_ref().is_some_and(|value| *value != Value::Null)
-            })
-        };
-        if !self.analysis.agent.as_ref().is_some_and(has_bounds) {
-            return;
-        }
-        let items = self.analysis.modules.first().into_iter().flat_map(|module| &module.tree.items);
-        let agents = items.filter(|item| matches!(item.kind, ItemKind::Agent(_)));
-        let places: Vec<Span> = agents.map(|item| item.span).collect();
-        for span in places {
-            self.add(Span { end: span.start + "agent".len() as u32, ..span }, "the bounds of `agent { … }`");
-        }
     }
 }
 

@@ -16,7 +16,7 @@ const STAGE_WORDS = [
 ];
 
 // Keywords that begin a clause of a signature. Before a colon, each is the name of a setting.
-const CLAUSE_WORDS = ['emits', 'needs', 'flat', 'loses', 'repeats', 'orders', 'reads', 'writes', 'requires', 'puts', 'takes', 'waits', 'holds', 'touches', 'exposes'];
+const CLAUSE_WORDS = ['emits', 'needs', 'flat', 'loses', 'repeats', 'orders', 'reads', 'writes', 'requires', 'puts', 'takes', 'waits', 'holds', 'touches', 'exposes', 'uses', 'stores', 'rolls'];
 
 /** Entries of a pair of braces, which commas or ends of lines separate. */
 const entries = ($, entry) => seq('{', optional(seq(entry, repeat(seq($._separator, entry)), optional($._separator))), '}');
@@ -135,7 +135,8 @@ module.exports = grammar({
         seq('repeats', optional($._only_if), optional(seq('unless', $.expression)), $.because),
         seq(choice('reads', 'writes'), $.identifier, optional(seq('within', $.identifier))),
         seq('orders', choice(seq('by', choice($.header, $.identifier)), $.identifier), optional($._only_if), $.because),
-        seq(choice('puts', 'takes', 'waits', 'holds'), $.expression, optional($._only_if), $.because),
+        seq(choice('puts', 'takes', 'waits', 'holds', 'stores', 'rolls'), $.expression, optional($._only_if), $.because),
+        seq('uses', choice('memory', 'disk'), $.expression, optional($._only_if), $.because),
         seq('requires', $.expression, $.because),
         seq('touches', $.identifier, $._text, optional($._only_if)),
         seq('exposes', $.identifier, optional($._only_if), $.because),

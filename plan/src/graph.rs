@@ -6,7 +6,7 @@ use thiserror::Error;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{EventType, EventTypeId, Expression, Function, Operation, Settings, Value};
+use crate::{EventType, EventTypeId, Expression, Function, Operation, Settings, Value, WorstCase};
 
 /// The version of the plan's format that this crate reads and writes.
 pub const PLAN_VERSION: u32 = 4;
@@ -37,6 +37,9 @@ pub struct Plan {
     /// The settings of the program's `agent { … }`; empty without it.
     #[serde(default)]
     pub agent: Settings,
+    /// The most memory and disk space that the program takes, if its `agent { … }` limits them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst_case: Option<WorstCase>,
 }
 
 /// One source, channel or sink.

@@ -21,6 +21,7 @@ pub mod support;
 mod time;
 mod value;
 pub mod varying;
+mod worst_case;
 
 pub use decimal::{DECIMAL_DIGITS_MAX, Decimal, DecimalType, NoDecimal};
 pub use display::type_name;
@@ -36,3 +37,4 @@ pub use graph::{
 pub use settings::{NotCarriedOut, Settings, SettingsError};
 pub use time::{TIME_MAX, microseconds_of, read_time, shown_in, time_text};
 pub use value::{Hole, HoleFormat, SecretReference, Template, TemplatePart, Value};
+pub use worst_case::{BATCH_BYTES, Bytes, WorstCase};

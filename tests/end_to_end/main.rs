@@ -30,6 +30,7 @@ mod kerberos;
 mod limits;
 mod local_files;
 mod main_job;
+mod memory_bounds;
 mod name_service;
 mod outages;
 mod parsers;

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -83,6 +83,20 @@ impl Weir {
             command.arg(binary());
         }
         Weir::start(scene, command, flow, settings, options)
+    }
+
+    /// Starts `weir run FLOW` with pipes as its standard input and output, and returns their other ends. While nobody reads the
+    /// output, a sink `stdout` soon waits.
+    pub fn run_in_pipes(scene: &Scene, flow: &str) -> (Weir, ChildStdin, ChildStdout) {
+        let log = scene.folder().join("weir-1.log");
+        let errors =
+            File::create(&log).unwrap_or_else(|error| panic!("can't make {}: {error}", log.display()));
+        let mut command = Command::new(binary());
+        command.arg("run").arg(flow).current_dir(scene.folder()).env("NO_COLOR", "1");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("can't run weir: {error}"));
+        let (input, output) = (child.stdin.take(), child.stdout.take());
+        (Weir { child, log }, input.expect("it is a pipe"), output.expect("it is a pipe"))
     }
 
     /// Runs a tool of the binary (`weir channel …`) to its end, and gives back what it printed.

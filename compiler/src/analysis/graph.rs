@@ -52,6 +52,8 @@ pub struct Component {
     pub settings: Settings,
     /// The qualities that a sink checks on each arrow into it: its setting `quality`.
     pub(crate) qualities: Vec<Path>,
+    /// The events that are expected of a source: its setting `expect`.
+    pub expected: Option<Expected>,
     /// Whether the compiler added the component: the channel of a path that names no channel.
     pub implicit: bool,
     /// The columns of the events that leave a source or a channel, or that arrive at a sink. `None` if no flow uses the
@@ -59,6 +61,17 @@ pub struct Component {
     pub events: Option<Arc<Columns>>,
     /// The columns that a sink reads; `None` if it reads all.
     pub(crate) reads: Option<BTreeSet<String>>,
+}
+
+/// The events that are expected of a source.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Expected {
+    /// The events in a second.
+    pub rate: f64,
+    /// The bytes of an event.
+    pub size: u64,
+    /// The place of the setting.
+    pub place: Span,
 }
 
 impl Component {
@@ -70,6 +83,7 @@ impl Component {
             signature: None,
             settings,
             qualities,
+            expected: None,
             implicit: false,
             events: None,
             reads: None,
@@ -287,6 +301,20 @@ fn neighbours(
 }
 
 impl Leg {
+    /// Returns the channels and sinks that this leg leads to, with the channels that the compiler added between.
+    pub fn components(&self) -> Vec<ComponentIndex> {
+        let mut found = Vec::new();
+        match &self.to {
+            Destination::Component(arrival) => found.extend(arrival.channel.into_iter().chain([arrival.to])),
+            Destination::Balance { channel, .. } | Destination::Failover { channel, .. } => {
+                found.extend(*channel)
+            }
+            _ => {}
+        }
+        found.extend(self.to.legs().into_iter().flat_map(Leg::components));
+        found
+    }
+
     /// Returns the arrivals of this leg, in source order.
     pub fn arrivals(&self) -> Vec<&Arrival> {
         self.arrivals_if(true)

@@ -7,6 +7,7 @@ pub(crate) mod notes;
 pub(crate) mod places;
 pub mod program_tests;
 pub(crate) mod proofs;
+pub(crate) mod resources;
 pub(crate) mod settings;
 
 use std::collections::BTreeMap;
@@ -26,10 +27,13 @@ use crate::spelling::role_in_words;
 pub use crate::analysis::events::Events;
 pub use crate::analysis::expressions::{ExpressionType, Use, UseId};
 pub use crate::analysis::graph::{
-    Arrival, Case, Component, Declared, Destination, Edge, Flow, Graph, Leg, Promised, Step,
+    Arrival, Case, Component, Declared, Destination, Edge, Expected, Flow, Graph, Leg, Promised, Step,
 };
 pub use crate::analysis::proofs::{
     Effect, FlowProof, Hop, HopKind, KeptOrder, PathProof, Proofs, Reason, Rule,
+};
+pub use crate::analysis::resources::{
+    Amounts, Bridged, ComponentResources, Part, Rates, Resource, Resources, WrittenFiles,
 };
 pub use crate::analysis::settings::{Origin, Setting, Settings};
 pub use crate::names::definitions::{Definition, DefinitionKind};

@@ -1,9 +1,10 @@
-//! What was derived about the delivery of events: for each path from a source to a sink, whether it may lose or repeat
+//! What was derived about a program, of its delivery above all: for each path from a source to a sink, whether it may lose or repeat
 //! events, and which order it keeps.
 
 use weir_grammar::Span;
 use weir_plan::Delivery;
 
+use crate::analysis::resources::Resources;
 use crate::diagnostics::UnkeptReason;
 use crate::names::scopes::ComponentIndex;
 
@@ -49,6 +50,8 @@ pub struct LinkProof {
     pub protection: String,
     /// Whether nobody is asked who they are.
     pub open: bool,
+    /// The most memory and disk space that the program takes.
+    pub resources: Resources,
 }
 
 /// What was derived for a flow.

@@ -1,13 +1,14 @@
 //! The names of settings that a block does not have yet.
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Block, Node};
+use weir_grammar::tree::{Block, ItemKind, Node, Role};
 
 use crate::completion::candidate::{Candidate, CandidateKind};
 use crate::completion::context::At;
 use crate::completion::context::MARK;
 use crate::signatures::{Group, Library, Named};
 use crate::types::Type;
+use crate::values::expectations::EXPECT;
 
 impl Library {
     /// Returns the group whose first setting has this span.
@@ -36,8 +37,11 @@ impl At<'_> {
             self.analysis.notes.blocks.get(&block.span).and_then(|first| self.library.group_of(*first))
         {
             let mut found = self.of_group(group, &given);
-            if self.is_sink(block) && !given("quality") {
+            if self.is_of(Role::Sink, block) && !given("quality") {
                 found.push(Candidate::new("quality", CandidateKind::Setting { required: false }));
+            }
+            if self.is_of(Role::Source, block) && !given(EXPECT) {
+                found.push(Candidate::new(EXPECT, CandidateKind::Setting { required: false }));
             }
             return found;
         }
@@ -66,14 +70,13 @@ impl At<'_> {
         left.collect()
     }
 
-    fn is_sink(&self, block: &Block) -> bool {
-        use weir_grammar::tree::{ItemKind, Role};
+    fn is_of(&self, role: Role, block: &Block) -> bool {
         let items = self.tree.items.iter();
         let mut components = items.filter_map(|item| match &item.kind {
             ItemKind::Component(component) => Some(component),
             _ => None,
         });
-        components.any(|component| component.role == Role::Sink && component.settings.span == block.span)
+        components.any(|component| component.role == role && component.settings.span == block.span)
     }
 
     /// Returns the fields of all events that the program has.

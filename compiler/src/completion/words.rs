@@ -9,7 +9,7 @@ use crate::completion::marked;
 use crate::types::Type;
 
 /// The words of signatures, which only the library has.
-const OF_LIBRARY: [&str; 22] = [
+const OF_LIBRARY: [&str; 25] = [
     "extern",
     "enum",
     "record",
@@ -29,6 +29,9 @@ const OF_LIBRARY: [&str; 22] = [
     "takes",
     "waits",
     "holds",
+    "uses",
+    "stores",
+    "rolls",
     "varies",
     "masks",
     "fails",

@@ -14,6 +14,7 @@ mod change;
 mod channel_into_channel;
 mod channel_never_filled;
 mod channel_never_read;
+mod closed_early;
 mod codes;
 mod compared_with_regex;
 mod cycle;
@@ -60,6 +61,7 @@ mod not_pure;
 mod not_set;
 mod optional_hole;
 mod out_of_range;
+mod over_budget;
 mod overflow;
 mod own_output;
 mod param_without_value;
@@ -69,6 +71,8 @@ mod rejects_again;
 mod secret_in_text;
 mod sensitive;
 mod several_readers;
+mod slower_than_expected;
+mod small_files;
 mod unbalanced_bracket;
 mod unclosed_text;
 mod unexpected;
@@ -106,6 +110,7 @@ pub use change::{Edit, Fix};
 pub use channel_into_channel::ChannelIntoChannel;
 pub use channel_never_filled::ChannelNeverFilled;
 pub use channel_never_read::ChannelNeverRead;
+pub use closed_early::ClosedEarly;
 pub use codes::{FAMILIES, nearest_code, title};
 pub use compared_with_regex::ComparedWithRegex;
 pub use cycle::Cycle;
@@ -152,6 +157,7 @@ pub use not_pure::NotPure;
 pub use not_set::NotSet;
 pub use optional_hole::{HoleStep, OptionalHole};
 pub use out_of_range::OutOfRange;
+pub use over_budget::{LargePart, LowerSetting, OverBudget};
 pub use overflow::Overflow;
 pub use own_output::OwnOutput;
 pub use param_without_value::ParamWithoutValue;
@@ -161,6 +167,8 @@ pub use rejects_again::RejectsAgain;
 pub use secret_in_text::SecretInText;
 pub use sensitive::{SensitiveColumn, SensitiveInName, SensitiveLeaves};
 pub use several_readers::SeveralReaders;
+pub use slower_than_expected::SlowerThanExpected;
+pub use small_files::SmallFiles;
 pub use unbalanced_bracket::UnbalancedBracket;
 pub use unclosed_text::UnclosedText;
 pub use unexpected::Unexpected;
@@ -439,6 +447,10 @@ registry! {
     // E08: resources
     "E0801" Error UsedTwice
     "E0802" Error OwnOutput
+    "E0803" Error OverBudget
+    "E0804" Warning SmallFiles
+    "E0805" Warning ClosedEarly
+    "E0806" Error SlowerThanExpected
     // E09: security
     "E0901" Error PlainSecret
     "E0902" Error SecretInText

@@ -67,6 +67,7 @@ pub fn lower_alone(analysis: &Analysis, test: &StepTest) -> Option<Plan> {
             paths,
         }],
         agent: Settings::default(),
+        worst_case: None,
     })
 }
 

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use arrow_schema::Fields;
 use weir_grammar::tree::Role;
 use weir_plan::{
-    Action, Branch, Case as PlannedCase, Component as PlannedComponent, EventType, EventTypeId,
+    Action, Branch, Bytes, Case as PlannedCase, Component as PlannedComponent, EventType, EventTypeId,
     Flow as PlannedFlow, Leg as PlannedLeg, Origin, PLAN_VERSION, Path, Plan, Route,
-    Settings as PlannedSettings, Step as PlannedStep,
+    Settings as PlannedSettings, Step as PlannedStep, WorstCase,
 };
 
 use crate::analysis::Analysis;
 use crate::analysis::graph::{Arrival, Component, Destination, Edge, Leg, Promised, Step};
+use crate::analysis::resources::{Amounts, Resource};
 use crate::names::scopes::ComponentIndex;
 use crate::signatures::PROGRAM_NAME;
 use crate::signatures::classes::Class;
@@ -71,6 +72,7 @@ pub fn lower_with_unread(analysis: &Analysis) -> Option<Plan> {
         event_types: event_types.all,
         functions: analysis.functions.iter().cloned().collect::<Option<Vec<_>>>()?,
         flows: Vec::new(),
+        worst_case: (!agent.values.is_empty()).then(|| worst_case(analysis)),
         agent,
     };
     for (component, event_type) in graph.components.iter().zip(types) {
@@ -103,6 +105,20 @@ fn readers(components: &[Component]) -> Readers {
         sinks: components.iter().filter_map(|sink| Some((name(sink), sink.reads.clone()?))).collect(),
         passing: components.iter().filter(is_volatile).map(name).collect(),
     }
+}
+
+/// Returns the amounts that the proofs have derived.
+fn worst_case(analysis: &Analysis) -> WorstCase {
+    let resources = &analysis.proofs.resources;
+    let bytes = |amounts: &Amounts| Bytes {
+        memory: amounts.sum(Resource::Memory),
+        disk: amounts.sum(Resource::Disk),
+    };
+    let components = resources.components.iter().map(|of| {
+        let component = &analysis.graph.components[of.component];
+        (component.declared.name.to_string(), bytes(&of.amounts))
+    });
+    WorstCase { process: bytes(&resources.process), components: components.collect() }
 }
 
 fn planned(component: &Component, event_type: EventTypeId) -> Option<PlannedComponent> {

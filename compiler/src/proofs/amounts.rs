@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use weir_grammar::tree::{Amount, AmountKind, Role};
+use weir_grammar::tree::{Amount, AmountKind, Because, Role};
 use weir_plan::Value;
 
 use crate::analysis::graph::Graph;
@@ -20,6 +20,14 @@ use crate::values::requirements::{
 
 /// The maximum number of times that a size is doubled or halved in the search for one that fits. A size has 64 bits.
 const STEPS: u32 = 63;
+
+/// Returns the most bytes that a source puts as one unit; `None` if its signature does not say it.
+pub(crate) fn most_put(source: &Side<'_>) -> Option<u64> {
+    match source.amount(AmountKind::Puts)?.most {
+        Value::Size(bytes) => Some(bytes),
+        _ => None,
+    }
+}
 
 /// Checks that the largest unit that a source puts fits the largest unit that the channel takes.
 fn puts_fit(source: &Side<'_>, channel: &Side<'_>) -> Option<Diagnostic> {
@@ -156,11 +164,35 @@ impl<'s> Side<'s> {
         measured.reduce(|first, second| {
             let order = compare(&second.most, &first.most);
             let decides = match kind {
-                AmountKind::Puts | AmountKind::Holds => order == Some(Ordering::Greater),
-                AmountKind::Takes | AmountKind::Waits => order == Some(Ordering::Less),
+                AmountKind::Puts | AmountKind::Holds | AmountKind::Memory | AmountKind::Disk => {
+                    order == Some(Ordering::Greater)
+                }
+                AmountKind::Takes | AmountKind::Waits | AmountKind::Stores | AmountKind::Rolls => {
+                    order == Some(Ordering::Less)
+                }
             };
             if decides { second } else { first }
         })
+    }
+
+    /// Returns the values of the clauses of this kind that apply, each with the first setting that it names. A null is left out.
+    pub(crate) fn applying(&self, kind: AmountKind) -> Vec<(Option<String>, Value)> {
+        let amounts = self.group.amounts.iter().filter(|amount| amount.kind == kind);
+        let applies = |amount: &&Amount| {
+            amount.condition.as_ref().is_none_or(|condition| is_met(condition, self.values))
+        };
+        let values = amounts.filter(applies).filter_map(|amount| {
+            let value = operand_value(&amount.most, self.values)?.into_owned();
+            let mut names = Vec::new();
+            collect_names(&amount.most, &mut names);
+            (value != Value::Null).then(|| (names.into_iter().next(), value))
+        });
+        values.collect()
+    }
+
+    /// Returns the reason of the clause of this kind that decides.
+    pub(crate) fn because(&self, kind: AmountKind) -> Option<&'s Because> {
+        self.amount(kind).map(|measured| &measured.amount.because)
     }
 
     /// Returns the setting of an amount, and the first size from `step` with which the amount satisfies `fits`.

@@ -5,7 +5,7 @@ mod amounts;
 mod delivery;
 mod entries;
 mod own_outputs;
-mod resources;
+pub(crate) mod resources;
 mod security;
 
 use weir_grammar::FileId;
@@ -13,6 +13,7 @@ use weir_grammar::FileId;
 use crate::analysis::expressions::UseList;
 use crate::analysis::graph::Graph;
 use crate::analysis::proofs::Proofs;
+use crate::analysis::settings::Settings;
 use crate::diagnostics::Diagnostic;
 use crate::files::sources::Files;
 use crate::signatures::Library;
@@ -24,10 +25,12 @@ pub(crate) fn check(
     files: &Files,
     uses: &UseList,
     entry: Option<FileId>,
+    agent: Option<&Settings>,
 ) -> (Proofs, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
-    resources::check(graph, &mut diagnostics);
+    resources::exclusive(graph, &mut diagnostics);
     let mut proofs = delivery::check(graph, library, files, uses, entry, &mut diagnostics);
+    proofs.resources = resources::check(graph, library, agent, &mut diagnostics);
     own_outputs::check(graph, &proofs, &mut diagnostics);
     amounts::side_by_side(graph, library, &mut diagnostics);
     amounts::answers_in_time(graph, library, &mut diagnostics);

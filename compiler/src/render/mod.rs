@@ -7,6 +7,7 @@ mod access;
 mod graph;
 mod hosts;
 mod proofs;
+mod resources;
 mod sarif;
 mod security;
 
@@ -17,13 +18,16 @@ use codespan_reporting::term::{self, Config};
 use serde::Serialize;
 use weir_grammar::{FileId, Span};
 
+use crate::analysis::graph::Component;
 use crate::diagnostics::{Description, Diagnostic, Edit, Severity};
 use crate::files::sources::{Files, Position};
+use crate::flows::graph::role_name;
 
 pub use access::{access_json, access_text, network_policy, nftables, systemd};
 pub use graph::graph;
 pub use hosts::{github, gitlab};
 pub use proofs::{ShownProof, proof_of_flow, proofs, proofs_json};
+pub use resources::{ShownResources, resources_of_component, resources_of_program};
 pub use sarif::sarif;
 
 /// Renders diagnostics with the source, labels and help. Colours are terminal escapes.
@@ -193,4 +197,11 @@ impl<'f> CodespanFiles<'f> for Files {
         let end = file.line_start(line + 1).unwrap_or(file.text.len());
         Ok(start..end)
     }
+}
+
+/// Returns the role and the kind of a component: `source kafka`.
+fn kind_in_words(component: &Component) -> Option<String> {
+    let kind = component.kind()?;
+    let added = if component.implicit { " that the compiler added" } else { "" };
+    Some(format!("{} `{kind}`{added}", role_name(component.declared.role)))
 }

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use weir_plan::{Delivery, Order};
 
-use super::{JsonPlace, place, security};
+use super::resources::{self, JsonResources};
+use super::{JsonPlace, kind_in_words, place, security};
 use crate::analysis::Analysis;
 use crate::analysis::proofs::{Effect, FlowProof, Hop, HopKind, KeptOrder, PathProof, Reason, Rule};
 use crate::flows::graph::role_name;
@@ -15,12 +16,13 @@ const VERSION: u32 = 1;
 const PATHS_SHOWN: usize = 50;
 
 /// Renders the derivation as text: for each flow its promise and its paths, for each path its hops, and why events may be
-/// lost or repeated or arrive in another order, with their places in the text if they are wanted.
+/// lost or repeated or arrive in another order, with their places in the text if they are wanted. At the end, the most memory
+/// and disk space that the program takes.
 pub fn proofs(analysis: &Analysis, places: bool) -> String {
     let text = Text { analysis, places };
-    let flows = analysis.proofs.flows.iter();
-    let parts = flows.map(|proof| text.flow(proof)).chain(security::text(analysis));
-    parts.collect::<Vec<_>>().join("\n")
+    let flows = analysis.proofs.flows.iter().map(|proof| text.flow(proof));
+    let resources = Some(resources::text(analysis)).filter(|text| !text.is_empty());
+    flows.chain(resources).chain(security::text(analysis)).collect::<Vec<_>>().join("\n")
 }
 
 /// What was derived for a flow, for an editor.
@@ -167,10 +169,7 @@ fn order_in_words(order: &KeptOrder) -> String {
 /// Returns the role and the kind of a component: `source kafka`.
 fn kind_of(analysis: &Analysis, hop: &Hop) -> Option<String> {
     let HopKind::Component(index) = hop.kind else { return None };
-    let component = analysis.graph.components.get(index)?;
-    let kind = component.kind()?;
-    let added = if component.implicit { " that the compiler added" } else { "" };
-    Some(format!("{} `{kind}`{added}", role_name(component.declared.role)))
+    kind_in_words(analysis.graph.components.get(index)?)
 }
 
 #[derive(Debug, Serialize)]
@@ -178,6 +177,7 @@ struct JsonProofs<'a> {
     version: u32,
     program: &'a str,
     flows: Vec<JsonFlow<'a>>,
+    resources: JsonResources<'a>,
     security: security::JsonSecurity<'a>,
 }
 
@@ -267,6 +267,7 @@ fn json_proofs(analysis: &Analysis) -> JsonProofs<'_> {
         version: VERSION,
         program: &analysis.program,
         flows: flows.collect(),
+        resources: resources::json(analysis),
         security: security::json(analysis),
     }
 }

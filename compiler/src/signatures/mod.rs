@@ -24,6 +24,8 @@ use crate::types::{BUILT_IN, Type};
 
 /// The name of the library's record with the settings of `agent { … }`.
 pub(crate) const AGENT_RECORD: &str = "Agent";
+/// The name of the library's record with the settings that every source has.
+pub(crate) const SOURCE_RECORD: &str = "AnySource";
 /// The setting of the agent that is the name of the program.
 pub(crate) const PROGRAM_NAME: &str = "name";
 

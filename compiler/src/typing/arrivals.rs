@@ -85,6 +85,7 @@ impl Typing<'_, '_> {
             signature,
             settings,
             qualities,
+            expected: None,
             implicit: true,
             events,
             reads: None,

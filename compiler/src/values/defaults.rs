@@ -281,16 +281,7 @@ fn evaluated(expression: &Expression, lookup: &dyn Fn(Span) -> Option<Value>) ->
         }
         ExpressionKind::Is(is) => Value::Bool((evaluated(&is.operand, lookup) == Value::Null) != is.negated),
         ExpressionKind::Call(call) => {
-            let wanted = if &*call.function.name.text == "min" { Ordering::Less } else { Ordering::Greater };
-            let values = call.arguments.iter().map(|argument| evaluated(&argument.value, lookup));
-            let values = values.filter(|value| *value != Value::Null);
-            let decided =
-                values.reduce(
-                    |first, second| {
-                        if compare(&second, &first) == Some(wanted) { second } else { first }
-                    },
-                );
-            decided.unwrap_or(Value::Null)
+            extreme(call, call.arguments.iter().map(|argument| evaluated(&argument.value, lookup)))
         }
         ExpressionKind::Binary(operator, left, right) => {
             let (left, right) = (evaluated(left, lookup), evaluated(right, lookup));
@@ -305,7 +296,17 @@ fn evaluated(expression: &Expression, lookup: &dyn Fn(Span) -> Option<Value>) ->
     }
 }
 
-fn is_extreme(call: &Call) -> bool {
+/// Returns the least or the greatest of the values of a call of `min` or `max`, without nulls.
+pub(crate) fn extreme(call: &Call, values: impl Iterator<Item = Value>) -> Value {
+    let wanted = if &*call.function.name.text == "min" { Ordering::Less } else { Ordering::Greater };
+    let values = values.filter(|value| *value != Value::Null);
+    let decided =
+        values.reduce(|first, second| if compare(&second, &first) == Some(wanted) { second } else { first });
+    decided.unwrap_or(Value::Null)
+}
+
+/// Returns whether a call is one of `min` or `max`.
+pub(crate) fn is_extreme(call: &Call) -> bool {
     call.function.qualifier.is_none()
         && matches!(&*call.function.name.text, "min" | "max")
         && !call.arguments.is_empty()

@@ -4,6 +4,7 @@
 
 pub(crate) mod constants;
 pub(crate) mod defaults;
+pub(crate) mod expectations;
 pub(crate) mod literals;
 mod number_literals;
 pub(crate) mod numbers;

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, ExpressionKind, Operator, Question, Requirement};
-use weir_plan::Value;
+use weir_plan::{TemplatePart, Value};
 
 use crate::analysis::settings::{Origin, Setting, Settings, Values};
 use crate::checker::{Checker, Owner};
 use crate::diagnostics::{BrokenRequirement, Diagnostic, RequiredSetting};
 use crate::signatures::{Group, Library, SettingSignature};
+use crate::values::defaults::{extreme, is_extreme};
 use crate::values::literals::number_value;
 use crate::values::operators::{arithmetic, compare, comparison, compute, holds as ordered};
 
@@ -297,13 +298,22 @@ pub(crate) fn operand_value<'v>(operand: &Expression, values: &'v dyn Values) ->
             Cow::Borrowed(value) => return inner_values(value)?.get(&*name.text).map(Cow::Borrowed),
             Cow::Owned(value) => inner_values(&value)?.get(&*name.text)?.clone(),
         },
-        ExpressionKind::Call(call) if &*call.function.name.text == "count" => match &*call.arguments {
-            [only] => match &*operand_value(&only.value, values)? {
-                Value::List(items) => Value::Int(i64::try_from(items.len()).ok()?),
+        ExpressionKind::Call(call) if matches!(&*call.function.name.text, "count" | "holes") => {
+            let [only] = &*call.arguments else { return None };
+            let number = match (&*operand_value(&only.value, values)?, &*call.function.name.text) {
+                (Value::List(items), "count") => items.len(),
+                (Value::Template(template), "holes") => {
+                    template.parts.iter().filter(|part| matches!(part, TemplatePart::Hole(_))).count()
+                }
+                (Value::Text(_), "holes") => 0,
                 _ => return None,
-            },
-            _ => return None,
-        },
+            };
+            Value::Int(i64::try_from(number).ok()?)
+        }
+        ExpressionKind::Call(call) if is_extreme(call) => {
+            let values = call.arguments.iter().filter_map(|argument| operand_value(&argument.value, values));
+            extreme(call, values.map(Cow::into_owned))
+        }
         ExpressionKind::Binary(operator, left, right) => {
             let (left, right) = (operand_value(left, values)?, operand_value(right, values)?);
             compute(arithmetic(*operator)?, &left, &right).ok()?

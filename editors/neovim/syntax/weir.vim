@@ -29,7 +29,7 @@ syntax match weirWord /\<\%(of\|with\|from\)\>\ze\s\+[`"A-Za-z_]/
 syntax match weirWord /\<\%(in\|out\)\>\ze:/
 
 syntax match weirWord /\<\%(delivers\|as\|by\|because\|sensitive\|strict\|optional\|within\|exclusive\|touches\|unless\|secret\|to\)\>\ze\%(\s*$\|\s\+[^:= ]\|[},]\)/
-syntax match weirWord /^\s*\zs\%(emits\|needs\|flat\|loses\|repeats\|orders\|reads\|writes\|requires\|puts\|takes\|waits\|holds\|touches\|exposes\)\>\ze\s\+[^:]/
+syntax match weirWord /^\s*\zs\%(emits\|needs\|flat\|loses\|repeats\|orders\|reads\|writes\|requires\|puts\|takes\|waits\|holds\|touches\|exposes\|stores\|rolls\|uses\s\+memory\|uses\s\+disk\)\>\ze\s\+[^:]/
 syntax match weirWord /\<\%(varies\|masks\|fails\)\>\ze\%(\s*$\|\s\+because\)/
 syntax match weirConditional /\<\%(if\|then\|else\|match\)\>\ze\%(\s*$\|[^:]\)/
 syntax match weirOperatorWord /\<\%(and\|or\|not\|in\|is\|matches\|empty\)\>\ze\%(\s*$\|\s\+[^:= ]\|[,)}]\)/

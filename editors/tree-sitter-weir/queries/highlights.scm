@@ -18,7 +18,7 @@
 
 (crash) @keyword
 
-[ "emits" "needs" "flat" "loses" "repeats" "orders" "reads" "writes" "requires" "puts" "takes" "waits" "holds" "touches" "exposes" "varies" "masks" "fails" ] @keyword
+[ "emits" "needs" "flat" "loses" "repeats" "orders" "reads" "writes" "requires" "puts" "takes" "waits" "holds" "touches" "exposes" "uses" "memory" "disk" "stores" "rolls" "varies" "masks" "fails" ] @keyword
 
 [ "if" "then" "else" "match" ] @keyword.conditional
 

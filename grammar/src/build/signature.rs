@@ -35,6 +35,10 @@ impl Builder<'_> {
                 Rule::takes => signature.amounts.extend(self.amount(AmountKind::Takes, pair)),
                 Rule::waits => signature.amounts.extend(self.amount(AmountKind::Waits, pair)),
                 Rule::holds => signature.amounts.extend(self.amount(AmountKind::Holds, pair)),
+                Rule::stores => signature.amounts.extend(self.amount(AmountKind::Stores, pair)),
+                Rule::rolls => signature.amounts.extend(self.amount(AmountKind::Rolls, pair)),
+                Rule::uses_memory => signature.amounts.extend(self.amount(AmountKind::Memory, pair)),
+                Rule::uses_disk => signature.amounts.extend(self.amount(AmountKind::Disk, pair)),
                 _ => {}
             }
         }

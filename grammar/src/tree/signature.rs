@@ -92,7 +92,7 @@ pub struct Signature {
     pub outside: Vec<OutsideClause>,
     /// Rules between settings.
     pub requires: Vec<Requirement>,
-    /// Upper limits for the amounts that a component puts, takes, waits or holds.
+    /// Upper limits for the amounts that a component puts, takes, waits, holds, uses, stores or rolls.
     pub amounts: Vec<Amount>,
     /// What the agent touches on its machine whatever the settings name: `touches input "/etc/krb5.conf"`.
     pub touched: Vec<TouchedClause>,
@@ -217,7 +217,8 @@ pub struct OutsideClause {
     pub within: Option<Name>,
 }
 
-/// `puts EXPRESSION if CONDITION because "…"`, and the same with `takes`, `waits` and `holds`
+/// `puts EXPRESSION if CONDITION because "…"`, and the same with `takes`, `waits`, `holds`, `uses memory`, `uses disk`,
+/// `stores` and `rolls`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Amount {
     /// The kind of the amount.
@@ -241,6 +242,14 @@ pub enum AmountKind {
     Waits,
     /// `holds`: the time that a sink holds events before it delivers them.
     Holds,
+    /// `uses memory`: bytes of memory. The clauses that apply are added up.
+    Memory,
+    /// `uses disk`: bytes on disk. The clauses that apply are added up.
+    Disk,
+    /// `stores`: the events or bytes that a channel holds.
+    Stores,
+    /// `rolls`: the time, events or bytes after which a sink closes a file.
+    Rolls,
 }
 
 /// The name of a type in the source text.

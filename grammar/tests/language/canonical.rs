@@ -129,7 +129,8 @@ fn library() {
         "/// Doc.\nextern   sink kafka:plain default{\n  /// The brokers.\n  brokers:[Address]\n  batch:Int   in 1 ..= 100_000=4_096\n  \
          ratio: Float exclusive in -1..\n\n\n  emits{@topic:Text\n  /// The body.\n  body:Bytes}\n  requires linger<timeout because \"x\"\n  \
          requires transaction_capacity <= capacity\n    because \"a transaction larger than the channel could never be committed\"\n  \
-         puts batch*3/8   if ratio>1.0 because\n \"y\"\n  holds roll . age because \"z\"\n  \
+         puts batch*3/8   if ratio>1.0 because\n \"y\"\n  holds roll . age because \"z\"\n  uses   memory batch*24B  if a==b because \"m\"\n  uses disk  1MiB because \"d\"\n  \
+         stores  capacity because \"s\"\n rolls   roll . age because \"r\"\n  \
          orders  by   @key if a==b because \"o\"\n  reads  topics   within brokers\n  writes topic\n}\n\
          extern parser json:typed{}\nextern fn min< T:Ordered >( a:T,b:T|Text )->T? varies fails because \"never\"\n\
          enum Acks{none,\n/// One.\nleader{a:Int},all,}\nenum Two{a,b}\nrecord Roll{size:Size=1MiB,age:Duration}\n\

@@ -1,4 +1,4 @@
-//! Hints for what is derived and not written: what flows keep, events after a step, implicit channels, derived settings.
+//! Hints for what is derived and not written: what flows keep, what components take of the machine, events after a step, implicit channels, derived settings.
 
 use gen_lsp_types::{InlayHint, InlayHintKind, InlayHintParams, Tooltip};
 use weir_compiler::analysis::{Columns, Destination, Leg, Origin, UseId};
@@ -21,6 +21,7 @@ pub(crate) fn hints(session: &mut Session<'_>, params: InlayHintParams) -> Answe
     hints.extend(channels(&view));
     hints.extend(settings(&view));
     hints.extend(flows(&view));
+    hints.extend(resources(&view));
     hints.retain(|hint| wanted.start <= hint.place && hint.place <= wanted.end);
     hints.sort_by_key(|hint| hint.place);
     Ok(Some(hints.into_iter().map(|hint| hint.shown(&view)).collect()))
@@ -58,6 +59,33 @@ fn flows(view: &View) -> Vec<Hint> {
         let place = ends.into_iter().flatten().map(|span| span.end).max().unwrap_or(flow.span.end);
         if let Some(proof) = render::proof_of_flow(&view.analysis, index) {
             hints.push(Hint { place, label: proof.summary, tooltip: Some(proof.text) });
+        }
+    }
+    hints
+}
+
+/// Returns the memory and disk space that each component takes at most, behind its kind, and those of the program behind `agent`.
+fn resources(view: &View) -> Vec<Hint> {
+    let mut hints = Vec::new();
+    let items = view.analysis.tree(view.file).into_iter().flat_map(|tree| &tree.items);
+    for item in items {
+        let found = match &item.kind {
+            ItemKind::Component(written) => {
+                let components = &view.analysis.graph.components;
+                let index =
+                    components.iter().position(|component| component.declared.span == written.name.span);
+                let shown = index.and_then(|index| render::resources_of_component(&view.analysis, index));
+                shown.map(|shown| (written.kind.span.end, shown))
+            }
+            ItemKind::Agent(_) => {
+                let place = item.span.start + "agent".len() as u32;
+                render::resources_of_program(&view.analysis).map(|shown| (place, shown))
+            }
+            _ => None,
+        };
+        if let Some((place, shown)) = found {
+            let label = format!("at most {}", shown.summary);
+            hints.push(Hint { place, label, tooltip: Some(shown.text) });
         }
     }
     hints

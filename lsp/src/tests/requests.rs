@@ -322,6 +322,10 @@ fn hints_show_what_is_derived() {
     assert!(labels.iter().any(|label| label.contains("transaction_capacity")), "{labels:?}");
     assert!(labels.contains(&"never lost, may be repeated, ordered"), "{labels:?}");
     assert!(
+        labels.iter().any(|label| label.starts_with("at most ") && label.ends_with(" memory")),
+        "{labels:?}"
+    );
+    assert!(
         labels.contains(&"rejects_to_dead ->") || labels.iter().any(|label| label.ends_with("->")),
         "{labels:?}"
     );

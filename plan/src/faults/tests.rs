@@ -38,6 +38,7 @@ fn plan() -> Plan {
         event_types: vec![EventType::new(Schema::new(vec![body]))],
         functions: Vec::new(),
         agent: Settings::default(),
+        worst_case: None,
         flows: vec![Flow {
             name: "main".into(),
             delivers: Delivery::AtLeastOnce,

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use weir_plan::{Action, Component, Leg as PlannedLeg, Origin, Path, Plan, Route};
+use weir_plan::{Action, Bytes, Component, Leg as PlannedLeg, Origin, Path, Plan, Route, Value, WorstCase};
 
 use super::exactly_once::{ExactlyOnce, progress_into};
 use super::handover::hand_over;
@@ -18,6 +18,7 @@ use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Role, StartError};
 use crate::channel::Demand;
 use crate::environment::clock::Clock;
 use crate::environment::descriptors::Descriptors;
+use crate::environment::memory::MemoryBudget;
 use crate::environment::workers::Workers;
 use crate::observability::meter::Meter;
 use crate::observability::metrics::{MeasuredComponent, Metrics};
@@ -36,9 +37,11 @@ pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> 
     if !faults.is_empty() {
         return Err(StartError { problems: faults });
     }
+    let (memory, over) = budget(plan);
     let exactly_once = ExactlyOnce::of(plan);
     let required = required(plan);
-    let (paths, problems) = compile(plan, registry, &clock);
+    let (paths, mut problems) = compile(plan, registry, &clock);
+    problems.extend(over);
     let mut builder = Builder { plan, paths, registry, clock, exactly_once, required, problems };
     let channels = builder.channels();
     builder.problems.extend(rejects::varying(plan));
@@ -53,10 +56,46 @@ pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> 
         true => {
             let metrics = measured(plan, &sources, &channels, &sinks);
             let (workers, new_sources) = (Workers::none(), BTreeSet::new());
-            Ok(Agent { metrics, sources, channels, sinks, workers, new_sources })
+            Ok(Agent { metrics, sources, channels, sinks, workers, memory, new_sources })
         }
         false => Err(StartError { problems: builder.problems }),
     }
+}
+
+/// Returns the memory that the agent may use, from which all parts have drawn their worst cases, with a problem for each part that
+/// does not fit.
+fn budget(plan: &Plan) -> (MemoryBudget, Vec<String>) {
+    let limit = |name: &str| match plan.agent.values.get(name) {
+        Some(Value::Size(bytes)) => Some(*bytes),
+        _ => None,
+    };
+    let (memory, disk) = (limit("memory"), limit("disk"));
+    let budget = memory.map_or_else(MemoryBudget::default, MemoryBudget::limited);
+    if memory.or(disk).is_none() {
+        return (budget, Vec::new());
+    }
+    let Some(WorstCase { process, components }) = &plan.worst_case else {
+        let problem = "the plan limits memory or disk space, and does not say what its parts may take: compile it again";
+        return (budget, vec![problem.to_owned()]);
+    };
+    let mut problems = Vec::new();
+    let (mut disk_left, none) = (disk.unwrap_or(u64::MAX), Bytes::default());
+    let planned = plan.sources.iter().chain(&plan.channels).chain(&plan.sinks);
+    let parts = planned.map(|component| {
+        let name = component.name.as_str();
+        (name, components.get(name).unwrap_or(&none))
+    });
+    for (name, bytes) in [("the process", process)].into_iter().chain(parts) {
+        problems.extend(budget.draw(name, bytes.memory).err().map(|exceeded| exceeded.to_string()));
+        match disk_left.checked_sub(bytes.disk) {
+            Some(left) => disk_left = left,
+            None => problems.push(format!(
+                "{name} may take {} bytes on disk, but only {disk_left} of those that `agent {{ disk }}` allows are left",
+                bytes.disk
+            )),
+        }
+    }
+    (budget, problems)
 }
 
 /// Returns the metrics of all components, sources first, each with the flows through it.

@@ -33,6 +33,7 @@ use weir_plan::Plan;
 
 use crate::channel::Channel;
 use crate::environment::clock::Clock;
+use crate::environment::memory::MemoryBudget;
 use crate::environment::workers::Workers;
 use crate::failure::Failure;
 use crate::observability::meter::Meter;
@@ -59,6 +60,8 @@ pub struct Agent {
     channels: BTreeMap<String, BuiltChannel>,
     sinks: Vec<BuiltSink>,
     workers: Workers,
+    /// What the agent may use of the machine's memory.
+    memory: MemoryBudget,
     /// The sources that are known to be new ([`Agent::with_new_sources`]).
     new_sources: BTreeSet<String>,
 }
@@ -206,8 +209,13 @@ impl Agent {
         metrics.enter(Stage::Running);
         let mut watches = watch_all(&channels);
         let notice = ShutdownNotice::new();
+        let guard = self.memory.clone();
         let mut tasks = self.spawn(&stop, &notice);
-        let mut ending = supervise_all(&mut tasks, &mut watches, &stop, drain_limit, &metrics).await;
+        let mut ending = tokio::select! {
+            biased;
+            never = guard.guard() => match never {},
+            ending = supervise_all(&mut tasks, &mut watches, &stop, drain_limit, &metrics) => ending,
+        };
         notice.send(&stop.drain).await;
         tasks.shutdown().await;
         for (owner, channel) in channels {
@@ -276,6 +284,7 @@ impl Agent {
                 legs: built.legs,
                 meter,
                 workers: self.workers.clone(),
+                memory: self.memory.clone(),
                 shutdown: notice.subscribe(),
             };
             let task = SourceTask { wiring, source: built.source, stop: stop.drain.clone() };

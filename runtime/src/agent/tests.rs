@@ -179,6 +179,7 @@ fn plan(count: i64, keeper: &[(&str, i64)]) -> Plan {
         event_types: vec![EventType::new(schema().as_ref().clone())],
         functions: Vec::new(),
         agent: Settings::default(),
+        worst_case: None,
         flows: vec![Flow {
             name: "main".into(),
             delivers: Promise::AtLeastOnce,

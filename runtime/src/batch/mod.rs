@@ -24,6 +24,10 @@ const ROW_BYTES: u64 = column::VIEW_BYTES;
 /// A batch retains at most this many times the bytes that it uses; a batch that retains more is copied.
 const RETAINED_TIMES_MAX: u64 = 2;
 
+/// About the bytes of memory that a batch takes beside its columns' values: arrays, origins, and its entry in a channel. A channel
+/// in memory counts them, since many batches of one event each would take many times the bytes of their events.
+pub(crate) const BATCH_BYTES: u64 = 1536;
+
 /// The first character of a column that only the steps of one path have. No column of an event type has such a name.
 pub const LOCAL_SIGIL: char = '$';
 

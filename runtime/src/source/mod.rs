@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::channel::Channel;
+use crate::environment::memory::MemoryBudget;
 use crate::environment::workers::Workers;
 use crate::failure::{ConnectFailure, Failure};
 use crate::observability::meter::Meter;
@@ -105,6 +106,7 @@ pub(crate) struct SourceWiring {
     pub(crate) numbers_events: bool,
     /// The threads that apply the steps.
     pub(crate) workers: Workers,
+    pub(crate) memory: MemoryBudget,
     pub(crate) shutdown: ShutdownSubscription,
 }
 
@@ -188,6 +190,7 @@ impl SourcePort {
             wants_identities: false,
             numbers_events: false,
             workers: Workers::none(),
+            memory: MemoryBudget::default(),
             shutdown: ShutdownNotice::new().subscribe(),
         };
         SourcePort::new(&wiring, CancellationToken::new()).0

@@ -10,6 +10,7 @@ use super::SourceWiring;
 use super::progress::Progress;
 use crate::batch::{Batch, Interval, Origins, Partition};
 use crate::channel::{Limits, Scope};
+use crate::environment::memory::MemoryBudget;
 use crate::environment::workers::{QueueId, Workers};
 use crate::observability::meter::{Meter, Reading, StepCount};
 use crate::routing::{Acknowledgement, Leg, Put, PutError, Puts, Target};
@@ -25,6 +26,8 @@ pub struct Outlet {
     meter: Arc<Meter>,
     /// The threads that apply the steps.
     workers: (Workers, QueueId),
+    /// Puts wait while the process has no memory left.
+    memory: MemoryBudget,
     /// The smallest bounds of the channels.
     limits: Limits,
     stop: CancellationToken,
@@ -54,7 +57,8 @@ struct Prepared {
 impl Outlet {
     /// Makes an outlet into the legs of the wiring.
     pub(crate) fn new(wiring: &SourceWiring, progress: Arc<Progress>, stop: CancellationToken) -> Outlet {
-        let SourceWiring { component, legs, meter, workers, .. } = wiring;
+        let SourceWiring { component, legs, meter, workers, memory, .. } = wiring;
+        let memory = memory.clone();
         let (component, legs, meter) = (component.clone(), legs.clone(), meter.clone());
         let workers = (workers.clone(), workers.add_queue());
         let bounds = |target: &Target| (target.is_reject, target.channel.limits());
@@ -66,7 +70,7 @@ impl Outlet {
         let closed = CancellationToken::new();
         let scopes = Scope::of_a_run(scope_names(&component, &legs));
         let puts = Puts::new(component, limits.keep_alive);
-        Outlet { legs, puts, scopes, progress, meter, workers, limits, stop, closed }
+        Outlet { legs, puts, scopes, progress, meter, workers, memory, limits, stop, closed }
     }
 
     /// Puts a batch: applies the steps, and puts the result into all channels as one unit.
@@ -82,6 +86,7 @@ impl Outlet {
     pub async fn put(&mut self, batch: Batch) -> Result<(), PutError> {
         let (rows, bytes, begun) = (batch.rows(), batch.payload_bytes(), Instant::now());
         self.meter.touch(begun);
+        self.memory.room().await;
         let origins = batch.origins().clone();
         let parts = self.prepare(batch).await?;
         self.meter.received.add(rows, bytes);

@@ -126,6 +126,7 @@ impl Pipeline {
             event_types: vec![EventType::new(schema())],
             functions: Vec::new(),
             agent: weir_plan::Settings::default(),
+            worst_case: None,
             flows: vec![Flow {
                 name: "main".to_string(),
                 delivers: Delivery::AtLeastOnce,

@@ -209,6 +209,10 @@ fn at_most(text: &Text, amount: &Amount) -> String {
         AmountKind::Takes => "Takes at once at most",
         AmountKind::Waits => "Waits for delivery for at most",
         AmountKind::Holds => "May hold events for",
+        AmountKind::Memory => "Takes memory of at most",
+        AmountKind::Stores => "Stores at most",
+        AmountKind::Rolls => "Closes a file after",
+        AmountKind::Disk => "Takes disk space of at most",
     };
     let when = amount.condition.as_ref().map(|condition| format!(" if `{}`", text.slice(condition.span)));
     let (when, most) = (when.unwrap_or_default(), text.slice(amount.most.span));

@@ -20,7 +20,7 @@ use super::incarnations::Incarnations;
 use super::log::{Durable, SegmentInfo};
 use super::reading::{LoadRequest, StoredPut};
 use super::segment::{Location, Uuid};
-use crate::batch::{Batch, Interval, Partition};
+use crate::batch::{BATCH_BYTES, Batch, Interval, Partition};
 use crate::channel::in_flight::InFlight;
 use crate::channel::origins::{self, Stored, Verdict};
 use crate::channel::{CommitError, Demand, Fill, Limits, Scope};
@@ -294,7 +294,7 @@ impl State {
 
     /// Keeps a put in memory for readers that keep up, within a bound.
     fn keep_recent(&mut self, item: StoredPut) {
-        self.recent_bytes += item.fill.bytes;
+        self.recent_bytes += item.fill.bytes + BATCH_BYTES;
         self.recent.push_back(item);
         while self.recent_bytes > self.recent_bytes_max {
             self.drop_oldest_recent();
@@ -304,7 +304,7 @@ impl State {
 
     fn drop_oldest_recent(&mut self) {
         if let Some(item) = self.recent.pop_front() {
-            self.recent_bytes -= item.fill.bytes;
+            self.recent_bytes -= item.fill.bytes + BATCH_BYTES;
         }
     }
 

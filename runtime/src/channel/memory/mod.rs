@@ -13,7 +13,7 @@ use super::{
     Channel, CommitError, Demand, Fill, Lease, Limits, Overflow, PutTransaction, Reader, RecordedPositions,
     Recovered, ReserveError, Scope, Taken,
 };
-use crate::batch::{Batch, Partition};
+use crate::batch::{BATCH_BYTES, Batch, Partition};
 use crate::failure::Failure;
 use crate::observability::meter::Reading;
 use crate::routing::{Acknowledgement, Settle};
@@ -21,6 +21,10 @@ use state::{ReaderId, State};
 
 /// The most bytes of one transaction, since a semaphore counts the permits of a request in a `u32`.
 const TRANSACTION_BYTES_MAX: u64 = u32::MAX as u64;
+
+/// The least `byte_capacity` of a channel that counts what puts take beside their events. The signature of the channel has the
+/// same number.
+const PUTS_COUNTED_FROM: u64 = 1 << 20;
 
 /// A channel in memory.
 pub struct MemoryChannel {
@@ -89,14 +93,23 @@ impl Shared {
         self.positions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The bytes that each put takes beside its events. A small channel does not count them, so that events have its room.
+    fn put_bytes(&self) -> u64 {
+        match self.limits.byte_capacity {
+            ..PUTS_COUNTED_FROM => 0,
+            _ => BATCH_BYTES,
+        }
+    }
+
     /// Returns the numbers of permits for `amount`, or an error if the channel can never hold so much.
     fn permits(&self, amount: Fill) -> Result<(u32, u32), ReserveError> {
         let too_large = |requested: u64, limit: u64, unit| ReserveError::TooLarge { requested, limit, unit };
         let events_max = self.limits.transaction_capacity;
         let bytes_max = self.limits.byte_capacity.min(TRANSACTION_BYTES_MAX);
         match (u32::try_from(amount.events), u32::try_from(amount.bytes)) {
-            (Ok(events), Ok(bytes)) if amount.events <= events_max && amount.bytes <= bytes_max => {
-                Ok((events, bytes))
+            (Ok(events), Ok(_)) if amount.events <= events_max && amount.bytes <= bytes_max => {
+                let bytes = (amount.bytes + self.put_bytes()).min(bytes_max);
+                Ok((events, u32::try_from(bytes).unwrap_or(u32::MAX)))
             }
             _ if amount.events > events_max => {
                 Err(too_large(amount.events as u64, events_max as u64, "events"))
@@ -108,10 +121,12 @@ impl Shared {
     /// Returns whether `amount` would fit if all events that no reader has leased were dropped. If not, dropping some
     /// would be of no use.
     fn could_make_space(&self, amount: Fill) -> bool {
-        let free = self.lock().unleased();
+        let (free, puts) = self.lock().unleased();
         let events = self.event_permits.available_permits() + free.events;
-        let bytes = self.byte_permits.available_permits() as u64 + free.bytes;
-        self.permits(amount).is_ok() && amount.events <= events && amount.bytes <= bytes
+        let bytes =
+            self.byte_permits.available_permits() as u64 + free.bytes + puts as u64 * self.put_bytes();
+        let needed = self.permits(amount).map(|(_, bytes)| u64::from(bytes));
+        amount.events <= events && needed.is_ok_and(|needed| needed <= bytes)
     }
 
     fn marks(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {

@@ -170,12 +170,14 @@ impl<Reservation> State<Reservation> {
         self.cursors.iter().any(|cursor| cursor.leased.contains_key(&sequence))
     }
 
-    /// Returns the size of the entries that no reader has leased.
-    pub(super) fn unleased(&self) -> Fill {
-        let mut fill = Fill::default();
-        let unleased = self.entries.iter().filter(|(sequence, _)| !self.is_leased(**sequence));
-        unleased.for_each(|(_, entry)| fill.add(Fill::of(&entry.batch)));
-        fill
+    /// Returns the size and the number of the entries that no reader has leased.
+    pub(super) fn unleased(&self) -> (Fill, usize) {
+        let (mut fill, mut entries) = (Fill::default(), 0);
+        for (_, entry) in self.entries.iter().filter(|(sequence, _)| !self.is_leased(**sequence)) {
+            fill.add(Fill::of(&entry.batch));
+            entries += 1;
+        }
+        (fill, entries)
     }
 
     /// Visible → Reclaimed: removes the oldest entry that no reader has leased, and returns its size. Its events are

@@ -55,6 +55,7 @@ fn outlet_into(
         wants_identities: false,
         numbers_events: false,
         workers: Workers::none(),
+        memory: crate::environment::memory::MemoryBudget::default(),
         shutdown: crate::source::ShutdownNotice::new().subscribe(),
     };
     let (port, _) = SourcePort::new(&wiring, CancellationToken::new());
@@ -203,6 +204,7 @@ async fn a_part_that_steps_make_too_large_is_put_in_halves() {
         wants_identities: false,
         numbers_events: false,
         workers: Workers::none(),
+        memory: crate::environment::memory::MemoryBudget::default(),
         shutdown: crate::source::ShutdownNotice::new().subscribe(),
     };
     let (mut port, _) = SourcePort::new(&wiring, CancellationToken::new());
