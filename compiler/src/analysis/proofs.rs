@@ -15,6 +15,8 @@ pub struct Proofs {
     pub flows: Vec<FlowProof>,
     /// What leaves the machine, and what of it may be seen.
     pub security: SecurityProof,
+    /// The most memory and disk space that the program takes.
+    pub resources: Resources,
 }
 
 /// What leaves the machine, and what of it may be seen.
@@ -50,8 +52,6 @@ pub struct LinkProof {
     pub protection: String,
     /// Whether nobody is asked who they are.
     pub open: bool,
-    /// The most memory and disk space that the program takes.
-    pub resources: Resources,
 }
 
 /// What was derived for a flow.
