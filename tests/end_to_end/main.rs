@@ -41,6 +41,7 @@ mod schema_registry;
 mod shared_group;
 mod stopping;
 mod stored_formats;
+mod tokens;
 mod topics_made_again;
 mod transfer;
 mod troubles;

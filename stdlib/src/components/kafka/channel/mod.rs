@@ -52,6 +52,7 @@ use weir_runtime::{ConnectFailure, Context, Failure};
 
 use super::asking::{Question, ask};
 use super::connection::Connection;
+use super::tokens::Renewal;
 use assignment::Callbacks;
 use connect::connect;
 use error::ChannelError;
@@ -147,6 +148,8 @@ impl KafkaChannel {
     /// Finds the topic and makes a producer, then starts the tasks.
     async fn open_now(&self) -> Result<(), ChannelError> {
         let KafkaChannelSettings { topic, create, put_size, .. } = &self.settings;
+        let Context { component, meter, .. } = &self.context;
+        self.settings.security.prepare("channel", component, meter).await?;
         let config = self.settings.protected_config()?;
         let sizes = [*put_size, self.shared.encoder.bytes_max(*put_size)];
         let found = topic::find(&config, topic, *create, sizes, &self.context.component).await?;
@@ -249,9 +252,10 @@ fn take_until_ended(
         let callbacks = Callbacks { taking: taking.clone(), topic: topic.clone(), ends };
         let started = std::time::Instant::now();
         let taker = settings.consumer_config(&taking.group, topic.record_bytes_max).and_then(|config| {
-            let consumer: Result<BaseConsumer<Callbacks>, _> = config.create_with_context(callbacks);
+            let consumer: Result<BaseConsumer<Callbacks>, _> = config.create(callbacks);
             let consumer = consumer.map_err(|error| ChannelError::Client(Box::new(error)))?;
-            Taker::new(consumer, settings.partitions.clone(), settings.session_timeout)
+            let renewal = Renewal::new(settings.security.tokens());
+            Taker::new(consumer, renewal, settings.partitions.clone(), settings.session_timeout)
         });
         let error = match taker {
             Ok(mut taker) => match taker.run(&mut queue) {

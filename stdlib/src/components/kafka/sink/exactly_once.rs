@@ -14,7 +14,6 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info};
@@ -28,6 +27,7 @@ use super::upstreams::{Brought, Kept, Offsets, is_of_another_generation};
 use super::{KafkaSink, TRANSACTION_TIMEOUT_MAX, unrejected};
 use crate::components::kafka::connection::client_config;
 use crate::components::kafka::positions::{self, PositionRecord, Positions, PositionsError};
+use crate::components::kafka::protected::ProtectedConfig;
 use crate::tools::arrived::{Arrived, Settled, note};
 
 /// How long the end of a failed transaction is waited for.
@@ -103,7 +103,7 @@ impl KafkaSink {
     /// Makes a producer, and reads what its predecessors have committed.
     async fn open(&mut self, transactions: &mut Transactions) -> Result<Ready, SinkError> {
         let limit = self.settings.timeout.min(TRANSACTION_TIMEOUT_MAX);
-        let producer = TransactionalProducer::new(self.start()?, transactions.id.clone(), limit);
+        let producer = TransactionalProducer::new(self.start().await?, transactions.id.clone(), limit);
         let reports = producer.handle().reports().clone();
         let opened = tokio::select! {
             biased;
@@ -129,9 +129,8 @@ impl KafkaSink {
     ) -> Result<(Positions, Brought), SinkError> {
         let component = || self.context.component.to_string();
         let unusable = |source| SinkError::Positions { component: component(), source };
-        let mut config = client_config(&self.settings.brokers);
-        let insecure = |source| SinkError::Security { component: component(), source };
-        self.settings.security.apply(&mut config).map_err(insecure)?;
+        let config = self.settings.security.protect(client_config(&self.settings.brokers));
+        let config = config.map_err(|source| self.insecure(source))?;
         let Transactions { id, topic, writer, taken, .. } = transactions;
         if !*taken {
             positions::ensure_topic(&config, topic, &self.context.component).await.map_err(unusable)?;
@@ -241,7 +240,7 @@ impl KafkaSink {
 }
 
 /// Reads the positions on a thread of its own.
-async fn read(config: ClientConfig, topic: String, id: String) -> Result<Positions, PositionsError> {
+async fn read(config: ProtectedConfig, topic: String, id: String) -> Result<Positions, PositionsError> {
     let name = topic.clone();
     let read = tokio::task::spawn_blocking(move || positions::read(&config, &topic, &id)).await;
     read.unwrap_or(Err(PositionsError::Open { topic: name }))

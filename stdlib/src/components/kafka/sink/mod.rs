@@ -30,6 +30,7 @@ use super::asking::{Question, ask};
 use super::connection::{Connection, milliseconds};
 use super::positions::topic_of;
 use super::registry::RegistryError;
+use super::security::SecurityError;
 use crate::formats::messages::{Contents, MessageFormatting, Unwritable};
 use crate::language::types::Allowed;
 use crate::tools::template::Renderer;
@@ -143,8 +144,16 @@ impl KafkaSink {
         self.settings.timeout.min(longest)
     }
 
-    fn start(&self) -> Result<ProducerHandle, SinkError> {
+    /// Makes the error of connections that can't be protected.
+    fn insecure(&self, source: SecurityError) -> SinkError {
+        SinkError::Security { component: self.context.component.to_string(), source }
+    }
+
+    /// Makes a producer, whose token is renewed if the brokers want one.
+    async fn start(&self) -> Result<ProducerHandle, SinkError> {
         let KafkaSinkSettings { brokers, timeout, security, .. } = &self.settings;
+        let Context { component, meter, .. } = &self.context;
+        security.prepare("sink", component, meter).await.map_err(|source| self.insecure(source))?;
         let meanwhile = "the events stay in the channel";
         let connection =
             Connection::new("sink", &self.context.component, brokers, meanwhile, &self.context.meter);
@@ -155,9 +164,8 @@ impl KafkaSink {
             brokers: brokers.clone(),
             security: security.clone(),
         };
-        let mut client = self.client.clone();
-        let insecure = |source| SinkError::Security { component: context.component.clone(), source };
-        security.apply(&mut client).map_err(insecure)?;
+        let protected = security.protect(self.client.clone());
+        let mut client = protected.map_err(|source| self.insecure(source))?;
         client.set("batch.size", self.batch_bytes_max.to_string());
         if self.batch_bytes_max <= 1 {
             client.set("batch.num.messages", "1");
@@ -365,7 +373,7 @@ impl Sink for KafkaSink {
         if self.context.exactly_once {
             return self.run_transactions(port).await;
         }
-        let producer = self.start().map_err(SinkError::into_failure)?;
+        let producer = self.start().await.map_err(SinkError::into_failure)?;
         let sent = self.send_all(port, &producer).await;
         if producer.reports().batch_was_refused() {
             self.make_batches_smaller();

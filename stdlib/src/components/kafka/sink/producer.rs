@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
@@ -18,6 +18,8 @@ use weir_runtime::sink::{Delivery, Rejecter};
 use super::error::{ErrorContext, SinkError};
 use super::records::{Record, Records, fingerprint};
 use crate::components::kafka::connection::Connection;
+use crate::components::kafka::protected::ProtectedConfig;
+use crate::components::kafka::tokens::Renewal;
 use crate::formats::messages::Contents;
 
 /// The longest time of one poll.
@@ -357,20 +359,21 @@ pub(super) struct ProducerHandle {
 
 impl ProducerHandle {
     pub(super) fn start(
-        config: &ClientConfig,
+        config: &ProtectedConfig,
         reports: Arc<DeliveryReports>,
     ) -> Result<ProducerHandle, SinkError> {
         let component = reports.context.component.clone();
         let no_client = |error| SinkError::Client { component: component.clone(), source: Box::new(error) };
         let producer: BaseProducer<Callbacks> =
-            config.create_with_context(Callbacks(reports.clone())).map_err(no_client)?;
+            config.create(Callbacks(reports.clone())).map_err(no_client)?;
         let producer = Arc::new(producer);
         let ending = Arc::new(AtomicBool::new(false));
+        let renewal = Renewal::new(reports.context.security.tokens());
         let (end_sender, ended) = oneshot::channel();
         let poll = {
             let (producer, ending) = (producer.clone(), ending.clone());
             move || {
-                poll_until(&producer, &ending);
+                poll_until(&producer, renewal, &ending);
                 // This is the last reference to the producer. Dropping it blocks for a while.
                 drop(producer);
                 let _nobody_waits = end_sender.send(());
@@ -468,9 +471,10 @@ impl Drop for ProducerHandle {
     }
 }
 
-fn poll_until(producer: &BaseProducer<Callbacks>, ending: &AtomicBool) {
+fn poll_until(producer: &BaseProducer<Callbacks>, mut renewal: Renewal, ending: &AtomicBool) {
     while !ending.load(Ordering::Acquire) {
         producer.poll(POLL_TIMEOUT);
+        renewal.renew(producer.client());
         let reports = &producer.context().0;
         reports.connection.tick(producer.client());
         if let Some(refusal) = reports.connection.take_refusal() {

@@ -11,14 +11,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::time::{Instant, sleep};
 use weir_runtime::batch::{Identities, Partition};
 use weir_runtime::source::Handover;
 
 use crate::components::kafka::connection::set_member;
+use crate::components::kafka::protected::ProtectedConfig;
 use crate::components::kafka::shared_group::{Generation, GroupOffset, NotNow, SharedGroup};
 use crate::tools::arrived::{Arrived, Settled};
 
@@ -210,7 +211,7 @@ impl Upstreams {
     ///
     /// # Errors
     /// When the brokers don't answer.
-    pub(super) fn look_up(&self, config: &ClientConfig) -> KafkaResult<Brought> {
+    pub(super) fn look_up(&self, config: &ProtectedConfig) -> KafkaResult<Brought> {
         let mut found = Brought::new();
         for (place, Upstream { group, .. }) in self.all.iter().enumerate() {
             let owned = group.owned();
@@ -220,7 +221,7 @@ impl Upstreams {
             let mut config = config.clone();
             // With the isolation of a member, the brokers wait for open transactions.
             set_member(&mut config, &group.group, NO_SESSION);
-            let client: BaseConsumer = config.create()?;
+            let client: BaseConsumer = config.create(DefaultConsumerContext)?;
             let offsets = committed_offsets(&client, owned.values())?;
             for (name, (topic, number)) in owned {
                 let offset = offsets.find_partition(&topic, number).map(|element| element.offset());
