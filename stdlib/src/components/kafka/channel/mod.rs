@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `topic` | the topic: made, checked, known by its identity |
 //! | `puts`, `writer`, `sending` | puts, in transactions if a flow promises `exactly_once` |
+//! | `beginning` | where the groups of readers begin |
 //! | `offsets` | which records are delivered: plain data |
 //! | `assignment`, `identity`, `taker`, `taking` | the thread that takes records for a reader and commits offsets |
 //! | `lag` | the metric of the lag |
@@ -16,6 +17,7 @@
 //! | `error` | why a channel can't be opened or go on |
 
 mod assignment;
+mod beginning;
 mod connect;
 mod error;
 mod identity;
@@ -71,6 +73,9 @@ const QUEUED_RECORDS_MAX: usize = 2;
 /// The first and the longest wait before a thread that has failed takes again.
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(200);
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How long it takes at most, beyond the session timeout, until each group has an offset in each partition.
+const BEGIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long the last commit and leaving the group may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -154,6 +159,13 @@ impl KafkaChannel {
         let sizes = [*put_size, self.shared.encoder.bytes_max(*put_size)];
         let found = topic::find(&config, topic, *create, sizes, &self.context.component).await?;
         let found = Arc::new(found);
+        let cursors: Vec<Arc<Cursor>> = self.cursors().values().cloned().collect();
+        for cursor in &cursors {
+            let group = cursor.taking.group.clone();
+            let config = self.settings.consumer_config(&group, found.record_bytes_max)?;
+            let limit = self.settings.session_timeout + BEGIN_LIMIT;
+            beginning::begin(config, found.clone(), group, limit).await?;
+        }
         let mut writer = self.writer(found.clone())?;
         let ready = writer.open().await?;
         let mut positions = None;
@@ -176,7 +188,6 @@ impl KafkaChannel {
                 shared.fail(error);
             }
         }));
-        let cursors: Vec<Arc<Cursor>> = self.cursors().values().cloned().collect();
         cursors.into_iter().try_for_each(|cursor| self.start(cursor, &found))
     }
 

@@ -48,6 +48,7 @@ use positions::GoesOn;
 pub(super) use selection::Partitions;
 use selection::Selection;
 use start::Start;
+pub(super) use start::name_different_topics;
 
 /// The most batches in the queue between the polling thread and the source's task.
 const QUEUED_BATCHES_MAX: usize = 2;
