@@ -31,6 +31,7 @@ mod limits;
 mod local_files;
 mod main_job;
 mod name_service;
+mod network;
 mod outages;
 mod parsers;
 mod pipe;

@@ -9,7 +9,9 @@ use weir_runtime::Context;
 
 use super::error::ChannelError;
 use super::topic::Create;
-use crate::components::kafka::connection::{STATISTICS_INTERVAL, client_config, milliseconds, set_member};
+use crate::components::kafka::connection::{
+    STATISTICS_INTERVAL, client_config, milliseconds, set_member, set_transaction_timeout,
+};
 use crate::components::kafka::positions::topic_of;
 use crate::components::kafka::protected::ProtectedConfig;
 use crate::components::kafka::security::Security;
@@ -133,7 +135,8 @@ impl KafkaChannelSettings {
             .set("message.max.bytes", record_bytes_max.clamp(1_000, 1_000_000_000).to_string())
             .set("batch.size", BATCH_BYTES_MAX.min(record_bytes_max).max(1).to_string());
         if let Some(id) = transactional_id {
-            config.set("transactional.id", id).set("transaction.timeout.ms", write);
+            config.set("transactional.id", id);
+            set_transaction_timeout(&mut config, WRITE_TIMEOUT);
         }
         config
     }

@@ -27,7 +27,7 @@ use weir_runtime::source::Handover;
 use weir_runtime::{ConnectFailure, Context, Failure};
 
 use super::asking::{Question, ask};
-use super::connection::{Connection, milliseconds};
+use super::connection::{Connection, milliseconds, set_transaction_timeout};
 use super::positions::topic_of;
 use super::registry::RegistryError;
 use super::security::SecurityError;
@@ -171,8 +171,8 @@ impl KafkaSink {
             client.set("batch.num.messages", "1");
         }
         if !self.upstreams.is_empty() {
-            let limit = milliseconds(self.transaction_timeout());
-            client.set("transaction.timeout.ms", &limit).set("delivery.timeout.ms", limit);
+            set_transaction_timeout(&mut client, self.transaction_timeout());
+            client.set("delivery.timeout.ms", milliseconds(self.transaction_timeout()));
         }
         let in_transactions = self.context.exactly_once;
         let reports = DeliveryReports::new(connection, context, self.batch_bytes_max, in_transactions);

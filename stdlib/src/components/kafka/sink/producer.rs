@@ -10,6 +10,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::statistics::Statistics;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 use weir_runtime::Acknowledgement;
@@ -314,6 +315,10 @@ impl ClientContext for Callbacks {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         self.0.disturbed.store(true, Ordering::Release);
         self.0.connection.error(code, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.0.connection.look_for_silent(&statistics);
     }
 }
 
