@@ -256,6 +256,16 @@ pub(super) fn read(config: &ProtectedConfig, topic: &str, id: &str) -> Result<Po
     }
 }
 
+/// Returns what these records say of an id, which committed transactions have written.
+#[cfg(test)]
+pub(super) fn of_records(records: &[PositionRecord], id: &str) -> Positions {
+    let mut found = Found::default();
+    for PositionRecord { key, value } in records {
+        found.add(id, key.as_bytes(), value.as_ref().map(String::as_bytes)).expect("the sink has written it");
+    }
+    found.into_positions(id)
+}
+
 fn heard_long_ago(heard: Instant) -> bool {
     heard.elapsed() > SILENCE_LIMIT
 }

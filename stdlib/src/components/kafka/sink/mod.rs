@@ -4,6 +4,7 @@
 //! Several batches are in flight at once. The sink waits only when librdkafka's queue, bounded by `buffer`, is full.
 //! Records of one partition keep their order, also over retries.
 
+mod brokers;
 mod error;
 mod exactly_once;
 mod producer;
@@ -34,6 +35,7 @@ use super::security::SecurityError;
 use crate::formats::messages::{Contents, MessageFormatting, Unwritable};
 use crate::language::types::Allowed;
 use crate::tools::template::Renderer;
+use brokers::{Brokers, Librdkafka};
 use error::{ErrorContext, SinkError};
 use exactly_once::Transactions;
 use producer::{DeliveryReports, Enqueued, PendingBatch, ProducerHandle, Refused};
@@ -61,6 +63,7 @@ const GROUP_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(20);
 struct KafkaSink {
     context: Context,
     settings: KafkaSinkSettings,
+    brokers: Arc<dyn Brokers>,
     client: ClientConfig,
     topic: Renderer,
     /// Whether the topic differs between events.
@@ -83,6 +86,15 @@ struct KafkaSink {
 /// # Errors
 /// When the settings are invalid, or this version does not implement them.
 pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
+    Ok(Box::new(make_sink_on(Arc::new(Librdkafka), settings, context)?))
+}
+
+/// The same with these brokers.
+fn make_sink_on(
+    brokers: Arc<dyn Brokers>,
+    settings: &Settings,
+    context: Context,
+) -> Result<KafkaSink, Failure> {
     let settings: KafkaSinkSettings = settings.read().map_err(Failure::permanent)?;
     let KafkaSinkSettings { allow: None | Some(Allowed::Sensitive), .. } = settings;
     let formatting =
@@ -105,9 +117,10 @@ pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>,
     let headers = RecordHeaders::new(&settings.headers, &context.schema)
         .map_err(|header| SinkError::NoHeader { component: component.clone(), header })
         .map_err(SinkError::into_failure)?;
-    Ok(Box::new(KafkaSink {
+    Ok(KafkaSink {
         context,
         settings,
+        brokers,
         client,
         topic,
         topic_has_holes,
@@ -118,7 +131,7 @@ pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>,
         transactions,
         upstreams: Upstreams::default(),
         batch_bytes_max: BATCH_BYTES_MAX,
-    }))
+    })
 }
 
 /// Makes the transactions of a sink whose flow promises `exactly_once`.
@@ -176,7 +189,7 @@ impl KafkaSink {
         }
         let in_transactions = self.context.exactly_once;
         let reports = DeliveryReports::new(connection, context, self.batch_bytes_max, in_transactions);
-        ProducerHandle::start(&client, reports)
+        self.brokers.start(&client, reports)
     }
 
     /// Asks the schema registry for the number of the schema, once.
@@ -407,3 +420,6 @@ impl Sink for KafkaSink {
         self.settings.retry.map_or_else(Retry::default, Retry::from)
     }
 }
+
+#[cfg(test)]
+mod histories;
