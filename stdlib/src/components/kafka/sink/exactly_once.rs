@@ -100,6 +100,17 @@ impl Transactions {
 impl KafkaSink {
     /// Makes a producer, and reads what its predecessors have committed.
     async fn open(&mut self, transactions: &mut Transactions) -> Result<Ready, SinkError> {
+        let was_taken = transactions.taken;
+        let ready = self.open_once(transactions).await?;
+        if was_taken || !ready.producer.handle().reports().was_disturbed() {
+            return Ok(ready);
+        }
+        // The transaction that has taken the id may be committed twice, and the second request must not end the next one.
+        ready.producer.end(false).await;
+        self.open_once(transactions).await
+    }
+
+    async fn open_once(&mut self, transactions: &mut Transactions) -> Result<Ready, SinkError> {
         let limit = self.settings.timeout.min(TRANSACTION_TIMEOUT_MAX);
         let producer = TransactionalProducer::new(self.start().await?, transactions.id.clone(), limit);
         let reports = producer.handle().reports().clone();
@@ -183,7 +194,14 @@ impl KafkaSink {
             write_all(producer, topic, &records).await?;
             producer.commit().await
         };
-        adopting.await.map_err(SinkError::into_failure)
+        adopting.await.map_err(SinkError::into_failure)?;
+        if producer.handle().reports().was_disturbed()
+            && let Some(transactions) = &mut self.transactions
+            && let Some(Ready { producer, .. }) = transactions.ready.take()
+        {
+            producer.end(false).await;
+        }
+        Ok(())
     }
 
     /// Takes the state out of the sink, which is borrowed while it runs.
