@@ -481,13 +481,24 @@ flow main {
     // 300 fails, since it divides by 0; 200, 400 and 800 are dropped by the condition.
     let numbers: Vec<&str> = ended.output.lines().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(numbers, ["100", "500", "600", "700", "900", "1000"]);
-    let bounded = format!("{program}agent {{ memory: 512MiB }}\n");
-    let ended = run(&folder_with(&bounded), &[]);
-    let said = "this version can't carry out the bounds of `agent { … }`";
-    assert!(ended.status == 1 && ended.error.contains(said), "{}", ended.error);
-    assert!(
-        ended.error.contains("warning[E0002]") && ended.error.contains("is not started"),
-        "{}",
-        ended.error
-    );
+}
+
+/// A program that fits its limits runs, and one that does not is refused before anything starts.
+#[test]
+fn an_agent_keeps_to_its_limits() {
+    let program = |memory| {
+        format!(
+            "agent {{ memory: {memory} }}
+source numbers = generate {{ content: numbered, count: 1000 }}
+channel buffer = memory {{ byte_capacity: 8MiB }}
+sink out = stdout {{}}
+flow main {{ numbers -> buffer -> out }}
+"
+        )
+    };
+    let ended = run(&folder_with(&program("512MiB")), &["--quiet"]);
+    assert_eq!((ended.status, ended.output.lines().count()), (0, 1_000), "{}", ended.error);
+    let ended = run(&folder_with(&program("32MiB")), &[]);
+    assert!(ended.status == 1 && ended.error.contains("E0803"), "{}", ended.error);
+    assert_eq!(ended.output, "");
 }

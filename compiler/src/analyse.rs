@@ -219,7 +219,7 @@ impl<'p> Program<'p> {
         let promised: Vec<Flow> = promised.collect();
         let graph = Typing::new(checker, components, unknown).graph(&edges, &flows);
         let graph = Graph { flows: promised, ..graph };
-        order_uses(&graph, checker);
+        promises::order_uses(&graph, checker);
         graph
     }
 
@@ -485,18 +485,5 @@ impl<'p> Program<'p> {
             found.extend(item.kind.name().and_then(|name| unused(what, &name.text, name.span)));
         }
         found
-    }
-}
-
-/// Notes the uses of the columns by which flows order their events.
-fn order_uses(graph: &Graph, checker: &mut Checker<'_>) {
-    for edge in &graph.edges {
-        let by = graph.flows[edge.flow].promised.as_ref().and_then(|promised| promised.by.as_ref());
-        let events = graph.components[edge.from].events.as_ref();
-        if let (Some((by, span)), Some(events)) = (by, events)
-            && let Some(column) = events.columns.get(by.as_str())
-        {
-            column.named.iter().for_each(|named| checker.notes.uses.note(*span, *named));
-        }
     }
 }

@@ -26,9 +26,9 @@ pub(crate) const LAYERED_CRATES: [LayeredCrate; 3] = [
     LayeredCrate {
         folder: "compiler/src/",
         layers: &[
+            "spelling",
             "diagnostics",
             "options",
-            "spelling",
             "files",
             "types",
             "names",

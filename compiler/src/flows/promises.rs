@@ -4,7 +4,8 @@ use weir_grammar::Span;
 use weir_grammar::tree::Flow;
 use weir_plan::{Delivery, Order};
 
-use crate::analysis::graph::Promised;
+use crate::analysis::graph::{Graph, Promised};
+use crate::checker::Checker;
 use crate::diagnostics::{Diagnostic, Misplaced, UnknownPromise};
 use crate::spelling::nearest;
 
@@ -70,4 +71,17 @@ pub(crate) fn promise(flow: &Flow, diagnostics: &mut Vec<Diagnostic>) -> Option<
         promised.span = promise.span;
     }
     known.then_some(promised)
+}
+
+/// Notes the uses of the columns by which flows order their events.
+pub(crate) fn order_uses(graph: &Graph, checker: &mut Checker<'_>) {
+    for edge in &graph.edges {
+        let by = graph.flows[edge.flow].promised.as_ref().and_then(|promised| promised.by.as_ref());
+        let events = graph.components[edge.from].events.as_ref();
+        if let (Some((by, span)), Some(events)) = (by, events)
+            && let Some(column) = events.columns.get(by.as_str())
+        {
+            column.named.iter().for_each(|named| checker.notes.uses.note(*span, *named));
+        }
+    }
 }

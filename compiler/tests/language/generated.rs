@@ -29,7 +29,7 @@ fn team(text: &mut String, number: usize) {
 const DATA: &str = r#"
 /// The topic that team NN reads.
 param topic_NN: Text = "clicks_NN"
-param brokers_NN: [Address] = ["kafka-1:9092", "kafka-2:9092"]
+param brokers_NN: [Address] = ["127.0.0.1:9092", "127.0.0.1:9093"]
 
 let hour_NN = 1h
 let slow_NN = 2 * 500ms // what users notice

@@ -64,9 +64,6 @@ pub(super) fn compile(
         let sentences = errors.into_iter().map(|error| format!("flow {name}: {error}"));
         problems.extend(sentences);
     }
-    if !plan.agent.values.is_empty() {
-        problems.push("agent: this version can't carry out the bounds of `agent { … }`".to_owned());
-    }
     (paths, problems)
 }
 

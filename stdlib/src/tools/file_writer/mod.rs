@@ -44,7 +44,6 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::info;
 use weir_plan::{Settings, Template, Value};
 use weir_runtime::batch::Batch;
 use weir_runtime::channel::{Acceptance, Recovered};
@@ -414,12 +413,7 @@ impl<F: FileSystem> Sink for FileSink<F> {
         if let Some(mut ledger) = ledger {
             let settled = if self.context.exactly_once { port.settled() } else { Default::default() };
             ledger.finish(settled, port.incarnations()).await.map_err(LedgerError::failure)?;
-            if let left @ 1.. = ledger.left_open() {
-                info!(
-                    component = &*self.context.component,
-                    "{left} files with committed events of other runs keep their temporary names, since their writers may                      live; if not, the next start completes the files"
-                );
-            }
+            ledger.note_left_open();
             if self.context.exactly_once {
                 port.keep_mark(ledger.mark());
             }

@@ -111,6 +111,18 @@ impl<F: FileSystem> Ledger<F> {
         Ok(())
     }
 
+    /// Logs how many open files other writers have committed in part, as far as is known at the end of a run.
+    pub(in crate::tools::file_writer) fn note_left_open(&self) {
+        let open = self.foreign.values().filter(|file| file.state == FileState::Open);
+        if let left @ 1.. = open.count() {
+            info!(
+                component = &*self.component,
+                "{left} files with committed events of other runs keep their temporary names, since their writers may \
+                 live; if not, the next start completes the files"
+            );
+        }
+    }
+
     /// Returns the open files that have no writer. Asks for all at once, since HDFS may take seconds to close one.
     async fn abandoned(&self) -> Vec<FileRecord> {
         let mut asked = JoinSet::new();

@@ -186,11 +186,6 @@ impl<F: FileSystem> Ledger<F> {
         Ok(None)
     }
 
-    /// Returns the number of open files that other writers have committed in part, as far as is known.
-    pub(super) fn left_open(&self) -> usize {
-        self.foreign.values().filter(|file| file.state == FileState::Open).count()
-    }
-
     /// Returns the number of the last entry; 0 if there is none.
     pub(super) fn mark(&self) -> u64 {
         self.next - 1
