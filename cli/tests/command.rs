@@ -305,14 +305,20 @@ fn a_plan_of_another_version_is_refused() {
 
 #[test]
 fn constructs_that_this_version_can_not_run_are_refused_before_the_start() {
-    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/language/right");
-    let ended = weir_in(&programs, &["run", "every_construct.flow"], "");
+    let program = r#"source clicks = kafka {
+  brokers:  ["127.0.0.1:9092"]
+  topics:   ["clicks"]
+  group:    "lake"
+  security: kerberos { principal: "weir@EXAMPLE.ORG", keytab: "/etc/weir.keytab" }
+}
+sink lake = files { path: "lake" }
+flow main { clicks -> lake }
+"#;
+    let folder = tempfile::tempdir().unwrap();
+    let ended = weir_in(folder.path(), &["run", "-"], program);
     assert_eq!((ended.status, ended.output.as_str()), (1, ""), "{}", ended.error);
     assert!(ended.error.ends_with(" is not started\n"), "{}", ended.error);
-    let mut messages =
-        ended.error.lines().filter(|line| line.starts_with("warning") || line.starts_with("error"));
-    assert!(messages.all(|line| line.starts_with("warning[E0002]: ")), "{}", ended.error);
-    assert!(ended.error.contains("the bounds of `agent { … }`"), "{}", ended.error);
+    assert!(ended.error.contains("warning[E0002]: "), "{}", ended.error);
 }
 
 #[test]

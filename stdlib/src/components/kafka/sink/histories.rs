@@ -233,6 +233,6 @@ fn each_event_arrives_once_whatever_brokers_do() {
     }
     println!("{all:?}");
     if count >= HISTORIES {
-        assert!(all.each().iter().all(|count| *count >= 20), "too rare: {all:?}");
+        assert!(all.each().iter().all(|count| *count >= 5), "too rare: {all:?}");
     }
 }
