@@ -1,5 +1,7 @@
 //! The paths of a program from its sources to its sinks, each a sequence of ways.
 
+use std::collections::BTreeSet;
+
 use weir_grammar::tree::Role;
 use weir_plan::Order;
 
@@ -28,8 +30,8 @@ pub(super) struct Paths<'p> {
     pub(super) program: &'p Program<'p>,
     pub(super) ways: Vec<Way>,
     pub(super) all: Vec<Path>,
-    /// The sources that have more paths than are derived.
-    pub(super) cut: Vec<ComponentIndex>,
+    /// The sources that have more paths than are derived, each with the components that its events may reach.
+    pub(super) cut: Vec<(ComponentIndex, BTreeSet<ComponentIndex>)>,
     meetings: Meetings,
 }
 
@@ -46,6 +48,13 @@ impl<'p> Paths<'p> {
         for (source, component) in program.graph.components.iter().enumerate() {
             if component.declared.role == Role::Source && component.declared.rejects_of.is_none() {
                 paths.follow(source, &leaving);
+            }
+        }
+        for (source, reached) in &paths.cut {
+            // Several paths may lead to each sink, also where none was derived.
+            for sink in reached.iter().filter(|index| program.role(**index) == Role::Sink) {
+                paths.meetings.add(*source, *sink);
+                paths.meetings.add(*source, *sink);
             }
         }
         for path in 0..paths.all.len() {
@@ -73,7 +82,7 @@ impl<'p> Paths<'p> {
             let next: Vec<usize> = next.iter().copied().filter(|way| !passed(*way)).collect();
             if next.is_empty() {
                 if found == PATHS_MAX {
-                    self.cut.push(source);
+                    self.cut.push((source, self.reached(source, leaving)));
                     return;
                 }
                 found += 1;
@@ -84,6 +93,24 @@ impl<'p> Paths<'p> {
                 open.push(so_far.iter().copied().chain([way]).collect());
             }
         }
+    }
+
+    /// Returns the components that events of a source may reach, the source included.
+    fn reached(&self, source: ComponentIndex, leaving: &[Vec<usize>]) -> BTreeSet<ComponentIndex> {
+        let (mut reached, mut open) = (BTreeSet::from([source]), vec![source]);
+        while let Some(from) = open.pop() {
+            let next = leaving[from].iter().filter_map(|way| self.ways[*way].to);
+            open.extend(next.filter(|to| reached.insert(*to)));
+        }
+        reached
+    }
+
+    /// Returns a source of whose paths over a flow not all were derived.
+    pub(super) fn cut_in(&self, flow: usize) -> Option<ComponentIndex> {
+        let edges = self.program.graph.edges.iter().filter(|edge| edge.flow == flow);
+        let begins: BTreeSet<ComponentIndex> = edges.map(|edge| edge.from).collect();
+        let cut = self.cut.iter().find(|(_, reached)| !reached.is_disjoint(&begins));
+        cut.map(|(source, _)| *source)
     }
 
     /// Returns the last component of a path.
