@@ -3,7 +3,7 @@
 //! Random small pipelines of all that the language has are compiled, and run with faults: the agent is killed at random calls, its
 //! machine loses power, sinks and sources fail, peers send again, disks are full, lookup tables change. No run may do worse than what
 //! was derived for its pipeline, whether the compiler accepts its promise or not: the runtime carries out refused promises too.
-//! For each rule that refuses a promise, `rules.txt` names a run that breaks the promise for this reason alone.
+//! `rules.txt` names runs that break a promise for one rule alone. It names none yet: `WEIR_RULES` searches them.
 //!
 //! | module | content |
 //! | --- | --- |
