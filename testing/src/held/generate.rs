@@ -186,7 +186,17 @@ impl Generator {
             }
             4 if forks => To::Balance(self.branches(known)),
             5 if forks => To::BalanceBy(self.key_of(known), self.branches(known)),
-            6 if forks => To::Failover(self.branches(known)),
+            6 if forks => {
+                let mut branches = self.branches(known);
+                // This version carries out no such step there.
+                let stays = |step: &Step| match step {
+                    Step::Reject(_) | Step::Check(_) | Step::Parse { .. } => false,
+                    Step::Sample | Step::Throttle | Step::DedupeAll | Step::DedupeByKey => false,
+                    _ => true,
+                };
+                branches.iter_mut().for_each(|branch| branch.steps.retain(stays));
+                To::Failover(branches)
+            }
             7.. if !known.behind_channel => self.into_channel(known, depth),
             _ => self.into_sink(known),
         }

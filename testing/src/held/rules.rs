@@ -10,7 +10,7 @@ use std::path::Path;
 use weir_compiler::analysis::Rule;
 use weir_runtime::number_from_environment;
 
-use super::play::{Compiled, compile};
+use super::play::{Compiled, analysed, compile};
 use super::{generate, shrink, text_of, verdict};
 use crate::suite::in_threads;
 
@@ -68,6 +68,33 @@ fn each_rule_is_shown_by_a_run() {
             println!("no run shows `{}`", rule.name());
         }
     }
+}
+
+/// What is not derived is not promised, neither for the first paths nor for an order.
+#[test]
+fn more_paths_than_are_derived_are_not_proven() {
+    const BRANCHES: usize = 71;
+    let program = |branches: usize| {
+        let list = |name: &dyn Fn(usize) -> String| (0..branches).map(name).collect::<Vec<_>>().join(", ");
+        let mut text = String::from("source made = generate { count: 10 }\n");
+        let mut paths = format!("  made -> copy {{ {} }}\n", list(&|channel| format!("c{channel}")));
+        for channel in 0..branches {
+            let _ = writeln!(text, "channel c{channel} = memory {{}}");
+            let _ =
+                writeln!(paths, "  c{channel} -> copy {{ {} }}", list(&|sink| format!("k{channel}_{sink}")));
+            for sink in 0..branches {
+                let _ = writeln!(text, "sink k{channel}_{sink} = null {{}}");
+            }
+        }
+        format!("{text}flow main delivers best_effort, ordered totally {{\n{paths}}}\n")
+    };
+    let codes = |branches| {
+        let analysis = analysed(&program(branches));
+        let errors = analysis.diagnostics.iter().map(|error| error.code().to_owned());
+        (errors.collect::<Vec<_>>(), analysis.proofs.flows[0].complete)
+    };
+    assert_eq!(codes(2), (Vec::new(), true));
+    assert_eq!(codes(BRANCHES), (vec!["E0705".to_owned()], false));
 }
 
 /// Searches runs that show the rules, and writes the file.

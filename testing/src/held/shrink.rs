@@ -4,7 +4,7 @@ use super::pipeline::{Chain, ChannelKind, Overflow, Pipeline, SinkKind};
 use super::play::{Compiled, compile};
 
 /// The runs that are tried for each smaller pipeline.
-const RUNS: u64 = 40;
+const RUNS: u64 = 12;
 
 /// Returns a smaller pipeline of which a run fulfils `shows`, and the seed of this run.
 pub(super) fn shrink(

@@ -52,6 +52,9 @@ struct State {
     saved: Vec<u64>,
     requests: Vec<Request>,
     timeouts: u32,
+    /// The number of the last event of peers. It is given once, also over restarts: a real source begins again, and so the
+    /// compiler and the runtime refuse to store its positions.
+    last: u64,
     /// The runs of the source so far.
     runs: u64,
     /// The name of the file that events are in now.
@@ -121,6 +124,7 @@ impl Supply {
             sequences,
             requests,
             timeouts: 0,
+            last: 0,
             runs: 0,
             renamed: false,
         };
@@ -322,6 +326,9 @@ impl HeldSource {
             }
             _ => {
                 self.sequence = self.sequence.max(given(Partition::new(supply.name())));
+                if supply.repeats == Repeats::Unanswered {
+                    self.sequence = self.sequence.max(state.last);
+                }
                 Vec::new()
             }
         }
@@ -409,6 +416,7 @@ impl HeldSource {
     fn next_of_peers(&mut self, events: &[u64], numbered: bool) -> Result<Batch, Failure> {
         let begin = self.sequence;
         self.sequence += events.len() as u64;
+        self.supply.lock().last = self.sequence;
         let partition = Partition::new(self.supply.name());
         let origins = Origins::one(partition.clone(), begin, self.sequence);
         let batch = self.supply.batch(&self.schema, events, origins)?;

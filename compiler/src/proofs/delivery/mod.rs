@@ -129,7 +129,9 @@ fn keeps_delivery(
     };
     let mut broken = Vec::new();
     if never_loses {
-        broken.extend(required(paths, |reason| breaks(Effect::Loses, reason)));
+        // What these rules lose with stored positions, they would repeat as well: that reason has the remedy.
+        let repeats = |rule| matches!(rule, Rule::Balance | Rule::Failover | Rule::NotPromised);
+        broken.extend(required(paths, |reason| breaks(Effect::Loses, reason) && !repeats(reason.rule)));
     }
     if never_repeats {
         for reason in required(paths, |reason| breaks(Effect::Repeats, reason)) {

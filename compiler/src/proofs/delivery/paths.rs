@@ -7,7 +7,7 @@ use weir_plan::Order;
 
 use super::order::{Breaks, Meetings, OrderState};
 use super::program::Program;
-use super::reasons::{not_promised, of_component, reason};
+use super::reasons::{not_promised, of_component, reason, stored_behind};
 use super::ways::{self, Passed, Way};
 use crate::analysis::graph::Component;
 use crate::analysis::proofs::{Effect, Hop, HopKind, KeptOrder, PathProof, Reason, Rule};
@@ -58,7 +58,8 @@ impl<'p> Paths<'p> {
             }
         }
         for path in 0..paths.all.len() {
-            if let Some(sink) = paths.required_sink(path) {
+            // Events of an optional branch come between those of the required ones.
+            if let Some(sink) = paths.sink(path).filter(|_| !paths.is_rejects(path)) {
                 paths.meetings.add(paths.all[path].source, sink);
             }
         }
@@ -118,9 +119,13 @@ impl<'p> Paths<'p> {
         self.all[path].ways.last().and_then(|way| self.ways[*way].to)
     }
 
+    fn sink(&self, path: usize) -> Option<ComponentIndex> {
+        self.end(path).filter(|end| self.program.role(*end) == Role::Sink)
+    }
+
     /// Returns the sink of a path that a promise about order covers: no optional branch, no rejected events.
     fn required_sink(&self, path: usize) -> Option<ComponentIndex> {
-        let sink = self.end(path).filter(|end| self.program.role(*end) == Role::Sink)?;
+        let sink = self.sink(path)?;
         (!self.is_optional(path) && !self.is_rejects(path)).then_some(sink)
     }
 
@@ -204,11 +209,15 @@ impl<'p> Paths<'p> {
         let mut flows: Vec<usize> =
             self.flows(path).filter(|flow| !self.program.stores_positions(*flow)).collect();
         flows.dedup();
-        let named = flows.into_iter().filter_map(|flow| {
+        let named = flows.into_iter().flat_map(|flow| {
             let flow = &self.program.graph.flows[flow];
-            let promised = flow.promised.as_ref()?;
-            let is_stated = promised.span != flow.span;
-            Some(not_promised(&flow.name, promised.delivery, (promised.span, is_stated)))
+            let promised = flow.promised.as_ref();
+            promised.into_iter().flat_map(|promised| {
+                let is_stated = promised.span != flow.span;
+                let repeats = not_promised(&flow.name, promised.delivery, (promised.span, is_stated));
+                let loses = stored_behind(&flow.name, promised.delivery, promised.span);
+                [repeats, loses]
+            })
         });
         named.collect()
     }
