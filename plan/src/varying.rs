@@ -15,6 +15,8 @@ pub struct Varying {
     locals: BTreeSet<u32>,
     /// Whether the steps are behind a channel, where each leg of a fork applies them on its own.
     is_behind_channel: bool,
+    /// Whether a lookup table may have other rows.
+    reads_tables: bool,
     /// Whether a `dedupe` has dropped events; each leg then has its own view of which event was the first.
     is_deduped: bool,
 }
@@ -41,6 +43,11 @@ impl Varying {
     /// Begins at a source or at a channel.
     pub fn begin(is_behind_channel: bool) -> Varying {
         Varying { is_behind_channel, ..Varying::default() }
+    }
+
+    /// Takes the rows of lookup tables for varying: their files may change before a restart.
+    pub fn with_tables(self) -> Varying {
+        Varying { reads_tables: true, ..self }
     }
 
     /// Adds columns that vary.
@@ -124,6 +131,7 @@ impl Varying {
         expression.any(&|part| match &part.operation {
             Operation::Column(name) => self.columns.contains(name),
             Operation::Local(local) => self.locals.contains(local),
+            Operation::Table(_) => self.reads_tables,
             _ => part.is_varying_call(),
         })
     }

@@ -60,6 +60,8 @@ pub struct Registry {
     pub(crate) events_as_json: Option<EventsAsJson>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) previews: Previews,
+    /// Whether agents are built although their plans can't keep what they promise.
+    pub(crate) trusts_plans: bool,
 }
 
 impl Registry {
@@ -202,6 +204,13 @@ impl Registry {
     /// Sets who watches the events at the steps and routes of the agents that are built.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Registry {
         self.observer = Some(observer);
+        self
+    }
+
+    /// Lets agents be built of plans that can't keep what they promise, so that a test can show how the promise is broken.
+    #[doc(hidden)]
+    pub fn trusting_plans(mut self) -> Registry {
+        self.trusts_plans = true;
         self
     }
 }

@@ -55,7 +55,7 @@ impl SimulatedSource {
 }
 
 /// Makes a batch of events with these columns; columns that are left out are null.
-fn batch(
+pub(crate) fn batch(
     schema: &SchemaRef,
     events: Vec<&BTreeMap<String, Value>>,
     lineage: Vec<i64>,
@@ -82,16 +82,14 @@ impl Source for SimulatedSource {
         let given = port.given.through(&self.partition()).map_or(0, |given| given.position());
         let repeated = self.scene.source(&self.name, |source| source.position_after_start());
         let mut after = given.max(repeated.unwrap_or_default());
-        let SourcePort { mut outlet, mut deliveries, stop, .. } = port;
+        let SourcePort { mut outlet, mut deliveries, stop, delivered, .. } = port;
         let note = |through: u64| {
             self.scene.source(&self.name, |source| source.delivered = source.delivered.max(through));
             self.scene.moved();
         };
-        // What the channels have is delivered, or in them.
         self.scene.source(&self.name, |source| source.given = source.given.max(after));
-        if given > 0 {
-            note(given);
-        }
+        // What a channel in memory was given is not delivered yet.
+        delivered.positions().for_each(|(_, through)| note(through.position()));
         loop {
             let changed = self.scene.changed.notified();
             if let Some((batch, through)) = self.next(after, numbered)? {

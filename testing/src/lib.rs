@@ -17,6 +17,7 @@
 //! | `faults`, `mutants` | more runs of a test: with random faults, and with changed steps |
 //! | `arrays`, `values` | the values of events as Arrow arrays, and back |
 //! | `attempt` | a sample through the steps of a program, without a test |
+//! | `held` | tests that hold the compiler's proofs against runs of random pipelines |
 //! | `suite` | many tests at once |
 //! | `outcome`, `report` | the result as data, and in words |
 
@@ -29,6 +30,8 @@ mod driver;
 mod endpoints;
 mod faults;
 mod limits;
+#[cfg(test)]
+mod held;
 mod mutants;
 mod outcome;
 mod passed;

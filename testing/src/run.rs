@@ -179,7 +179,10 @@ pub(crate) fn run_without_faults(
 }
 
 /// Runs a future in one thread, in virtual time.
-fn in_virtual_time<T>(seed: u64, future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+pub(crate) fn in_virtual_time<T>(
+    seed: u64,
+    future: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
     // The jitter of waits is drawn from the generator of the thread.

@@ -29,7 +29,7 @@ impl Classes {
         Classes(named.collect())
     }
 
-    fn of_component(&self, name: &str) -> &'static str {
+    pub(crate) fn of_component(&self, name: &str) -> &'static str {
         self.0.get(name).copied().unwrap_or_default()
     }
 }
@@ -74,6 +74,16 @@ pub(crate) fn registry(
             Ok(Box::new(SimulatedSink { name, exactly_once, scene: scene.clone() }))
         });
     }
+    with_channels(registry, plan, classes, scene)
+}
+
+/// Adds the channels of a plan, whose calls fail as the scene says.
+pub(crate) fn with_channels(
+    mut registry: Registry,
+    plan: &Plan,
+    classes: &Classes,
+    scene: &Arc<Scene>,
+) -> Registry {
     let mut hooked: BTreeSet<&str> = BTreeSet::new();
     for channel in plan.channels.iter().filter(|channel| hooked.insert(&channel.kind)) {
         let make: MakeChannel = match registry.maker_of_channel(&channel.kind) {

@@ -212,6 +212,30 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// All rules, in the order of the documentation.
+    pub const ALL: [Rule; 20] = [
+        Rule::Class,
+        Rule::Clause,
+        Rule::NoPositions,
+        Rule::NotPromised,
+        Rule::DecisionBehindChannel,
+        Rule::DecisionBeforeChannel,
+        Rule::HeaderVaries,
+        Rule::Balance,
+        Rule::Failover,
+        Rule::ExplodeBehindChannel,
+        Rule::ExplodeBeforeVolatile,
+        Rule::RejectedElement,
+        Rule::VolatileRejects,
+        Rule::StepVaries,
+        Rule::TooManyPaths,
+        Rule::PartitionsOfSource,
+        Rule::SeveralSources,
+        Rule::SeveralPaths,
+        Rule::ColumnChanged,
+        Rule::OtherKey,
+    ];
+
     /// Returns the name of the rule, as `weir check --proofs` shows it.
     pub fn name(self) -> &'static str {
         match self {

@@ -44,9 +44,12 @@ pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> 
     problems.extend(over);
     let mut builder = Builder { plan, paths, registry, clock, exactly_once, required, problems };
     let channels = builder.channels();
-    builder.problems.extend(rejects::varying(plan));
-    builder.problems.extend(rejects::unsupported(plan, &channels));
-    builder.problems.extend(rejects::exploding(plan, &channels));
+    if !registry.trusts_plans {
+        builder.problems.extend(rejects::varying(plan));
+        builder.problems.extend(rejects::exploding(plan, &channels));
+        builder.problems.extend(rejects::lacking(plan, &channels));
+    }
+    builder.problems.extend(rejects::in_circles(plan));
     let sources = builder.sources(&channels);
     let mut sinks = builder.sinks(&channels, &sources);
     let handed = hand_over(plan, &sources, &mut sinks);

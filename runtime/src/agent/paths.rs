@@ -52,7 +52,7 @@ pub(super) fn compile(
             if matches!(path.from, Origin::Channel(_)) && !leads_anywhere(&path.leg.to) {
                 errors.push(CompileError::Unsupported(support::DEAD_PATH.to_owned()));
             }
-            if flow.delivers.never_repeats() {
+            if flow.delivers.never_repeats() && !registry.trusts_plans {
                 // After a crash an event may go to another leg, whose sink does not know its identity.
                 let loose = loose_fork(&path.leg.to).map(|what| CompileError::Unsupported(what.to_owned()));
                 errors.extend(loose);

@@ -193,23 +193,33 @@ fn rejects_elements(leg: &Leg, mut is_exploded: bool) -> bool {
     leg.to.legs().into_iter().any(|leg| rejects_elements(leg, is_exploded))
 }
 
-/// Returns the rejects of the plan that can't be carried out.
-pub(super) fn unsupported(plan: &Plan, built: &BTreeMap<String, BuiltChannel>) -> Vec<String> {
-    let mut problems = Vec::new();
+/// Returns the channels of a plan to which events come back that are rejected behind them.
+pub(super) fn in_circles(plan: &Plan) -> Vec<String> {
     let mut arrows: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for flow in &plan.flows {
         let into = rejects_of(flow).map(channels).unwrap_or_default();
         for path in flow.paths.iter().filter(|path| path.leg.rejects()) {
-            let Origin::Channel(from) = &path.from else { continue };
-            arrows.entry(from).or_default().extend(&into);
-            if flow.delivers.never_repeats() {
-                problems.extend(lacking_for_exactly_once(flow, path, &into, built));
+            if let Origin::Channel(from) = &path.from {
+                arrows.entry(from).or_default().extend(&into);
             }
         }
     }
-    problems.extend(places_in_circles(&arrows).into_iter().map(|channel| {
+    let circles = places_in_circles(&arrows).into_iter().map(|channel| {
         format!("channel {channel}: events that are rejected behind it come back to it; let `rejects` lead elsewhere")
-    }));
+    });
+    circles.collect()
+}
+
+/// Returns what the rejecting paths of a plan lack for the promise `exactly_once`.
+pub(super) fn lacking(plan: &Plan, built: &BTreeMap<String, BuiltChannel>) -> Vec<String> {
+    let mut problems = Vec::new();
+    for flow in plan.flows.iter().filter(|flow| flow.delivers.never_repeats()) {
+        let into = rejects_of(flow).map(channels).unwrap_or_default();
+        let rejecting = flow.paths.iter().filter(|path| path.leg.rejects());
+        for path in rejecting.filter(|path| matches!(path.from, Origin::Channel(_))) {
+            problems.extend(lacking_for_exactly_once(flow, path, &into, built));
+        }
+    }
     problems
 }
 

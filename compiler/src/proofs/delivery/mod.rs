@@ -18,6 +18,7 @@ use crate::analysis::proofs::{Effect, FlowProof, PathProof, Proofs, Reason, Rule
 use crate::diagnostics::{Diagnostic, UnkeptOrder, UnkeptPromise};
 use crate::expressions::no_such_column;
 use crate::files::sources::Files;
+use crate::names::scopes::ComponentIndex;
 use crate::signatures::Library;
 use paths::Paths;
 use program::Program;
@@ -45,8 +46,7 @@ pub(crate) fn check(
     for (index, of_flow) in of_flows.into_iter().enumerate() {
         let flow = &graph.flows[index];
         let proven: Vec<PathProof> = of_flow.iter().map(|path| paths.prove(*path)).collect();
-        let cut =
-            paths.cut.iter().find(|source| of_flow.iter().any(|path| paths.all[*path].source == **source));
+        let cut = paths.cut_in(index).map(|source| too_many_paths(&program, source));
         let mut proof = FlowProof {
             flow: index,
             paths: proven,
@@ -54,30 +54,35 @@ pub(crate) fn check(
             strongest: Delivery::BestEffort,
             kept: true,
         };
-        if let Some(source) = cut
-            && let Some(first) = proof.paths.first_mut()
-        {
-            let declared = &graph.components[*source].declared;
-            first.reasons.push(reasons::reason(
-                Rule::TooManyPaths,
-                &[Effect::Loses, Effect::Repeats],
-                declared.span,
-                format!("more paths begin at `{}` than are derived", declared.name),
-                "nothing is known of the other paths",
-            ));
+        if let (Some(cut), Some(first)) = (&cut, proof.paths.first_mut()) {
+            first.reasons.push(cut.clone());
         }
-        proof.strongest = strongest(&proof.paths);
+        if cut.is_none() {
+            proof.strongest = strongest(&proof.paths);
+        }
         let before = diagnostics.len();
         if let Some(promised) = &flow.promised {
-            keeps_delivery(index, flow, promised, &proof.paths, diagnostics);
+            keeps_delivery(index, flow, promised, (&proof.paths, cut.as_ref()), diagnostics);
             let proven = of_flow.iter().copied().zip(&proof.paths);
-            keeps_order(promised, &paths, proven, diagnostics);
+            keeps_order(promised, &paths, proven, cut.as_ref(), diagnostics);
             order_known(promised, graph, index, diagnostics);
         }
         proof.kept = diagnostics.len() == before;
         proofs.flows.push(proof);
     }
     proofs
+}
+
+/// Returns the reason that not all paths of a source were derived.
+fn too_many_paths(program: &Program<'_>, source: ComponentIndex) -> Reason {
+    let declared = &program.component(source).declared;
+    reasons::reason(
+        Rule::TooManyPaths,
+        &[Effect::Loses, Effect::Repeats, Effect::Reorders],
+        declared.span,
+        format!("more paths begin at `{}` than are derived", declared.name),
+        "nothing is known of the other paths",
+    )
 }
 
 /// Returns the reasons for an effect on the paths that a promise covers, each once.
@@ -110,12 +115,12 @@ fn strongest(paths: &[PathProof]) -> Delivery {
     }
 }
 
-/// Reports the promise about loss and repeats if it is not kept.
+/// Reports the promise about loss and repeats if it is not kept. `cut` is the reason that there are further paths.
 fn keeps_delivery(
     index: usize,
     flow: &Flow,
     promised: &Promised,
-    paths: &[PathProof],
+    (paths, cut): (&[PathProof], Option<&Reason>),
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let (never_loses, never_repeats) = (promised.delivery.never_loses(), promised.delivery.never_repeats());
@@ -124,7 +129,9 @@ fn keeps_delivery(
     };
     let mut broken = Vec::new();
     if never_loses {
-        broken.extend(required(paths, |reason| breaks(Effect::Loses, reason)));
+        // What these rules lose with stored positions, they would repeat as well: that reason has the remedy.
+        let repeats = |rule| matches!(rule, Rule::Balance | Rule::Failover | Rule::NotPromised);
+        broken.extend(required(paths, |reason| breaks(Effect::Loses, reason) && !repeats(reason.rule)));
     }
     if never_repeats {
         for reason in required(paths, |reason| breaks(Effect::Repeats, reason)) {
@@ -134,6 +141,9 @@ fn keeps_delivery(
             }
         }
     }
+    if let Some(cut) = cut.filter(|cut| (never_loses || never_repeats) && !broken.contains(cut)) {
+        broken.push(cut);
+    }
     if broken.is_empty() {
         return;
     }
@@ -141,7 +151,7 @@ fn keeps_delivery(
     let breaks_it = |path: &&PathProof| !path.is_optional && path.reasons.contains(broken[0]);
     let path = paths.iter().find(breaks_it).filter(|path| path.flows.iter().any(|flow| *flow != index));
     let is_stated = promised.span != flow.span;
-    let instead = weaker(promised, paths);
+    let instead = if cut.is_some() { Delivery::BestEffort } else { weaker(promised, paths) };
     diagnostics.push(
         UnkeptPromise {
             promise: promised.delivery.to_string(),
@@ -166,11 +176,13 @@ fn weaker(promised: &Promised, paths: &[PathProof]) -> Delivery {
     }
 }
 
-/// Reports the promise about order if it is not kept. `of_flow` are the paths of the flow, each with its proof.
+/// Reports the promise about order if it is not kept. `of_flow` are the paths of the flow, each with its proof, and `cut` is the
+/// reason that there are further paths.
 fn keeps_order<'p>(
     promised: &Promised,
     paths: &Paths<'_>,
     of_flow: impl Iterator<Item = (usize, &'p PathProof)>,
+    cut: Option<&Reason>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let Some(promise_span) = promised.order_span else { return };
@@ -190,6 +202,10 @@ fn keeps_order<'p>(
                 reasons.push(reason);
             }
         }
+    }
+    if let Some(cut) = cut {
+        reasons.push(cut.clone());
+        kept = None;
     }
     if reasons.is_empty() {
         return;

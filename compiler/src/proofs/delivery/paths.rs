@@ -1,11 +1,13 @@
 //! The paths of a program from its sources to its sinks, each a sequence of ways.
 
+use std::collections::BTreeSet;
+
 use weir_grammar::tree::Role;
 use weir_plan::Order;
 
 use super::order::{Breaks, Meetings, OrderState};
 use super::program::Program;
-use super::reasons::{not_promised, of_component, reason};
+use super::reasons::{not_promised, of_component, reason, stored_behind};
 use super::ways::{self, Passed, Way};
 use crate::analysis::graph::Component;
 use crate::analysis::proofs::{Effect, Hop, HopKind, KeptOrder, PathProof, Reason, Rule};
@@ -28,8 +30,8 @@ pub(super) struct Paths<'p> {
     pub(super) program: &'p Program<'p>,
     pub(super) ways: Vec<Way>,
     pub(super) all: Vec<Path>,
-    /// The sources that have more paths than are derived.
-    pub(super) cut: Vec<ComponentIndex>,
+    /// The sources that have more paths than are derived, each with the components that its events may reach.
+    pub(super) cut: Vec<(ComponentIndex, BTreeSet<ComponentIndex>)>,
     meetings: Meetings,
 }
 
@@ -48,8 +50,16 @@ impl<'p> Paths<'p> {
                 paths.follow(source, &leaving);
             }
         }
+        for (source, reached) in &paths.cut {
+            // Several paths may lead to each sink, also where none was derived.
+            for sink in reached.iter().filter(|index| program.role(**index) == Role::Sink) {
+                paths.meetings.add(*source, *sink);
+                paths.meetings.add(*source, *sink);
+            }
+        }
         for path in 0..paths.all.len() {
-            if let Some(sink) = paths.required_sink(path) {
+            // Events of an optional branch come between those of the required ones.
+            if let Some(sink) = paths.sink(path).filter(|_| !paths.is_rejects(path)) {
                 paths.meetings.add(paths.all[path].source, sink);
             }
         }
@@ -73,7 +83,7 @@ impl<'p> Paths<'p> {
             let next: Vec<usize> = next.iter().copied().filter(|way| !passed(*way)).collect();
             if next.is_empty() {
                 if found == PATHS_MAX {
-                    self.cut.push(source);
+                    self.cut.push((source, self.reached(source, leaving)));
                     return;
                 }
                 found += 1;
@@ -86,14 +96,36 @@ impl<'p> Paths<'p> {
         }
     }
 
+    /// Returns the components that events of a source may reach, the source included.
+    fn reached(&self, source: ComponentIndex, leaving: &[Vec<usize>]) -> BTreeSet<ComponentIndex> {
+        let (mut reached, mut open) = (BTreeSet::from([source]), vec![source]);
+        while let Some(from) = open.pop() {
+            let next = leaving[from].iter().filter_map(|way| self.ways[*way].to);
+            open.extend(next.filter(|to| reached.insert(*to)));
+        }
+        reached
+    }
+
+    /// Returns a source of whose paths over a flow not all were derived.
+    pub(super) fn cut_in(&self, flow: usize) -> Option<ComponentIndex> {
+        let edges = self.program.graph.edges.iter().filter(|edge| edge.flow == flow);
+        let begins: BTreeSet<ComponentIndex> = edges.map(|edge| edge.from).collect();
+        let cut = self.cut.iter().find(|(_, reached)| !reached.is_disjoint(&begins));
+        cut.map(|(source, _)| *source)
+    }
+
     /// Returns the last component of a path.
     pub(super) fn end(&self, path: usize) -> Option<ComponentIndex> {
         self.all[path].ways.last().and_then(|way| self.ways[*way].to)
     }
 
+    fn sink(&self, path: usize) -> Option<ComponentIndex> {
+        self.end(path).filter(|end| self.program.role(*end) == Role::Sink)
+    }
+
     /// Returns the sink of a path that a promise about order covers: no optional branch, no rejected events.
     fn required_sink(&self, path: usize) -> Option<ComponentIndex> {
-        let sink = self.end(path).filter(|end| self.program.role(*end) == Role::Sink)?;
+        let sink = self.sink(path)?;
         (!self.is_optional(path) && !self.is_rejects(path)).then_some(sink)
     }
 
@@ -177,11 +209,15 @@ impl<'p> Paths<'p> {
         let mut flows: Vec<usize> =
             self.flows(path).filter(|flow| !self.program.stores_positions(*flow)).collect();
         flows.dedup();
-        let named = flows.into_iter().filter_map(|flow| {
+        let named = flows.into_iter().flat_map(|flow| {
             let flow = &self.program.graph.flows[flow];
-            let promised = flow.promised.as_ref()?;
-            let is_stated = promised.span != flow.span;
-            Some(not_promised(&flow.name, promised.delivery, (promised.span, is_stated)))
+            let promised = flow.promised.as_ref();
+            promised.into_iter().flat_map(|promised| {
+                let is_stated = promised.span != flow.span;
+                let repeats = not_promised(&flow.name, promised.delivery, (promised.span, is_stated));
+                let loses = stored_behind(&flow.name, promised.delivery, promised.span);
+                [repeats, loses]
+            })
         });
         named.collect()
     }

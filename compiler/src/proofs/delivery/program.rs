@@ -104,7 +104,7 @@ impl<'p> Program<'p> {
     /// Returns what may differ at the beginning of an edge when events come again.
     pub(super) fn begin(&self, edge: &Edge) -> Varying {
         let from = self.component(edge.from);
-        let begun = Varying::begin(self.is_behind_channel(edge));
+        let begun = Varying::begin(self.is_behind_channel(edge)).with_tables();
         match from.declared.role {
             Role::Source => begun.with_columns(from.kind().into_iter().flat_map(support::varying_headers)),
             // A durable channel keeps the events as they were read first.

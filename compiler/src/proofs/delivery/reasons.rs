@@ -150,3 +150,10 @@ pub(super) fn not_promised(name: &str, delivery: Delivery, (span, stated): (Span
     found.shown.fix = Some(Fix { title, edits: vec![edit], certain: false });
     found
 }
+
+/// Returns why events get lost if one flow of a path stores positions, and this one does not.
+pub(super) fn stored_behind(name: &str, delivery: Delivery, span: Span) -> Reason {
+    let what = format!("the flow `{name}` promises only `{delivery}`");
+    let why = "another flow stores positions, and its sinks don't know which events wait for others";
+    reason(Rule::NotPromised, &[Effect::Loses], span, what, why).with_positions(true)
+}

@@ -53,12 +53,30 @@ pub(super) fn decided_before_channel(place: Span, what: &str) -> Reason {
         .with_remedy("decide by values that are always the same")
 }
 
+/// Returns the reason of a decision by a lookup table, whose file may change before a restart.
+pub(super) fn decided_by_table(place: Span, what: &str, is_behind_channel: bool) -> Reason {
+    let rule = match is_behind_channel {
+        true => Rule::DecisionBehindChannel,
+        false => Rule::DecisionBeforeChannel,
+    };
+    let what = format!("{what} by a lookup table, whose file may be another one after a restart");
+    let why = "then the event may go another way, where its position counts as known, or come a second time";
+    reason(rule, BOTH, place, what, why).with_remedy("decide by values that are always the same")
+}
+
 /// Returns the reason of a decision by a header that may be another one when the event is read again.
 pub(super) fn decided_by_header(place: Span, what: &str) -> Reason {
     let what = format!("{what} by a header that may be another one when the event is read again");
     let why = "after a crash the event may go another way, where its position counts as known";
     let remedy = "decide behind a durable channel, which keeps the header, or by something else";
     reason(Rule::HeaderVaries, BOTH, place, what, why).with_remedy(remedy)
+}
+
+/// Returns why a fork that chooses again loses an event where positions are stored.
+pub(super) fn returns_elsewhere(rule: Rule, fork: &str, word: Span) -> Reason {
+    let what = format!("`{fork}` may send an event that comes again to another branch");
+    let why = "the position of the event may count as known there";
+    reason(rule, &[Effect::Loses], word, what, why).with_positions(true)
 }
 
 /// Returns the hop of a fork, or of a step that ends a way.

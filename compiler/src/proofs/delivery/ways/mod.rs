@@ -1,18 +1,17 @@
 //! The ways of events over an edge: from a source or a channel, over steps and forks, to each channel and sink.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+mod order;
 
 use weir_grammar::Span;
 use weir_grammar::tree::Role;
 use weir_plan::varying::{Varying, may_differ_after_restart};
-use weir_plan::{Action, TemplatePart, Value, support};
+use weir_plan::{Action, support};
 
 use super::program::Program;
 use super::reasons::reason;
 use super::steps::{
-    OrderChange, balance_by, decided_before_channel, decided_behind_channel, decided_by_header, effect_of,
-    first_step, fork,
+    OrderChange, balance_by, decided_before_channel, decided_behind_channel, decided_by_header,
+    decided_by_table, effect_of, first_step, fork, returns_elsewhere,
 };
 use crate::analysis::graph::{Arrival, Destination, Edge, Leg, Step};
 use crate::analysis::proofs::{Effect, Hop, HopKind, Reason, Rule};
@@ -58,6 +57,8 @@ struct Trail {
     varying: Varying,
     /// The same, with the headers that may differ when a source reads an event again.
     reread: Varying,
+    /// What differs if the files of lookup tables have changed.
+    tables: Varying,
     is_behind: bool,
     /// The place of an `explode` before.
     exploded: Option<Span>,
@@ -75,6 +76,7 @@ pub(super) fn of_edge(program: &Program<'_>, index: usize) -> Vec<Way> {
         reasons: Vec::new(),
         varying: Varying::begin(is_behind),
         reread: program.begin(edge),
+        tables: Varying::begin(is_behind).with_tables(),
         is_behind,
         exploded: None,
         is_deduped: false,
@@ -87,7 +89,10 @@ pub(super) fn of_edge(program: &Program<'_>, index: usize) -> Vec<Way> {
         program,
         edge,
         index,
+        knows_positions: !is_behind
+            && program.channels(&edge.leg).iter().all(|channel| program.is_durable(*channel)),
         has_durable: reached.iter().any(|channel| program.is_durable(*channel)),
+        stores_positions: (0..program.graph.flows.len()).any(|flow| program.stores_positions(flow)),
         volatile_rejects: rejected.into_iter().find(|channel| !program.is_durable(*channel)),
         ways: Vec::new(),
     };
@@ -102,8 +107,12 @@ struct Walk<'w, 'p> {
     program: &'w Program<'p>,
     edge: &'w Edge,
     index: usize,
+    /// Whether all channels that the events reach know which events of a source they have, dropped ones included.
+    knows_positions: bool,
     /// Whether a channel that the events reach, rejected ones included, is durable.
     has_durable: bool,
+    /// Whether a flow of the program stores positions.
+    stores_positions: bool,
     /// The first channel for rejected events that is not durable.
     volatile_rejects: Option<ComponentIndex>,
     ways: Vec<Way>,
@@ -171,6 +180,7 @@ impl Walk<'_, '_> {
             Destination::Failover { word, legs, channel } => {
                 self.through(*channel, leg, &mut trail);
                 let why = "events that come again after a crash may go to another branch";
+                trail.reasons.push(returns_elsewhere(Rule::Failover, "failover", *word));
                 trail.reasons.push(reason(
                     Rule::Failover,
                     REPEATS,
@@ -199,7 +209,9 @@ impl Walk<'_, '_> {
         trail.is_behind = true;
         trail.varying = Varying::begin(true);
         let again: Vec<String> = trail.reread.columns().collect();
-        trail.reread = Varying::begin(true).with_columns(again);
+        trail.reread = Varying::begin(true).with_tables().with_columns(again);
+        let again: Vec<String> = trail.tables.columns().collect();
+        trail.tables = Varying::begin(true).with_tables().with_columns(again);
         self.explodes_before(channel, trail);
         trail.exploded = None;
         leg.to.legs().into_iter().for_each(|leg| self.begin_behind(leg, trail));
@@ -209,6 +221,7 @@ impl Walk<'_, '_> {
         // The key of a `balance by` with errors is not known either.
         if whole {
             let why = "events that come again after a crash may go to another branch";
+            trail.reasons.push(returns_elsewhere(Rule::Balance, "balance", word));
             trail.reasons.push(
                 reason(
                     Rule::Balance,
@@ -242,7 +255,10 @@ impl Walk<'_, '_> {
         let steps = || step.into_iter().map(|step| (&step.action, step.on_failure));
         let varies = trail.varying.decision(steps(), conditions()).is_some();
         let varies_when_reread = trail.reread.decision(steps(), conditions()).is_some();
-        if !varies && !varies_when_reread {
+        let varies_by_table = trail.tables.decision(steps(), conditions()).is_some();
+        // Behind a channel, `begin_behind` has found a step that rejects by a table.
+        let is_found = varies_by_table && trail.is_behind && step.is_some();
+        if !varies && (!varies_when_reread || is_found) {
             return;
         }
         let (place, what) = match (step, &leg.to) {
@@ -258,40 +274,57 @@ impl Walk<'_, '_> {
         let found = match (varies, trail.is_behind) {
             (true, true) => decided_behind_channel(place, &what, trail.is_deduped && step.is_none()),
             (true, false) => decided_before_channel(place, &what).with_positions(!self.has_durable),
+            (false, is_behind) if varies_by_table => {
+                let is_durable = self.has_durable || self.program.is_durable(self.edge.from);
+                decided_by_table(place, &what, is_behind).with_positions(!is_durable)
+            }
             // Without stored positions, only a durable channel takes an event for known.
             (false, is_behind) => {
                 decided_by_header(place, &what).with_positions(is_behind || !self.has_durable)
             }
         };
+        if step.is_none() {
+            let why = "an event that comes again may come to this branch then, behind newer events";
+            let change = reason(found.rule, REORDERS, place, what, why);
+            trail.passed.push(Passed::Change(OrderChange::Nothing(change)));
+        }
         trail.reasons.push(found);
     }
 
     fn step(&mut self, step: &Step, trail: &mut Trail) {
         let (before, before_reread) = (trail.varying.clone(), trail.reread.clone());
+        let before_tables = trail.tables.clone();
+        let passed_late = self.passes_late(step, self.program.place(step.span, step.used), trail);
         self.decides(Some(step), &self.edge.leg, trail);
         // A decision that varies is not applied.
         let action = &step.action;
         trail.varying = before.behind(std::iter::once(action));
         trail.reread = before_reread.behind(std::iter::once(action));
+        trail.tables = before_tables.behind(std::iter::once(action));
         let place = self.program.place(step.span, step.used);
         if step.rejects() {
             self.rejects(step, place, trail);
+            if self.program.rejects(self.edge.flow).is_some() {
+                let what = format!("`{}`", self.text(step.span));
+                trail.passed.extend(self.returns_late(place, what, trail).map(Passed::Change));
+            }
         }
+        trail.passed.extend(passed_late.map(Passed::Change));
         if let Action::Explode(_) = action {
             trail.exploded = Some(place);
             if trail.is_behind {
                 let why = "all elements of an event have one position there, and may end in different files";
-                trail.reasons.push(
-                    reason(
-                        Rule::ExplodeBehindChannel,
-                        &[Effect::Loses, Effect::Repeats],
-                        place,
-                        format!("`{}` is behind a channel", self.text(step.span)),
-                        why,
-                    )
-                    .with_positions(true)
-                    .with_remedy("move the `explode` between a source and a durable channel"),
-                );
+                let found = reason(
+                    Rule::ExplodeBehindChannel,
+                    &[Effect::Loses, Effect::Repeats],
+                    place,
+                    format!("`{}` is behind a channel", self.text(step.span)),
+                    why,
+                )
+                .with_positions(true)
+                .with_remedy("move the `explode` between a source and a durable channel");
+                self.shares_position(&found, trail);
+                trail.reasons.push(found);
             }
         }
         trail.is_deduped |= trail.is_behind && matches!(action, Action::Dedupe { .. });
@@ -300,18 +333,6 @@ impl Walk<'_, '_> {
             trail.passed.push(Passed::Step(hop));
         }
         trail.passed.extend(self.column_change(step, place).map(Passed::Change));
-    }
-
-    fn column_change(&self, step: &Step, place: Span) -> Option<OrderChange> {
-        let columns: Arc<[String]> = match &step.action {
-            Action::Set { column, .. } | Action::Explode(column) => Arc::new([column.clone()]),
-            Action::Parse { fields, .. } => fields.iter().map(|field| field.name.clone()).collect(),
-            Action::Rename { from, to } => return Some(OrderChange::Renames(from.clone(), to.clone())),
-            _ => return None,
-        };
-        let what = format!("`{}` gives events other values", self.text(step.span));
-        let why = "events with equal values may have had different ones before";
-        Some(OrderChange::Replaces(columns, reason(Rule::ColumnChanged, REORDERS, place, what, why)))
     }
 
     /// Adds the way of the events that a step rejects.
@@ -358,17 +379,17 @@ impl Walk<'_, '_> {
             return;
         };
         let name = &self.program.component(channel).declared.name;
-        trail.reasons.push(
-            reason(
-                Rule::ExplodeBeforeVolatile,
-                &[Effect::Loses, Effect::Repeats],
-                place,
-                format!("`explode` is before `{name}`, which is not durable"),
-                "all elements of an event have one position there, and may end in different files",
-            )
-            .with_positions(true)
-            .with_remedy("lead the elements into a durable channel"),
-        );
+        let found = reason(
+            Rule::ExplodeBeforeVolatile,
+            &[Effect::Loses, Effect::Repeats],
+            place,
+            format!("`explode` is before `{name}`, which is not durable"),
+            "all elements of an event have one position there, and may end in different files",
+        )
+        .with_positions(true)
+        .with_remedy("lead the elements into a durable channel");
+        self.shares_position(&found, trail);
+        trail.reasons.push(found);
     }
 
     fn arrive(&mut self, arrival: &Arrival, mut trail: Trail) {
@@ -381,43 +402,22 @@ impl Walk<'_, '_> {
             trail.passed.push(Passed::Channel(channel));
         }
         trail.passed.extend(self.sorts_by_varying(arrival.to, &trail).map(Passed::Change));
+        let mut passed_on = Vec::new();
         if self.rejects_itself(arrival.to)
             && let Some(origin) = self.program.rejects(self.edge.flow)
         {
             let mut trail = trail.clone();
             let name = self.program.component(arrival.to).declared.name.to_string();
             let says = "rejects events that can never be written";
+            let (mut behind, place) = (trail.clone(), self.program.component(arrival.to).declared.span);
+            // The channel that the compiler adds before a sink is one.
+            behind.is_behind |= !to_channel;
+            passed_on.extend(self.returns_late(place, format!("`{name}`"), &behind));
             trail.passed.push(Passed::Step(fork(&name, says)));
             self.end(Some(origin), trail);
         }
+        trail.passed.extend(passed_on.into_iter().map(Passed::Change));
         self.end(Some(arrival.to), trail);
-    }
-
-    /// Returns the effect on the order if a sink chooses the place of an event by a column that may have another value when the
-    /// event comes again: then it comes into a place that has newer events already.
-    fn sorts_by_varying(&self, sink: ComponentIndex, trail: &Trail) -> Option<OrderChange> {
-        let component = self.program.component(sink);
-        let varying: BTreeSet<String> = trail.varying.columns().chain(trail.reread.columns()).collect();
-        let templates = component.settings.iter().filter_map(|setting| match &setting.value {
-            Some(Value::Template(template)) => Some((&setting.name, template)),
-            _ => None,
-        });
-        let mut holes = templates.flat_map(|(setting, template)| {
-            let holes = template.parts.iter().filter_map(|part| match part {
-                TemplatePart::Hole(hole) => Some(hole.column.split('.').next().unwrap_or_default()),
-                TemplatePart::Text(_) => None,
-            });
-            holes.map(move |column| (setting, column))
-        });
-        let (setting, column) = holes.find(|(_, column)| varying.contains(*column))?;
-        let what = format!("`{}.{setting}` goes by `{column}`", component.declared.name);
-        let why = format!(
-            "`{column}` may be another one when an event comes again, so that it comes behind newer events"
-        );
-        let found = reason(Rule::HeaderVaries, REORDERS, component.declared.span, what, why);
-        Some(OrderChange::Nothing(
-            found.with_remedy("lead the events through a durable channel, which keeps the header"),
-        ))
     }
 
     /// Returns whether a component is a sink that rejects events which can never be written.
