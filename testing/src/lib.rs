@@ -29,9 +29,9 @@ mod coverage;
 mod driver;
 mod endpoints;
 mod faults;
-mod limits;
 #[cfg(test)]
 mod held;
+mod limits;
 mod mutants;
 mod outcome;
 mod passed;
