@@ -18,4 +18,3 @@ mod selection;
 mod sink;
 mod source;
 mod starting;
-mod tokens;

@@ -41,7 +41,6 @@ impl ClientContext for Callbacks {
     }
 
     fn stats(&self, statistics: Statistics) {
-        self.taking.connection.look_for_silent(&statistics);
         self.taking.set_lag(&statistics, &self.topic.name);
     }
 }

@@ -4,7 +4,6 @@
 //! Several batches are in flight at once. The sink waits only when librdkafka's queue, bounded by `buffer`, is full.
 //! Records of one partition keep their order, also over retries.
 
-mod brokers;
 mod error;
 mod exactly_once;
 mod preview;
@@ -29,14 +28,12 @@ use weir_runtime::source::Handover;
 use weir_runtime::{ConnectFailure, Context, Failure};
 
 use super::asking::{Question, ask};
-use super::connection::{Connection, milliseconds, set_transaction_timeout};
+use super::connection::{Connection, milliseconds};
 use super::positions::topic_of;
 use super::registry::RegistryError;
-use super::security::SecurityError;
 use crate::formats::messages::{Contents, MessageFormatting, Unwritable};
 use crate::language::types::Allowed;
 use crate::tools::template::Renderer;
-use brokers::{Brokers, Librdkafka};
 use error::{ErrorContext, SinkError};
 use exactly_once::Transactions;
 pub(crate) use preview::writes;
@@ -65,7 +62,6 @@ const GROUP_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(20);
 struct KafkaSink {
     context: Context,
     settings: KafkaSinkSettings,
-    brokers: Arc<dyn Brokers>,
     client: ClientConfig,
     topic: Renderer,
     /// Whether the topic differs between events.
@@ -88,15 +84,6 @@ struct KafkaSink {
 /// # Errors
 /// When the settings are invalid, or this version does not implement them.
 pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
-    Ok(Box::new(make_sink_on(Arc::new(Librdkafka), settings, context)?))
-}
-
-/// The same with these brokers.
-fn make_sink_on(
-    brokers: Arc<dyn Brokers>,
-    settings: &Settings,
-    context: Context,
-) -> Result<KafkaSink, Failure> {
     let settings: KafkaSinkSettings = settings.read().map_err(Failure::permanent)?;
     let KafkaSinkSettings { allow: None | Some(Allowed::Sensitive), .. } = settings;
     let formatting =
@@ -119,10 +106,9 @@ fn make_sink_on(
     let headers = RecordHeaders::new(&settings.headers, &context.schema)
         .map_err(|header| SinkError::NoHeader { component: component.clone(), header })
         .map_err(SinkError::into_failure)?;
-    Ok(KafkaSink {
+    Ok(Box::new(KafkaSink {
         context,
         settings,
-        brokers,
         client,
         topic,
         topic_has_holes,
@@ -133,7 +119,7 @@ fn make_sink_on(
         transactions,
         upstreams: Upstreams::default(),
         batch_bytes_max: BATCH_BYTES_MAX,
-    })
+    }))
 }
 
 /// Makes the transactions of a sink whose flow promises `exactly_once`.
@@ -159,16 +145,8 @@ impl KafkaSink {
         self.settings.timeout.min(longest)
     }
 
-    /// Makes the error of connections that can't be protected.
-    fn insecure(&self, source: SecurityError) -> SinkError {
-        SinkError::Security { component: self.context.component.to_string(), source }
-    }
-
-    /// Makes a producer, whose token is renewed if the brokers want one.
-    async fn start(&self) -> Result<ProducerHandle, SinkError> {
+    fn start(&self) -> Result<ProducerHandle, SinkError> {
         let KafkaSinkSettings { brokers, timeout, security, .. } = &self.settings;
-        let Context { component, meter, .. } = &self.context;
-        security.prepare("sink", component, meter).await.map_err(|source| self.insecure(source))?;
         let meanwhile = "the events stay in the channel";
         let connection =
             Connection::new("sink", &self.context.component, brokers, meanwhile, &self.context.meter);
@@ -179,19 +157,20 @@ impl KafkaSink {
             brokers: brokers.clone(),
             security: security.clone(),
         };
-        let protected = security.protect(self.client.clone());
-        let mut client = protected.map_err(|source| self.insecure(source))?;
+        let mut client = self.client.clone();
+        let insecure = |source| SinkError::Security { component: context.component.clone(), source };
+        security.apply(&mut client).map_err(insecure)?;
         client.set("batch.size", self.batch_bytes_max.to_string());
         if self.batch_bytes_max <= 1 {
             client.set("batch.num.messages", "1");
         }
         if !self.upstreams.is_empty() {
-            set_transaction_timeout(&mut client, self.transaction_timeout());
-            client.set("delivery.timeout.ms", milliseconds(self.transaction_timeout()));
+            let limit = milliseconds(self.transaction_timeout());
+            client.set("transaction.timeout.ms", &limit).set("delivery.timeout.ms", limit);
         }
         let in_transactions = self.context.exactly_once;
         let reports = DeliveryReports::new(connection, context, self.batch_bytes_max, in_transactions);
-        self.brokers.start(&client, reports)
+        ProducerHandle::start(&client, reports)
     }
 
     /// Asks the schema registry for the number of the schema, once.
@@ -388,7 +367,7 @@ impl Sink for KafkaSink {
         if self.context.exactly_once {
             return self.run_transactions(port).await;
         }
-        let producer = self.start().await.map_err(SinkError::into_failure)?;
+        let producer = self.start().map_err(SinkError::into_failure)?;
         let sent = self.send_all(port, &producer).await;
         if producer.reports().batch_was_refused() {
             self.make_batches_smaller();
@@ -422,6 +401,3 @@ impl Sink for KafkaSink {
         self.settings.retry.map_or_else(Retry::default, Retry::from)
     }
 }
-
-#[cfg(test)]
-mod histories;

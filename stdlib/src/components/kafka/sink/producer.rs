@@ -6,22 +6,18 @@ use std::thread;
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Headers, Message};
-use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
-use rdkafka::statistics::Statistics;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 use weir_runtime::Acknowledgement;
 use weir_runtime::sink::{Delivery, Rejecter};
 
-use super::brokers::Produces;
 use super::error::{ErrorContext, SinkError};
 use super::records::{Record, Records, fingerprint};
 use crate::components::kafka::connection::Connection;
-use crate::components::kafka::protected::ProtectedConfig;
-use crate::components::kafka::tokens::Renewal;
 use crate::formats::messages::Contents;
 
 /// The longest time of one poll.
@@ -94,13 +90,13 @@ impl PendingBatch {
     }
 
     /// Notes a record that is alone in its batch, so that its event is found if the broker refuses it.
-    pub(super) fn note_alone(&self, record: &Record<'_>, row: usize) {
+    fn note_alone(&self, record: &Record<'_>, row: usize) {
         let note = (record.fingerprint(), row);
         self.alone.lock().unwrap_or_else(PoisonError::into_inner).push(note);
     }
 
     /// Finds the row of a refused record. Of equal records, each is found once.
-    pub(super) fn refused_row(&self, fingerprint: u128) -> Option<usize> {
+    fn refused_row(&self, fingerprint: u128) -> Option<usize> {
         let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
         let index = alone.iter().position(|(known, _)| *known == fingerprint)?;
         Some(alone.remove(index).1)
@@ -195,19 +191,6 @@ impl DeliveryReports {
         drop(given_up);
     }
 
-    /// Notes the report that a record was not written, as the client does it.
-    #[cfg(test)]
-    pub(super) fn record_failed(&self, pending: &PendingBatch, error: SinkError) {
-        pending.failed.store(true, Ordering::Relaxed);
-        self.fail(error);
-    }
-
-    /// Notes an error of the client, such as a lost connection.
-    #[cfg(test)]
-    pub(super) fn disturb(&self) {
-        self.disturbed.store(true, Ordering::Release);
-    }
-
     /// Forgets the errors that the client has reported.
     pub(super) fn begin_undisturbed(&self) {
         self.disturbed.store(false, Ordering::Release);
@@ -224,7 +207,7 @@ impl DeliveryReports {
     }
 
     /// Whether a record of this size has a batch of its own.
-    pub(super) fn is_alone(&self, bytes: usize) -> bool {
+    fn is_alone(&self, bytes: usize) -> bool {
         bytes > self.batch_bytes_max || self.batch_bytes_max <= 1
     }
 
@@ -330,10 +313,6 @@ impl ClientContext for Callbacks {
         self.0.disturbed.store(true, Ordering::Release);
         self.0.connection.error(code, reason);
     }
-
-    fn stats(&self, statistics: Statistics) {
-        self.0.connection.look_for_silent(&statistics);
-    }
 }
 
 impl ProducerContext for Callbacks {
@@ -371,28 +350,27 @@ pub(super) enum Enqueued {
 /// A producer and its polling thread. Dropping it gives up the records that are not reported.
 pub(super) struct ProducerHandle {
     reports: Arc<DeliveryReports>,
-    producer: Option<Box<dyn Produces>>,
+    producer: Option<Arc<BaseProducer<Callbacks>>>,
     ending: Arc<AtomicBool>,
     ended: oneshot::Receiver<()>,
 }
 
 impl ProducerHandle {
     pub(super) fn start(
-        config: &ProtectedConfig,
+        config: &ClientConfig,
         reports: Arc<DeliveryReports>,
     ) -> Result<ProducerHandle, SinkError> {
         let component = reports.context.component.clone();
         let no_client = |error| SinkError::Client { component: component.clone(), source: Box::new(error) };
         let producer: BaseProducer<Callbacks> =
-            config.create(Callbacks(reports.clone())).map_err(no_client)?;
+            config.create_with_context(Callbacks(reports.clone())).map_err(no_client)?;
         let producer = Arc::new(producer);
         let ending = Arc::new(AtomicBool::new(false));
-        let renewal = Renewal::new(reports.context.security.tokens());
         let (end_sender, ended) = oneshot::channel();
         let poll = {
             let (producer, ending) = (producer.clone(), ending.clone());
             move || {
-                poll_until(&producer, renewal, &ending);
+                poll_until(&producer, &ending);
                 // This is the last reference to the producer. Dropping it blocks for a while.
                 drop(producer);
                 let _nobody_waits = end_sender.send(());
@@ -400,15 +378,7 @@ impl ProducerHandle {
         };
         let thread = thread::Builder::new().name(format!("kafka {component}"));
         thread.spawn(poll).map_err(|source| SinkError::Thread { component, source })?;
-        Ok(ProducerHandle { reports, producer: Some(Box::new(producer)), ending, ended })
-    }
-
-    /// A producer of simulated brokers, which needs no thread that polls it.
-    #[cfg(test)]
-    pub(super) fn simulated(producer: Box<dyn Produces>, reports: Arc<DeliveryReports>) -> ProducerHandle {
-        let (ended_already, ended) = oneshot::channel();
-        drop(ended_already);
-        ProducerHandle { reports, producer: Some(producer), ending: Arc::default(), ended }
+        Ok(ProducerHandle { reports, producer: Some(producer), ending, ended })
     }
 
     pub(super) fn reports(&self) -> &Arc<DeliveryReports> {
@@ -424,15 +394,50 @@ impl ProducerHandle {
         rows: std::ops::Range<usize>,
         pending: &Arc<PendingBatch>,
     ) -> Enqueued {
-        match &self.producer {
-            Some(producer) => producer.enqueue(&self.reports, records, contents, rows, pending),
-            None => Enqueued::Full(rows.start),
+        let Some(producer) = &self.producer else { return Enqueued::Full(rows.start) };
+        let context = &self.reports.context;
+        for row in rows.clone() {
+            if contents.is_unwritable(row) {
+                continue;
+            }
+            let record = records.record(contents, row);
+            if !record.has_topic_name {
+                return Enqueued::Refused(row, context.no_topic_name(record.topic));
+            }
+            let bytes = record.bytes();
+            let too_large = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
+            if bytes as u64 > context.limit {
+                return Enqueued::Refused(row, context.record(too_large, record.topic, bytes));
+            }
+            let send = BaseRecord {
+                topic: record.topic,
+                partition: None,
+                payload: record.body,
+                key: record.key,
+                timestamp: record.time,
+                headers: record.owned_headers(),
+                delivery_opaque: pending.clone(),
+            };
+            // The report may come before `send` returns.
+            let is_alone = self.reports.is_alone(bytes);
+            if is_alone {
+                pending.note_alone(&record, row);
+            }
+            let Err((error, _)) = producer.send(send) else { continue };
+            if is_alone {
+                pending.refused_row(record.fingerprint());
+            }
+            if matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) {
+                return Enqueued::Full(row);
+            }
+            return Enqueued::Refused(row, context.record(error, record.topic, bytes));
         }
+        Enqueued::All(rows.end)
     }
 
     /// The client; none when it has been dropped.
-    pub(super) fn producer(&self) -> Option<&dyn Produces> {
-        self.producer.as_deref()
+    pub(super) fn producer(&self) -> Option<&Arc<BaseProducer<Callbacks>>> {
+        self.producer.as_ref()
     }
 
     /// Drops the producer and the records that it has not written, and waits until it has ended.
@@ -463,10 +468,9 @@ impl Drop for ProducerHandle {
     }
 }
 
-fn poll_until(producer: &BaseProducer<Callbacks>, mut renewal: Renewal, ending: &AtomicBool) {
+fn poll_until(producer: &BaseProducer<Callbacks>, ending: &AtomicBool) {
     while !ending.load(Ordering::Acquire) {
         producer.poll(POLL_TIMEOUT);
-        renewal.renew(producer.client());
         let reports = &producer.context().0;
         reports.connection.tick(producer.client());
         if let Some(refusal) = reports.connection.take_refusal() {
