@@ -97,3 +97,24 @@ fn a_plan_in_json_is_compared_as_its_program_is() {
     fs::write(folder.path().join("wrong.flow"), "sink a = nothing {}\n").unwrap();
     assert_eq!(compared("wrong.flow").0, 1);
 }
+
+/// A program that fits its limits runs, and one that does not is refused before anything starts.
+#[test]
+fn an_agent_keeps_to_its_limits() {
+    let program = |memory| {
+        format!(
+            "agent {{ memory: {memory} }}
+source numbers = generate {{ content: numbered, count: 1000 }}
+channel buffer = memory {{ byte_capacity: 8MiB }}
+sink out = stdout {{}}
+flow main {{ numbers -> buffer -> out }}
+"
+        )
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for (memory, expected) in [("512MiB", (0, 1_000)), ("32MiB", (1, 0))] {
+        fs::write(folder.path().join("a.flow"), program(memory)).unwrap();
+        let (status, output) = weir(folder.path(), &["run", "a.flow", "--quiet"]);
+        assert_eq!((status, output.lines().count()), expected, "{memory}");
+    }
+}

@@ -482,23 +482,3 @@ flow main {
     let numbers: Vec<&str> = ended.output.lines().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(numbers, ["100", "500", "600", "700", "900", "1000"]);
 }
-
-/// A program that fits its limits runs, and one that does not is refused before anything starts.
-#[test]
-fn an_agent_keeps_to_its_limits() {
-    let program = |memory| {
-        format!(
-            "agent {{ memory: {memory} }}
-source numbers = generate {{ content: numbered, count: 1000 }}
-channel buffer = memory {{ byte_capacity: 8MiB }}
-sink out = stdout {{}}
-flow main {{ numbers -> buffer -> out }}
-"
-        )
-    };
-    let ended = run(&folder_with(&program("512MiB")), &["--quiet"]);
-    assert_eq!((ended.status, ended.output.lines().count()), (0, 1_000), "{}", ended.error);
-    let ended = run(&folder_with(&program("32MiB")), &[]);
-    assert!(ended.status == 1 && ended.error.contains("E0803"), "{}", ended.error);
-    assert_eq!(ended.output, "");
-}
