@@ -156,7 +156,7 @@ impl ProgramTests<'_, '_> {
 
     /// Returns the columns of the fields of a schema, as `parse` gives them.
     fn columns_of_schema(&mut self, path: &Path) -> Option<Columns> {
-        let Some(schema) = self.schema(path) else { return None };
+        let schema = self.schema(path)?;
         let origin = Origin { name: "in".into(), span: path.span() };
         let mut columns = Columns::default();
         for field in &schema.fields {

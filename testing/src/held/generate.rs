@@ -189,16 +189,17 @@ impl Generator {
             6 if forks => {
                 let mut branches = self.branches(known);
                 // This version carries out no such step there.
-                let stays = |step: &Step| match step {
-                    Step::Reject(_) | Step::Check(_) | Step::Parse { .. } => false,
-                    Step::Sample | Step::Throttle | Step::DedupeAll | Step::DedupeByKey => false,
-                    _ => true,
+                let rejects =
+                    |step: &Step| matches!(step, Step::Reject(_) | Step::Check(_) | Step::Parse { .. });
+                let drops = |step: &Step| {
+                    matches!(step, Step::Sample | Step::Throttle | Step::DedupeAll | Step::DedupeByKey)
                 };
+                let stays = |step: &Step| !rejects(step) && !drops(step);
                 branches.iter_mut().for_each(|branch| branch.steps.retain(stays));
                 To::Failover(branches)
             }
-            7.. if !known.behind_channel => self.into_channel(known, depth),
-            _ => self.into_sink(known),
+            7.. if !known.behind_channel => self.random_channel(known, depth),
+            _ => self.random_sink(known),
         }
     }
 
@@ -218,15 +219,15 @@ impl Generator {
                 false => Vec::new(),
             };
             let to = match into_channels {
-                true => generator.into_channel(known, DEPTH_MAX),
-                false => generator.into_sink(known),
+                true => generator.random_channel(known, DEPTH_MAX),
+                false => generator.random_sink(known),
             };
             Chain { steps, to }
         };
         (0..2).map(|_| branch(self)).collect()
     }
 
-    fn into_channel(&mut self, known: Known, depth: usize) -> To {
+    fn random_channel(&mut self, known: Known, depth: usize) -> To {
         if known.is_plain() && !self.plain.is_empty() && self.random.one_in(3) {
             let plain = self.plain.clone();
             return To::Channel(self.random.among(&plain));
@@ -254,7 +255,7 @@ impl Generator {
         }
     }
 
-    fn into_sink(&mut self, known: Known) -> To {
+    fn random_sink(&mut self, known: Known) -> To {
         if !self.sinks.is_empty() && self.random.one_in(8) {
             let sinks = self.sinks.clone();
             return To::Sink(self.random.among(&sinks));

@@ -106,7 +106,7 @@ fn repeats_itself(analysis: &Analysis, name: &str) -> bool {
 /// The rows of the lookup table in this agent.
 fn read_table(_: &Table, data_type: &DataType) -> Result<TableRows, String> {
     let version = TABLE_VERSION.get();
-    let numbers = (0..2 * NUMBERS).filter(|number| (number / 2 + version) % 2 == 0);
+    let numbers = (0..2 * NUMBERS).filter(|number| (number / 2 + version).is_multiple_of(2));
     let keys = StringViewArray::from_iter_values(numbers.map(|number| number.to_string()));
     let DataType::Struct(fields) = data_type else { return Err("the rows are no records".to_owned()) };
     let column = |_: &FieldRef| Arc::new(keys.clone()) as arrow_array::ArrayRef;

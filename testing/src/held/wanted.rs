@@ -176,7 +176,7 @@ impl Condition {
     fn holds(self, event: Event) -> Option<bool> {
         match self {
             Condition::Odd => Some(event.number % 2 == 1),
-            Condition::Fifth => Some(event.number % 5 == 0),
+            Condition::Fifth => Some(event.number.is_multiple_of(5)),
             _ => None,
         }
     }
