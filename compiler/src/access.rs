@@ -1,4 +1,4 @@
-//! What an agent that runs a program reaches and touches: ports, hosts, files, state, environment variables.
+//! The list of the ports, hosts, files, state and environment variables that an agent with a program reaches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::flows::surface::{texts, touched_in};
 use crate::options::variable_of_param;
 use crate::signatures::Library;
 
-/// What kind of access it is.
+/// The kinds of access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccessKind {
@@ -66,7 +66,7 @@ pub struct Access {
     pub kind: AccessKind,
     /// The address, the path or the name of the variable. A path may be relative, and a glob is as the program has it.
     pub what: String,
-    /// Who needs it: `clicks.brokers`, or a part of the program in words.
+    /// The settings that need the access, such as `clicks.brokers`, or a part of the program in words.
     pub by: Vec<String>,
 }
 
@@ -92,10 +92,17 @@ pub struct AgentPlaces {
     pub working: Option<String>,
 }
 
+impl AgentPlaces {
+    /// Returns the directory in which relative paths of state begin.
+    fn of_state(&self) -> Option<&String> {
+        self.state.as_ref().or(self.working.as_ref())
+    }
+}
+
 /// The name of a program on standard input.
 const STANDARD_INPUT: &str = "-";
 
-/// What is collected, without duplicates.
+/// The accesses of a program, without duplicates.
 type Collected = BTreeMap<(AccessKind, String), BTreeSet<String>>;
 
 /// Returns what an agent that runs the program reaches and touches, sorted by kinds. It comes from the signatures of the library.
@@ -170,7 +177,7 @@ fn of_component(
     all: &mut Collected,
 ) {
     let name = &component.declared.name;
-    let state = places.state.as_ref().or(places.working.as_ref());
+    let state = places.of_state();
     let mut has_state = false;
     for touched in component.touched(library) {
         let by = format!("{name}.{}", touched.setting);
@@ -227,9 +234,9 @@ fn add(all: &mut Collected, kind: &str, text: &str, by: &str, places: &AgentPlac
         "host" => (AccessKind::Connects, text.to_owned()),
         "input" => (AccessKind::Reads, path(text, places.working.as_ref())),
         "output" => (AccessKind::Writes, path(text, places.working.as_ref())),
-        "state" => (AccessKind::State, path(text, places.state.as_ref().or(places.working.as_ref()))),
+        "state" => (AccessKind::State, path(text, places.of_state())),
         "variable" => (AccessKind::Variable, text.to_owned()),
-        // What is on a server is reached by its host.
+        // The server of a group or a topic is named by the setting with its address.
         _ => return,
     };
     note(all, kind, what, by);

@@ -204,10 +204,7 @@ fn of_functions(staged: &Staged) -> Vec<Mutant> {
     }
     let mut found = Vec::new();
     for (index, (defined, function)) in defined.into_iter().zip(functions).enumerate() {
-        let mut document = serde_json::to_value(function).unwrap_or_default();
-        let mut count = 0;
-        comparisons(&mut document, &mut |_| count += 1);
-        let mut changes: Vec<_> = (0..count).map(|number| compared(number, count)).collect();
+        let mut changes = compared_in(function);
         if other_value(&function.result).is_some() {
             changes.push((Kind::OtherValue, "gives another value".to_owned()));
         }
@@ -306,12 +303,16 @@ fn changes_of(step: &Step, before: Option<EventTypeId>) -> Vec<(Kind, String)> {
     if step.on_failure == Some(OnFailure::Reject) {
         changes.push((Kind::Dropping, "drops events instead of rejecting them".to_owned()));
     }
-    let mut document = serde_json::to_value(&step.action).unwrap_or_default();
+    changes.extend(compared_in(&step.action));
+    changes
+}
+
+/// Returns the changes of the comparisons in a part of a plan.
+fn compared_in(part: &impl Serialize) -> Vec<(Kind, String)> {
+    let mut document = serde_json::to_value(part).unwrap_or_default();
     let mut count = 0;
     comparisons(&mut document, &mut |_| count += 1);
-    let compares = (0..count).map(|number| compared(number, count));
-    changes.extend(compares);
-    changes
+    (0..count).map(|number| compared(number, count)).collect()
 }
 
 /// Returns another value of the type of an expression, if there is a simple one.

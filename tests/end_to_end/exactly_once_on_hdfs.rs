@@ -3,6 +3,7 @@
 use std::process;
 use std::time::Duration;
 
+use crate::kerberos::numbers;
 use weir_tests::{Scene, Server, Servers, Session, StoredFile, Weir, print_line};
 
 const EVENTS: usize = 150_000;
@@ -55,12 +56,7 @@ fn entry_number(file: &StoredFile) -> Option<u64> {
 
 /// Checks that the lines have each number from 1 once.
 fn assert_each_once(lines: Vec<Vec<u8>>, events: usize, place: &str) {
-    let number = |line: Vec<u8>| {
-        let line = String::from_utf8(line).expect("lines are text");
-        line.split(' ').next().and_then(|number| number.parse::<usize>().ok()).expect("lines are numbered")
-    };
-    let mut found: Vec<usize> = lines.into_iter().map(number).collect();
-    found.sort_unstable();
+    let found = numbers(lines);
     let wrong = found.iter().copied().zip(1..=events).find(|(found, expected)| found != expected);
     assert_eq!(wrong, None, "{place}: found and expected");
     assert_eq!(found.len(), events, "{place}");

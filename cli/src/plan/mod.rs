@@ -58,7 +58,7 @@ enum PlanFormat {
 /// The exit status if a change matters.
 const MATTERS: u8 = 4;
 
-/// What the command has found out.
+/// The ends of the command: the output is shown, a program has errors, or a change matters.
 enum Outcome {
     Shown,
     Errors,

@@ -223,8 +223,10 @@ fn run_programs(programs: &[Named<'_>], arguments: &Arguments) -> Vec<Vec<TestRe
         jobs.extend(wanted.map(|test| (index, test)));
     }
     let repeat = arguments.repeat.get() as u64;
-    let RunSettings { limits, .. } = RunSettings::default();
-    let settings = |seed| RunSettings { seed, trace: arguments.trace, bless: arguments.bless, limits };
+    let settings = |seed| {
+        let (trace, bless) = (arguments.trace, arguments.bless);
+        RunSettings { seed, trace, bless, ..RunSettings::default() }
+    };
     let done = in_threads(
         &jobs,
         arguments.threads(),

@@ -7,26 +7,25 @@ use crate::program::{print, print_error};
 
 /// Tries each change of each program, writes those that no test notices, and returns whether there are none.
 pub(super) fn write(programs: &[Named<'_>], arguments: &Arguments) -> bool {
-    let mutations: Vec<Mutations> = programs.iter().map(|named| Mutations::of(&named.program)).collect();
+    let with_tests = programs.iter().filter(|named| !named.program.tests().is_empty());
+    let mutations: Vec<_> = with_tests.map(|named| (named, Mutations::of(&named.program))).collect();
     let mut jobs = Vec::new();
-    for (index, Named { program, .. }) in programs.iter().enumerate() {
-        if !program.tests().is_empty() {
-            jobs.extend(mutations[index].mutants().iter().map(|mutant| (index, mutant)));
-        }
+    for (named, mutations) in &mutations {
+        jobs.extend(mutations.mutants().iter().map(|mutant| (*named, mutations, mutant)));
     }
     let settings = RunSettings { seed: arguments.seed, ..RunSettings::default() };
     let noticed = in_threads(
         &jobs,
         arguments.threads(),
-        |(index, mutant)| mutations[*index].is_noticed(mutant, settings),
+        |(_, mutations, mutant)| mutations.is_noticed(mutant, settings),
         |_| true,
     );
     let mut text = String::new();
     let unnoticed = jobs.iter().zip(noticed).filter(|(_, noticed)| !noticed);
     let mut count = 0;
-    for ((index, mutant), _) in unnoticed {
+    for ((named, _, mutant), _) in unnoticed {
         count += 1;
-        let files = &programs[*index].program.analysis.files;
+        let files = &named.program.analysis.files;
         let (begin, _) = files.positions(mutant.span);
         let name = files.name(mutant.span);
         text.push_str(&format!(

@@ -303,16 +303,21 @@ fn neighbours(
 impl Leg {
     /// Returns the channels and sinks that this leg leads to, with the channels that the compiler added between.
     pub fn components(&self) -> Vec<ComponentIndex> {
-        let mut found = Vec::new();
-        match &self.to {
-            Destination::Component(arrival) => found.extend(arrival.channel.into_iter().chain([arrival.to])),
-            Destination::Balance { channel, .. } | Destination::Failover { channel, .. } => {
-                found.extend(*channel)
-            }
-            _ => {}
-        }
+        let mut found = self.ends();
         found.extend(self.to.legs().into_iter().flat_map(Leg::components));
         found
+    }
+
+    /// Returns the channels and sinks that this leg leads to without the branches of its fork, with the channels that the
+    /// compiler added between.
+    pub(crate) fn ends(&self) -> Vec<ComponentIndex> {
+        match &self.to {
+            Destination::Component(arrival) => arrival.channel.into_iter().chain([arrival.to]).collect(),
+            Destination::Balance { channel, .. } | Destination::Failover { channel, .. } => {
+                channel.iter().copied().collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Returns the arrivals of this leg, in source order.

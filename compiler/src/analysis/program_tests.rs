@@ -63,7 +63,7 @@ pub enum TestActKind {
         at: ComponentIndex,
         /// The name of the sink.
         name: String,
-        /// What it writes of each event: the parts that its settings make, by the names of the settings, and the text as `body`.
+        /// The text that the sink writes of each event: the parts that its settings make, by the names of the settings, and the text as `body`.
         events: Vec<TestEvent>,
     },
     /// A sink has received exactly these events since the last act that expected events there.

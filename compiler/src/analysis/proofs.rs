@@ -1,4 +1,4 @@
-//! What was derived about a program, of its delivery above all: for each path from a source to a sink, whether it may lose or repeat
+//! The proofs of a program: for each path from a source to a sink, whether it may lose or repeat
 //! events, and which order it keeps.
 
 use weir_grammar::Span;
@@ -13,13 +13,13 @@ use crate::names::scopes::ComponentIndex;
 pub struct Proofs {
     /// The flows.
     pub flows: Vec<FlowProof>,
-    /// What leaves the machine, and what of it may be seen.
+    /// The connections that leave the machine, and the sensitive columns that sinks may have.
     pub security: SecurityProof,
     /// The most memory and disk space that the program takes.
     pub resources: Resources,
 }
 
-/// What leaves the machine, and what of it may be seen.
+/// The connections that leave the machine, and the sensitive columns that sinks may have.
 #[derive(Debug, Clone, Default)]
 pub struct SecurityProof {
     /// The sinks that may have sensitive columns.

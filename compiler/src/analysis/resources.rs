@@ -71,7 +71,7 @@ pub struct Amounts {
 pub struct Part {
     /// The most bytes.
     pub bytes: u64,
-    /// What takes them.
+    /// The reason, as the signature says it.
     pub because: String,
     /// The place that says so: in the library, or the step of the program.
     pub said_at: Span,

@@ -55,6 +55,14 @@ impl Setting {
     pub(crate) fn is_nested(&self) -> bool {
         self.name.contains(['.', '['])
     }
+
+    /// Returns the place of the value, if the program gives it.
+    pub(crate) fn written(&self) -> Option<Span> {
+        match self.origin {
+            Origin::Written(span) => Some(span),
+            _ => None,
+        }
+    }
 }
 
 /// The values of settings by name. Nested settings are part of the outer value.

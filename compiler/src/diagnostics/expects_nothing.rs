@@ -9,7 +9,7 @@ pub struct ExpectsNothing {
     pub what: &'static str,
     /// Why it can't, in words.
     pub reason: &'static str,
-    /// How it would test something, in words.
+    /// The change with which the test can fail, in words.
     pub help: &'static str,
     /// The place of the title or of the expectation.
     pub span: Span,

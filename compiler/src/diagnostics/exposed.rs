@@ -113,12 +113,8 @@ impl OpenPort {
 impl ExposedSecret {
     pub(super) fn describe(&self) -> Description {
         let ExposedSecret(secret) = self;
-        let message = format!("{}, and sends a secret in plain text: {}", secret.way(), secret.reason);
-        let message = if secret.listens {
-            format!("{}, and takes a secret in plain text: {}", secret.way(), secret.reason)
-        } else {
-            message
-        };
+        let verb = if secret.listens { "takes" } else { "sends" };
+        let message = format!("{}, and {verb} a secret in plain text: {}", secret.way(), secret.reason);
         secret.with_help(secret.described(message, "beyond this machine"))
     }
 }

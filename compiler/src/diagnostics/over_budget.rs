@@ -31,7 +31,7 @@ pub struct LargePart {
     pub component: String,
     /// The bytes.
     pub bytes: u64,
-    /// What takes them.
+    /// The reason, as the signature says it.
     pub because: String,
     /// The place of the setting that decides them, or else of the component.
     pub place: Span,

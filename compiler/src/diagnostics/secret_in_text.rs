@@ -5,7 +5,7 @@ use super::Description;
 /// A text of the program that looks like a secret.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SecretInText {
-    /// What it looks like, with its article: `a private key`.
+    /// The kind of secret, with its article: `a private key`.
     pub what: &'static str,
     /// The place of the text.
     pub span: Span,

@@ -4,7 +4,6 @@ use weir_grammar::tree::Role;
 use weir_plan::{Component, EventType, Plan, SENSITIVE, type_name};
 
 use super::{Compared, Effect, PlanChange, by_name, subject};
-use crate::signatures::classes::Class;
 
 /// A header or a field of events.
 #[derive(Debug, PartialEq)]
@@ -55,9 +54,7 @@ impl Compared<'_> {
                     continue;
                 }
                 let says = format!("its events change: {}", says.join(", "));
-                let is_durable =
-                    self.signature(role, before).is_some_and(|signature| signature.class == Class::Durable);
-                let change = match is_durable && !fit(&old, &new) {
+                let change = match self.is_durable(role, before) && !fit(&old, &new) {
                     true => {
                         let says = format!("{says}; events that wait do not fit any more");
                         PlanChange::new(Effect::Refused, subject(role, name), says).advice(

@@ -11,6 +11,7 @@ use weir_grammar::tree::Role;
 use weir_plan::{Component, Flow, Order, Plan, Settings};
 
 use crate::flows::graph::role_name;
+use crate::signatures::classes::Class;
 use crate::signatures::{Library, Signature};
 
 /// What a change does to events, or to what an agent remembers.
@@ -56,13 +57,13 @@ impl Effect {
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlanChange {
-    /// What the change does.
+    /// The effect on events or on state.
     pub effect: Effect,
     /// What changes: `channel buffer`, `flow main`, `program`.
     pub subject: String,
     /// The change in words.
     pub says: String,
-    /// What to do about it.
+    /// The step that avoids the effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
     /// The directory of a channel whose events stay, if there is one.
@@ -165,6 +166,10 @@ fn by_name(plan: &Plan, role: Role) -> BTreeMap<&str, &Component> {
     components.iter().map(|component| (component.name.as_str(), component)).collect()
 }
 
+fn flow_of<'p>(plan: &'p Plan, name: &str) -> Option<&'p Flow> {
+    plan.flows.iter().find(|flow| flow.name == name)
+}
+
 fn subject(role: Role, name: &str) -> String {
     format!("{} {name}", role_name(role))
 }
@@ -172,6 +177,10 @@ fn subject(role: Role, name: &str) -> String {
 impl Compared<'_> {
     fn signature(&self, role: Role, component: &Component) -> Option<&Signature> {
         self.library.signature(role, &component.kind).map(|signature| &**signature)
+    }
+
+    fn is_durable(&self, role: Role, component: &Component) -> bool {
+        self.signature(role, component).is_some_and(|signature| signature.class == Class::Durable)
     }
 
     /// Compares the names of the programs, to which state belongs.
@@ -189,14 +198,13 @@ impl Compared<'_> {
 
     /// Compares the promises of the flows.
     fn flows(&self, changes: &mut Vec<PlanChange>) {
-        let named = |plan: &'_ Plan, name: &str| plan.flows.iter().find(|flow| flow.name == name).cloned();
         for old in &self.old.flows {
-            match named(self.new, &old.name) {
-                Some(new) => promises(old, &new, changes),
+            match flow_of(self.new, &old.name) {
+                Some(new) => promises(old, new, changes),
                 None => changes.push(PlanChange::new(Effect::None, format!("flow {}", old.name), "is gone")),
             }
         }
-        for new in self.new.flows.iter().filter(|new| named(self.old, &new.name).is_none()) {
+        for new in self.new.flows.iter().filter(|new| flow_of(self.old, &new.name).is_none()) {
             let says = format!("is new, and promises {}", promise(new));
             changes.push(PlanChange::new(Effect::None, format!("flow {}", new.name), says));
         }

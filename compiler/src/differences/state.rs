@@ -11,10 +11,10 @@ use crate::signatures::classes::Class;
 use crate::signatures::{ENCRYPTION_RECORD, Signature};
 use crate::types::Type;
 
-/// Returns the names of the settings with one of these kinds of `touches`.
-fn touching<'s>(signature: &'s Signature, kinds: &[&str]) -> Vec<&'s str> {
+/// Returns the names of the settings with this kind of `touches`.
+fn touching<'s>(signature: &'s Signature, kind: &str) -> Vec<&'s str> {
     let touches = |setting: &&crate::signatures::SettingSignature| {
-        setting.touches.iter().any(|touches| kinds.contains(&&*touches.kind.text))
+        setting.touches.iter().any(|touches| &*touches.kind.text == kind)
     };
     signature.group.settings.iter().filter(touches).map(|setting| &*setting.name.text).collect()
 }
@@ -60,7 +60,7 @@ impl Compared<'_> {
         let subject = subject(role, &old.name);
         let mut told: BTreeSet<&str> = BTreeSet::new();
         let changed = |name: &str| old.settings.values.get(name) != new.settings.values.get(name);
-        for name in touching(signature, &["state"]).into_iter().filter(|name| changed(name)) {
+        for name in touching(signature, "state").into_iter().filter(|name| changed(name)) {
             told.insert(name);
             let (before, after) = (shown(old, name), shown(new, name));
             match role {
@@ -76,7 +76,7 @@ impl Compared<'_> {
                 }
             }
         }
-        for name in touching(signature, &["progress"]).into_iter().filter(|name| changed(name)) {
+        for name in touching(signature, "progress").into_iter().filter(|name| changed(name)) {
             told.insert(name);
             // Names of transactions and of their positions are used only where positions are stored.
             let used = name == "group" || role == Role::Source || never_repeats(self.old, &old.name);
@@ -155,9 +155,8 @@ impl Compared<'_> {
 
     /// Tells what becomes of a component that is gone.
     pub(super) fn gone(&self, role: Role, old: &Component, says: &str, changes: &mut Vec<PlanChange>) {
-        let class = self.signature(role, old).map(|signature| signature.class);
         match role {
-            Role::Channel if class == Some(Class::Durable) => changes.push(self.left(old, says)),
+            Role::Channel if self.is_durable(role, old) => changes.push(self.left(old, says)),
             _ => changes.push(PlanChange::new(Effect::None, subject(role, &old.name), says)),
         }
     }
@@ -175,7 +174,7 @@ impl Compared<'_> {
     /// Returns the path of a channel's directory, as the plan has it.
     fn directory(&self, channel: &Component) -> Option<String> {
         let signature = self.signature(Role::Channel, channel)?;
-        let name = *touching(signature, &["state"]).first()?;
+        let name = *touching(signature, "state").first()?;
         match channel.settings.values.get(name)? {
             Value::Text(path) => Some(path.clone()),
             _ => Some(format!("{}/{}", self.old.program, channel.name)),
@@ -186,10 +185,9 @@ impl Compared<'_> {
     pub(super) fn readers(&self, changes: &mut Vec<PlanChange>) {
         let new = by_name(self.new, Role::Channel);
         for (name, channel) in by_name(self.old, Role::Channel) {
-            let durable = self
-                .signature(Role::Channel, channel)
-                .is_some_and(|signature| signature.class == Class::Durable);
-            if !durable || new.get(name).is_none_or(|after| after.kind != channel.kind) {
+            if !self.is_durable(Role::Channel, channel)
+                || new.get(name).is_none_or(|after| after.kind != channel.kind)
+            {
                 continue;
             }
             let (before, after) = (readers(self.old, name), readers(self.new, name));
@@ -272,8 +270,7 @@ impl Compared<'_> {
         };
         let durable = |name: &String| {
             let channel = self.new.channels.iter().find(|channel| channel.name == *name);
-            let signature = channel.and_then(|channel| self.signature(Role::Channel, channel));
-            signature.is_some_and(|signature| signature.class == Class::Durable)
+            channel.is_some_and(|channel| self.is_durable(Role::Channel, channel))
         };
         let here: BTreeSet<String> = filled(self.new, source).into_iter().filter(durable).collect();
         gone.iter().any(|before| !filled(self.old, &before.name).is_disjoint(&here))

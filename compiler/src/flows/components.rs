@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use weir_grammar::Span;
-use weir_grammar::tree::Shortfall;
-use weir_plan::Value;
+use weir_grammar::tree::{Role, Shortfall};
+use weir_plan::{Value, support};
 
 use crate::analysis::graph::Component;
-use crate::analysis::settings::Values;
 use crate::diagnostics::RequiredSetting;
 use crate::signatures::{Library, Named, Variant};
 use crate::types::Type;
-use crate::values::requirements::{Side, is_met};
+use crate::values::requirements::{Side, applies};
 
 /// A loss or a repeat that the settings of a component allow and its delivery class alone does not.
 pub(crate) struct SetShortfall<'h> {
@@ -23,21 +22,27 @@ pub(crate) struct SetShortfall<'h> {
 }
 
 impl Component {
+    /// Returns whether the component is a sink that rejects events which can never be written.
+    pub(crate) fn rejects_itself(&self) -> bool {
+        let kind = self.kind().filter(|_| self.declared.role == Role::Sink);
+        kind.is_some_and(|kind| support::REJECTING_SINKS.contains(&kind))
+    }
+
     /// Returns the losses and repeats that the settings allow and the delivery class alone does not.
     pub(crate) fn shortfalls<'h>(&'h self, library: &'h Library) -> Vec<SetShortfall<'h>> {
         let (Some(signature), Some(side)) = (&self.signature, self.side()) else { return Vec::new() };
-        let applies = |clause: &Shortfall, values: &dyn Values| {
-            clause.condition.as_ref().is_none_or(|condition| is_met(condition, values))
-        };
         let mut found = Vec::new();
         for (name, variant, values) in self.chosen_variants(library) {
-            let clauses = variant.shortfalls.iter().filter(|clause| applies(clause, values));
+            let clauses =
+                variant.shortfalls.iter().filter(|clause| applies(clause.condition.as_ref(), values));
             found.extend(clauses.map(|clause| {
                 let settings = side.shown(name).into_iter().collect();
                 SetShortfall { clause, settings, place: clause.because.span }
             }));
         }
-        for clause in signature.shortfalls.iter().filter(|clause| applies(clause, side.values)) {
+        for clause in
+            signature.shortfalls.iter().filter(|clause| applies(clause.condition.as_ref(), side.values))
+        {
             let settings = clause.condition.as_ref().map(|condition| side.named_in(condition));
             let (settings, place) = (settings.unwrap_or_default(), clause.because.span);
             found.push(SetShortfall { clause, settings, place });

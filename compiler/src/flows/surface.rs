@@ -10,7 +10,7 @@ use crate::analysis::graph::Component;
 use crate::analysis::settings::{Setting, Values};
 use crate::signatures::{Group, Library, Named, Surface, Variant};
 use crate::types::Type;
-use crate::values::requirements::is_met;
+use crate::values::requirements::applies;
 
 /// A value of a setting by which the agent reaches or touches something: an address, a path.
 pub(crate) struct Touched<'h> {
@@ -78,13 +78,10 @@ fn within<'h>(
     }
 }
 
-fn variant<'h>(library: &'h Library, named: &str, chosen: &str) -> Option<&'h Variant> {
+/// Returns a variant of an enum of the library.
+pub(crate) fn variant<'h>(library: &'h Library, named: &str, chosen: &str) -> Option<&'h Variant> {
     let Named::Enum(variants) = library.types.get(named)? else { return None };
     variants.iter().find(|variant| &*variant.name.text == chosen)
-}
-
-fn applies(condition: Option<&Expression>, values: &dyn Values) -> bool {
-    condition.is_none_or(|condition| is_met(condition, values))
 }
 
 /// Returns the values of a group by which something is reached or touched.

@@ -15,7 +15,7 @@ use crate::signatures::classes::Class;
 use crate::values::operators::compare;
 use crate::values::ranges::is_within;
 use crate::values::requirements::{
-    Side, channel_requirements, collect_names, is_met, operand_value, shown_value,
+    Side, applies, channel_requirements, collect_names, operand_value, shown_value,
 };
 
 /// The maximum number of times that a size is doubled or halved in the search for one that fits. A size has 64 bits.
@@ -137,10 +137,10 @@ impl Measured<'_> {
 }
 
 /// Values of which one is replaced.
-struct Changed<'v> {
-    values: &'v dyn Values,
-    name: &'v str,
-    value: &'v Value,
+pub(super) struct Changed<'v> {
+    pub(super) values: &'v dyn Values,
+    pub(super) name: &'v str,
+    pub(super) value: &'v Value,
 }
 
 impl Values for Changed<'_> {
@@ -153,15 +153,7 @@ impl<'s> Side<'s> {
     /// Returns the amount of the clauses that apply: the largest for `puts` and `holds`, the smallest for `takes` and
     /// `waits`.
     fn amount(&self, kind: AmountKind) -> Option<Measured<'s>> {
-        let amounts = self.group.amounts.iter().filter(|amount| amount.kind == kind);
-        let applies = |amount: &&Amount| {
-            amount.condition.as_ref().is_none_or(|condition| is_met(condition, self.values))
-        };
-        let measured = amounts.filter(applies).filter_map(|amount| {
-            let most = operand_value(&amount.most, self.values)?.into_owned();
-            (most != Value::Null).then_some(Measured { amount, most })
-        });
-        measured.reduce(|first, second| {
+        self.measured(kind).reduce(|first, second| {
             let order = compare(&second.most, &first.most);
             let decides = match kind {
                 AmountKind::Puts | AmountKind::Holds | AmountKind::Memory | AmountKind::Disk => {
@@ -177,17 +169,22 @@ impl<'s> Side<'s> {
 
     /// Returns the values of the clauses of this kind that apply, each with the first setting that it names. A null is left out.
     pub(crate) fn applying(&self, kind: AmountKind) -> Vec<(Option<String>, Value)> {
-        let amounts = self.group.amounts.iter().filter(|amount| amount.kind == kind);
-        let applies = |amount: &&Amount| {
-            amount.condition.as_ref().is_none_or(|condition| is_met(condition, self.values))
-        };
-        let values = amounts.filter(applies).filter_map(|amount| {
-            let value = operand_value(&amount.most, self.values)?.into_owned();
+        let named = self.measured(kind).map(|Measured { amount, most }| {
             let mut names = Vec::new();
             collect_names(&amount.most, &mut names);
-            (value != Value::Null).then(|| (names.into_iter().next(), value))
+            (names.into_iter().next(), most)
         });
-        values.collect()
+        named.collect()
+    }
+
+    /// Returns the amounts of the clauses that apply. A null is left out.
+    fn measured(&self, kind: AmountKind) -> impl Iterator<Item = Measured<'s>> {
+        let clauses = self.group.amounts.iter().filter(move |amount| amount.kind == kind);
+        let applying = clauses.filter(|amount| applies(amount.condition.as_ref(), self.values));
+        applying.filter_map(|amount| {
+            let most = operand_value(&amount.most, self.values)?.into_owned();
+            (most != Value::Null).then_some(Measured { amount, most })
+        })
     }
 
     /// Returns the reason of the clause of this kind that decides.

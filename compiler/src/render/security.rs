@@ -1,4 +1,4 @@
-//! What leaves the machine, and what of it may be seen: as text for people and as JSON for programs.
+//! Renders the proofs of security: as text for people and as JSON for programs.
 
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ pub(super) fn text(analysis: &Analysis) -> Option<String> {
     Some(format!("security\n{}", lines.collect::<String>()))
 }
 
-/// What leaves the machine.
+/// The security of a program, as JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct JsonSecurity<'a> {
     /// The sinks that get sensitive columns because the program says so.

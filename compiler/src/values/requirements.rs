@@ -230,6 +230,11 @@ pub(crate) fn is_met(condition: &Expression, values: &dyn Values) -> bool {
     holds(condition, &|operand| operand_value(operand, values)) == Some(true)
 }
 
+/// Returns whether a clause with this condition applies: it has none, or the condition is known to be true.
+pub(crate) fn applies(condition: Option<&Expression>, values: &dyn Values) -> bool {
+    condition.is_none_or(|condition| is_met(condition, values))
+}
+
 /// Returns whether a condition is true; `None` if a value is unknown or null.
 fn holds<'v>(condition: &Expression, values: &dyn Fn(&Expression) -> Option<Cow<'v, Value>>) -> Option<bool> {
     match &condition.kind {

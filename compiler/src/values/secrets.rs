@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::RegexSet;
 use weir_grammar::tree::{ExpressionKind, ItemKind, Node, TextPart, walk};
 
 use crate::diagnostics::{Diagnostic, SecretInText};
@@ -20,14 +20,13 @@ const FORMS: [(&str, &str); 8] = [
     ("a bearer token", r"(?i)\bbearer\s+[A-Za-z0-9._~+/-]{20}"),
 ];
 
-static PATTERNS: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
-    // A form that is no regular expression would be found by the tests below.
-    FORMS.iter().filter_map(|(what, form)| Some((*what, Regex::new(form).ok()?))).collect()
-});
+// A form that is no regular expression would be found by the tests below.
+static PATTERNS: LazyLock<RegexSet> =
+    LazyLock::new(|| RegexSet::new(FORMS.map(|(_, form)| form)).unwrap_or_else(|_| RegexSet::empty()));
 
 /// Returns what a text contains that looks like a secret.
 fn looks_like(text: &str) -> Option<&'static str> {
-    PATTERNS.iter().find(|(_, pattern)| pattern.is_match(text)).map(|(what, _)| *what)
+    PATTERNS.matches(text).iter().next().map(|index| FORMS[index].0)
 }
 
 /// Reports the texts of a program that look like secrets. Tests may have any text, since they are simulated.
@@ -44,10 +43,9 @@ pub(crate) fn check(modules: &[Module], diagnostics: &mut Vec<Diagnostic>) {
                             _ => " ",
                         });
                         let literals: String = literals.collect();
-                        let is_told = diagnostics.iter().any(|told| {
-                            matches!(told, Diagnostic::PlainSecret(plain) if plain.span == expression.span)
-                        });
-                        if let Some(what) = looks_like(&literals).filter(|_| !is_told) {
+                        let is_told = |told: &Diagnostic| matches!(told, Diagnostic::PlainSecret(plain) if plain.span == expression.span);
+                        let found = looks_like(&literals);
+                        if let Some(what) = found.filter(|_| !diagnostics.iter().any(is_told)) {
                             diagnostics.push(SecretInText { what, span: expression.span }.into());
                         }
                     }

@@ -60,7 +60,7 @@ pub struct Agent {
     channels: BTreeMap<String, BuiltChannel>,
     sinks: Vec<BuiltSink>,
     workers: Workers,
-    /// What the agent may use of the machine's memory.
+    /// The memory that the agent may use.
     memory: MemoryBudget,
     /// The sources that are known to be new ([`Agent::with_new_sources`]).
     new_sources: BTreeSet<String>,

@@ -25,14 +25,13 @@ impl Written {
     ///
     /// # Errors
     /// When the events lack a column of the template.
-    pub(crate) fn text(mut self, name: &str, renderer: &Renderer, batch: &Batch) -> Result<Written, Failure> {
+    pub(crate) fn text(self, name: &str, renderer: &Renderer, batch: &Batch) -> Result<Written, Failure> {
         let bound = renderer.bind(batch).map_err(Failure::permanent)?;
-        for (row, parts) in self.rows.iter_mut().enumerate() {
+        Ok(self.part(name, |row| {
             let mut text = String::new();
             bound.render(row, &mut text);
-            parts.insert(name.to_owned(), Value::Text(text));
-        }
-        Ok(self)
+            Value::Text(text)
+        }))
     }
 
     /// Adds a part of each event.

@@ -248,8 +248,6 @@ pub(super) struct Reached {
     pub(super) sinks: Vec<bool>,
     /// The flows whose rejects are used.
     pub(super) rejects: Vec<bool>,
-    /// The flows that have a chain.
-    pub(super) flows: Vec<bool>,
 }
 
 impl Pipeline {
@@ -259,7 +257,6 @@ impl Pipeline {
             channels: vec![false; self.channels.len()],
             sinks: vec![false; self.sinks.len()],
             rejects: vec![false; self.flows.len()],
-            flows: vec![false; self.flows.len()],
         };
         for source in &self.sources {
             self.reach(source.flow, &source.chain, true, &mut reached);
@@ -268,7 +265,6 @@ impl Pipeline {
     }
 
     fn reach(&self, flow: usize, chain: &Chain, may_reject: bool, reached: &mut Reached) {
-        reached.flows[flow] = true;
         let mut rejects = chain.steps.iter().any(Step::rejects);
         match &chain.to {
             To::Sink(sink) => {

@@ -63,8 +63,7 @@ pub(super) fn analysed(text: &str) -> Analysis {
 /// # Errors
 /// When the pipeline has other errors, in words.
 pub(super) fn compile(pipeline: Pipeline) -> Result<Compiled, String> {
-    let promises: Vec<String> = pipeline.flows.iter().map(|flow| flow.promise.to_string()).collect();
-    let analysis = analysed(&pipeline.text(&promises));
+    let analysis = analysed(&super::text_of(&pipeline));
     let refused = analysis.has_errors().then(|| analysed(&pipeline.text(&[])));
     let lowered = refused.as_ref().unwrap_or(&analysis);
     let Some(mut plan) = lower_with_unread(lowered) else {

@@ -32,11 +32,10 @@ pub(super) struct Arrived {
     pub(super) columns: BTreeMap<&'static str, String>,
 }
 
-/// What a sink has, outside of the agent.
+/// The events and identities that a sink has stored. They outlast the agent.
 #[derive(Default)]
 pub(super) struct Store {
     arrived: Vec<Arrived>,
-    stored: BTreeSet<(Partition, u64, Option<bool>)>,
     identities: BTreeSet<(Partition, u64)>,
     settled: BTreeMap<Partition, u64>,
 }
@@ -133,6 +132,7 @@ impl HeldSink {
         let Some(events) = held.remove(place) else { return Ok(()) };
         let proceeds = self.scene.call("sink", &self.name)?;
         let mut store = self.store();
+        let mut stored = BTreeSet::new();
         for (event, _) in &events {
             let element = text_of(event, 0, "part").map(|part| part == "b");
             let known = event.identities().filter(|_| self.leaves_out).map(|of| identity(of, 0));
@@ -143,7 +143,7 @@ impl HeldSink {
                 if is_settled || is_known {
                     continue;
                 }
-                store.stored.insert((partition, position, element));
+                stored.insert((partition, position));
             }
             let lineage = lineage_of(event, 0);
             let columns = KEPT.into_iter().filter_map(|name| Some((name, text_of(event, 0, name)?)));
@@ -151,8 +151,7 @@ impl HeldSink {
             let place = self.place(event, 0);
             store.arrived.push(Arrived { lineage, element, place, columns });
         }
-        let stored = std::mem::take(&mut store.stored);
-        store.identities.extend(stored.into_iter().map(|(partition, position, _)| (partition, position)));
+        store.identities.extend(stored);
         for (partition, through) in port.settled() {
             let before = store.settled.entry(partition).or_default();
             *before = through.max(*before);

@@ -10,7 +10,7 @@ use super::steps::OrderChange;
 use crate::analysis::graph::Component;
 use crate::analysis::proofs::{Effect, KeptOrder, Reason, Rule};
 use crate::analysis::settings::Values;
-use crate::values::requirements::is_met;
+use crate::values::requirements::applies;
 
 const REORDERS: &[Effect] = &[Effect::Reorders];
 
@@ -219,10 +219,7 @@ impl<'o> Breaks<'o> {
 /// Returns the clauses about order that apply to a component.
 fn clauses(component: &Component) -> Vec<&OrderClause> {
     let (Some(signature), Some(side)) = (&component.signature, component.side()) else { return Vec::new() };
-    let applies = |clause: &&OrderClause| {
-        clause.condition.as_ref().is_none_or(|condition| is_met(condition, side.values))
-    };
-    signature.orders.iter().filter(applies).collect()
+    signature.orders.iter().filter(|clause| applies(clause.condition.as_ref(), side.values)).collect()
 }
 
 /// Counts how many paths lead from each source to each sink, and how many sources each sink has.

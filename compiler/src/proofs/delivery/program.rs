@@ -75,18 +75,7 @@ impl<'p> Program<'p> {
 
     /// Returns the channels that take the events of a leg, and those that the compiler added before its sinks.
     pub(super) fn channels(&self, leg: &Leg) -> BTreeSet<ComponentIndex> {
-        let mut found: BTreeSet<ComponentIndex> = match &leg.to {
-            Destination::Component(arrival) => match self.role(arrival.to) {
-                Role::Channel => BTreeSet::from([arrival.to]),
-                Role::Source | Role::Sink => arrival.channel.into_iter().collect(),
-            },
-            Destination::Balance { channel, .. } | Destination::Failover { channel, .. } => {
-                channel.iter().copied().collect()
-            }
-            _ => BTreeSet::new(),
-        };
-        leg.to.legs().into_iter().for_each(|leg| found.extend(self.channels(leg)));
-        found
+        leg.components().into_iter().filter(|index| self.role(*index) == Role::Channel).collect()
     }
 
     /// Returns the channels that the rejected events of a flow go to.

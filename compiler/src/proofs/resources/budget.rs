@@ -2,11 +2,12 @@
 
 use weir_plan::Value;
 
-use super::derive::{Deriving, Replaced};
+use super::derive::Deriving;
 use crate::analysis::resources::{Part, Resource, Resources};
 use crate::analysis::settings::{Origin, Settings};
 use crate::diagnostics::{Diagnostic, LargePart, LowerSetting, OverBudget};
 use crate::names::scopes::ComponentIndex;
+use crate::proofs::amounts::Changed;
 use crate::values::ranges::is_within;
 use crate::values::requirements::{Side, shown_value};
 
@@ -65,10 +66,7 @@ fn large_part(deriving: &Deriving<'_>, component: ComponentIndex, part: &Part) -
     let component = &deriving.graph.components[component];
     let of_setting = part.setting.as_deref().and_then(|setting| {
         let (_, name) = setting.rsplit_once(&format!("{}.", component.declared.name))?;
-        match component.settings.get(name.split('.').next()?)?.origin {
-            Origin::Written(span) => Some(span),
-            _ => None,
-        }
+        component.settings.get(name.split('.').next()?)?.written()
     });
     LargePart {
         component: component.declared.name.to_string(),
@@ -101,7 +99,7 @@ fn lower(
         .zip(1..)
         .filter(|(value, _)| signature.range.as_ref().is_none_or(|range| is_within(range, value)));
     let (value, times) = allowed.find(|(value, _)| {
-        let values = Replaced { values: side.values, name, value };
+        let values = Changed { values: side.values, name, value };
         deriving.component(index, &side, &values).sum(resource) <= wanted && fits(&side, &values)
     })?;
     Some(LowerSetting {
@@ -113,6 +111,6 @@ fn lower(
 }
 
 /// Returns whether the component's own requirements are met with these values.
-fn fits(side: &Side<'_>, values: &Replaced<'_>) -> bool {
+fn fits(side: &Side<'_>, values: &Changed<'_>) -> bool {
     crate::values::requirements::broken_requirements(side.group, values).next().is_none()
 }

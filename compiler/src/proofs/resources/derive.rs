@@ -8,7 +8,8 @@ use crate::analysis::graph::{Graph, Leg, Step};
 use crate::analysis::resources::{Amounts, Part};
 use crate::analysis::settings::Values;
 use crate::names::scopes::ComponentIndex;
-use crate::values::requirements::{Side, collect_names, is_met, operand_value};
+use crate::proofs::amounts::Changed;
+use crate::values::requirements::{Side, applies, collect_names, operand_value};
 
 /// A graph, with what is known of the events at each component.
 pub(super) struct Deriving<'g> {
@@ -29,10 +30,8 @@ impl Deriving<'_> {
 /// Returns the amounts of the clauses that apply.
 pub(super) fn amounts(clauses: &[Amount], values: &dyn Values, side: Option<&Side<'_>>) -> Amounts {
     let parts = |kind: AmountKind| {
-        let applies = |clause: &&Amount| {
-            clause.kind == kind && clause.condition.as_ref().is_none_or(|condition| is_met(condition, values))
-        };
-        let parts = clauses.iter().filter(applies).filter_map(|clause| {
+        let counts = |clause: &&Amount| clause.kind == kind && applies(clause.condition.as_ref(), values);
+        let parts = clauses.iter().filter(counts).filter_map(|clause| {
             let Value::Size(bytes) = *operand_value(&clause.most, values)? else { return None };
             let (because, said_at) = (clause.because.text.clone(), clause.because.span);
             let setting = side.and_then(|side| decisive(&clause.most, values, side));
@@ -53,7 +52,7 @@ fn decisive(most: &Expression, values: &dyn Values, side: &Side<'_>) -> Option<S
             Value::Int(number) => Value::Int(number / 2),
             _ => return None,
         };
-        let changed = Replaced { values, name, value: &value };
+        let changed = Changed { values, name, value: &value };
         match *operand_value(most, &changed)? {
             Value::Size(bytes) => Some(bytes),
             _ => None,
@@ -62,19 +61,6 @@ fn decisive(most: &Expression, values: &dyn Values, side: &Side<'_>) -> Option<S
     let own = names.iter().filter(|name| side.setting(name).is_some());
     let (_, name) = own.filter_map(|name| Some((halved(name)?, name))).min()?;
     Some(format!("{}.{name}", side.name))
-}
-
-/// Values of which one is replaced.
-pub(super) struct Replaced<'v> {
-    pub(super) values: &'v dyn Values,
-    pub(super) name: &'v str,
-    pub(super) value: &'v Value,
-}
-
-impl Values for Replaced<'_> {
-    fn value(&self, name: &str) -> Option<&Value> {
-        if name == self.name { Some(self.value) } else { self.values.value(name) }
-    }
 }
 
 /// Returns what the steps take behind a source or a channel: the batch that they make of one, and what they remember.

@@ -102,16 +102,7 @@ impl Streams<'_> {
             Destination::Balance { by: None, legs, .. } => 1.0 / legs.len().max(1) as f64,
             _ => 1.0,
         };
-        match &leg.to {
-            Destination::Component(arrival) => {
-                let ends = arrival.channel.into_iter().chain([arrival.to]);
-                ends.for_each(|end| self.of[end].add(&stream));
-            }
-            Destination::Balance { channel, .. } | Destination::Failover { channel, .. } => {
-                channel.iter().for_each(|channel| self.of[*channel].add(&stream));
-            }
-            _ => {}
-        }
+        leg.ends().into_iter().for_each(|end| self.of[end].add(&stream));
         let behind = stream.times(share);
         leg.to.legs().into_iter().for_each(|leg| self.leg(leg, behind.clone()));
     }

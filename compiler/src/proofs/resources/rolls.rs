@@ -20,7 +20,7 @@ const SMALL_BYTES: f64 = (4 << 20) as f64;
 /// More files than this in an hour are many.
 const EACH_HOUR_MAX: f64 = 10.0;
 
-/// What closes a file.
+/// The bound at which a file is closed.
 pub(super) struct Roll {
     /// The setting, as `roll.age`; `None` if the channel is too small for a file.
     setting: Option<String>,
@@ -101,11 +101,7 @@ pub(super) fn small(
         _ => return None,
     };
     let setting = roll.setting.as_deref();
-    let written =
-        setting.and_then(|setting| side.settings.get(setting)).and_then(|found| match found.origin {
-            Origin::Written(span) => Some(span),
-            _ => None,
-        });
+    let written = setting.and_then(|setting| side.settings.get(setting)?.written());
     let setting = setting.map(|setting| (format!("{}.{setting}", side.name), shown_value(&value)));
     Some(
         SmallFiles {
@@ -145,10 +141,7 @@ pub(super) fn never_reached(graph: &Graph, diagnostics: &mut Vec<Diagnostic>) {
                 let Some((limit, stored)) = stores.iter().find(too_small) else { continue };
                 let needed = compute(weir_plan::Arithmetic::Multiply, &roll, &Value::Int(2)).ok();
                 let limit = limit.as_deref();
-                let limit_at = limit.and_then(|name| match channel.settings.get(name)?.origin {
-                    Origin::Written(span) => Some(span),
-                    _ => None,
-                });
+                let limit_at = limit.and_then(|name| channel.settings.get(name)?.written());
                 diagnostics.push(
                     ClosedEarly {
                         sink: side.name.to_owned(),

@@ -72,8 +72,7 @@ impl Surroundings {
         for behind in leg.to.legs() {
             self.follow_leg(behind, here);
         }
-        // The channel of a fork counts the steps behind the fork as if they were before it.
-        for to in leg.components() {
+        for to in leg.ends() {
             let events = &mut self.0[to];
             events.puts = events.puts.max(here.puts);
             events.changed |= here.changed;

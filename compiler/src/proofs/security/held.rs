@@ -56,17 +56,13 @@ fn before(leg: &Leg, input: &Input<'_>, found: &[Held]) -> Held {
     held
 }
 
-fn column(name: &str) -> Place {
-    Place::Column(name.into())
-}
-
 /// Changes what the columns hold behind a step to what they hold before it.
 fn undo(step: &Step, held: &mut Held, input: &Input<'_>) {
     match &step.action {
         Action::Parse { fields, .. } => {
             let mut of_body = None;
             for field in fields {
-                let later = held.remove(&column(&field.name));
+                let later = held.remove(&Place::column(&field.name));
                 of_body = of_body.or(later);
             }
             let read = fields.iter().find_map(|field| {
@@ -76,25 +72,25 @@ fn undo(step: &Step, held: &mut Held, input: &Input<'_>) {
                     true => (field.name.clone(), after.declared),
                     false => within.map(|(name, span)| (name.to_string(), span))?,
                 };
-                let parsed = input.uses.place(input.entry, step.span, step.used);
+                let parsed = input.place(step);
                 Some(Declared { field, span, parsed })
             });
             if let Some(declared) = read.or(of_body) {
-                held.insert(column(BODY), declared);
+                held.insert(Place::column(BODY), declared);
             }
         }
-        Action::Set { column: name, value } => passed_on(column(name), value, held, input),
+        Action::Set { column: name, value } => passed_on(Place::column(name), value, held, input),
         Action::Let { local, value } => passed_on(Place::Local(*local), value, held, input),
-        Action::Unset(name) => drop(held.remove(&column(name))),
+        Action::Unset(name) => drop(held.remove(&Place::column(name))),
         Action::Rename { from, to } => {
-            if let Some(declared) = held.remove(&column(to)) {
-                held.insert(column(from), declared);
+            if let Some(declared) = held.remove(&Place::column(to)) {
+                held.insert(Place::column(from), declared);
             }
         }
         Action::Flatten { column: name, fields } => {
             for field in fields {
-                if let Some(declared) = held.remove(&column(&Action::flattened(name, field))) {
-                    held.insert(column(name), declared);
+                if let Some(declared) = held.remove(&Place::column(&Action::flattened(name, field))) {
+                    held.insert(Place::column(name), declared);
                 }
             }
         }

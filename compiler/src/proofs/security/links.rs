@@ -123,8 +123,7 @@ impl Link<'_> {
             return None;
         }
         let reason = "its scheme has no encryption".to_owned();
-        let library = self.end.setting.declared;
-        let told = Told { addresses, reason, library, ..self.bare(Span { end: library.start, ..library }) };
+        let told = Told { addresses, reason, ..self.bare(self.end.setting.declared) };
         Some(PlainLink(told).into())
     }
 
@@ -152,10 +151,7 @@ impl Link<'_> {
     fn told(&self, exposed: &Exposed<'_>, meant: bool) -> Told {
         let link = self.exposes("link").filter(|_| !exposed.of_variant).unwrap_or(exposed);
         let setting = link.decided_by.first().copied();
-        let value = setting.and_then(|setting| setting.value.as_ref()).map(|value| match value {
-            Value::Variant { name, .. } => name.clone(),
-            value => value.to_string(),
-        });
+        let value = setting.and_then(|setting| setting.value.as_ref()).map(chosen);
         let protecting: Vec<&Variant> = setting.map_or(Vec::new(), |setting| {
             self.input.library.variants_without(&setting.value_type, link.what)
         });
@@ -198,16 +194,10 @@ impl Link<'_> {
 
     fn proof(&self, component: usize) -> LinkProof {
         let End { addresses, listens, .. } = &self.end;
-        let plain = match self.is_within() {
-            true => self.plain_scheme().is_some(),
-            false => self.exposes("link").is_some() || self.plain_scheme().is_some(),
-        };
+        let plain = !self.is_within() && self.exposes("link").is_some() || self.plain_scheme().is_some();
         let protection = match (plain, self.stated().filter(|_| !self.is_within())) {
             (true, Some(setting)) => {
-                let value = setting.value.as_ref().map_or(String::new(), |value| match value {
-                    Value::Variant { name, .. } => name.clone(),
-                    value => value.to_string(),
-                });
+                let value = setting.value.as_ref().map_or(String::new(), chosen);
                 format!("in plain text, as the program says: {}: {value}", setting.name)
             }
             (true, None) => "in plain text".to_owned(),
@@ -215,6 +205,14 @@ impl Link<'_> {
         };
         let open = *listens && self.exposes("entry").is_some();
         LinkProof { component, addresses: addresses.clone(), listens: *listens, protection, open }
+    }
+}
+
+/// Returns the name of a chosen variant, or the text of another value.
+fn chosen(value: &Value) -> String {
+    match value {
+        Value::Variant { name, .. } => name.clone(),
+        value => value.to_string(),
     }
 }
 

@@ -14,6 +14,12 @@ pub(super) enum Place {
     Local(u32),
 }
 
+impl Place {
+    pub(super) fn column(name: &str) -> Place {
+        Place::Column(name.into())
+    }
+}
+
 /// What an expression reads: a column or a local, or a field within a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Read {

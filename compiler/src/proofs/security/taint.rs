@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_schema::DataType;
 use weir_grammar::Span;
 use weir_grammar::tree::Role;
-use weir_plan::{Action, BODY, Expression, support};
+use weir_plan::{Action, BODY, Expression};
 
 use super::Input;
 use super::held::{self, Held};
@@ -120,7 +120,7 @@ impl<'a> Follow<'a> {
     fn leg(&mut self, leg: &'a Leg, mut columns: Arc<Columns>, mut tainted: Tainted, course: &Course) {
         for step in &leg.steps {
             if step.rejects() && !course.from_rejects {
-                let span = self.place(step);
+                let span = self.input.place(step);
                 self.reject(course.flow, course.body.as_ref(), span);
             }
             self.step(step, &columns, &mut tainted);
@@ -148,9 +148,8 @@ impl<'a> Follow<'a> {
             }
             return;
         }
-        let rejects = component.kind().is_some_and(|kind| support::REJECTING_SINKS.contains(&kind));
-        if rejects && !course.from_rejects {
-            let body = tainted.get(&column(BODY)).or_else(|| tainted.values().next()).cloned();
+        if component.rejects_itself() && !course.from_rejects {
+            let body = tainted.get(&Place::column(BODY)).or_else(|| tainted.values().next()).cloned();
             self.reject(course.flow, body.as_ref(), arrival.span);
         }
         self.arrived.push(Arrived { arrival, tainted });
@@ -160,7 +159,7 @@ impl<'a> Follow<'a> {
     fn reject(&mut self, flow: usize, body: Option<&Sensitive>, span: Span) {
         let (Some(body), Some(&rejects)) = (body, self.rejects.get(&flow)) else { return };
         let way = further(Some(&body.way), span, "what is rejected here keeps the body as it came");
-        self.leave(rejects, column(BODY), Sensitive { way, declared: false });
+        self.leave(rejects, Place::column(BODY), Sensitive { way, declared: false });
     }
 
     fn leave(&mut self, from: ComponentIndex, place: Place, sensitive: Sensitive) {
@@ -170,13 +169,9 @@ impl<'a> Follow<'a> {
         }
     }
 
-    fn place(&self, step: &Step) -> Span {
-        self.input.uses.place(self.input.entry, step.span, step.used)
-    }
-
     /// Changes the sensitive columns before a step to those behind it.
     fn step(&self, step: &Step, before: &Columns, tainted: &mut Tainted) {
-        let span = self.place(step);
+        let span = self.input.place(step);
         match &step.action {
             Action::Parse { fields, .. } => {
                 let names = fields.iter().map(|field| field.name.as_str());
@@ -188,24 +183,24 @@ impl<'a> Follow<'a> {
                 let known = step.after.columns.get(name.as_str()).is_some_and(|column| column.sensitive);
                 let new = kept(value, known)
                     .map(|value| Sensitive { way: further(Some(&value.way), span, says), ..value });
-                put(tainted, column(name), new);
+                put(tainted, Place::column(name), new);
             }
             Action::Let { local, value } => {
                 let new = self.value(value, before, tainted);
                 put(tainted, Place::Local(*local), new);
             }
             Action::Rename { from, to } => {
-                let renamed = tainted.remove(&column(from)).map(|sensitive| Sensitive {
+                let renamed = tainted.remove(&Place::column(from)).map(|sensitive| Sensitive {
                     way: further(Some(&sensitive.way), span, format!("renamed to `{to}`")),
                     ..sensitive
                 });
-                put(tainted, column(to), renamed);
+                put(tainted, Place::column(to), renamed);
             }
             Action::Flatten { column: name, fields } => {
-                let whole = tainted.remove(&column(name));
+                let whole = tainted.remove(&Place::column(name));
                 for field in fields {
                     let part = Action::flattened(name, field);
-                    put(tainted, column(&part), whole.clone());
+                    put(tainted, Place::column(&part), whole.clone());
                 }
             }
             _ => {}
@@ -226,7 +221,7 @@ impl<'a> Follow<'a> {
         span: Span,
         tainted: &mut Tainted,
     ) {
-        let body = tainted.remove(&column(BODY));
+        let body = tainted.remove(&Place::column(BODY));
         for name in names {
             let Some(found) = step.after.columns.get(name) else { continue };
             let of_schema = !step.span.contains(found.declared)
@@ -242,7 +237,7 @@ impl<'a> Follow<'a> {
                 }
                 _ => None,
             };
-            put(tainted, column(name), new);
+            put(tainted, Place::column(name), new);
         }
     }
 
@@ -284,10 +279,6 @@ fn kept(value: Option<Sensitive>, known: bool) -> Option<Sensitive> {
     value.filter(|value| known || !value.declared)
 }
 
-fn column(name: &str) -> Place {
-    Place::Column(name.into())
-}
-
 fn put(tainted: &mut Tainted, place: Place, sensitive: Option<Sensitive>) {
     match sensitive {
         Some(sensitive) => drop(tainted.insert(place, sensitive)),
@@ -299,7 +290,7 @@ fn put(tainted: &mut Tainted, place: Place, sensitive: Option<Sensitive>) {
 /// which the body is made.
 fn rejected_body(columns: &Columns, tainted: &Tainted) -> Option<Sensitive> {
     if columns.columns.contains_key(BODY) {
-        return tainted.get(&column(BODY)).cloned();
+        return tainted.get(&Place::column(BODY)).cloned();
     }
     let within = || {
         let found = columns.columns.values().find_map(|column| sensitive_within(&column.value_type));
@@ -313,7 +304,7 @@ fn rejected_body(columns: &Columns, tainted: &Tainted) -> Option<Sensitive> {
 /// Adds the columns that are sensitive by their types and have no way yet.
 fn declared(columns: &Columns, tainted: &mut Tainted) {
     for (name, found) in columns.columns.iter().filter(|(_, found)| found.sensitive) {
-        tainted.entry(column(name)).or_insert_with(|| {
+        tainted.entry(Place::column(name)).or_insert_with(|| {
             let way = further(None, found.declared, format!("`{name}` is sensitive"));
             Sensitive { way, declared: true }
         });

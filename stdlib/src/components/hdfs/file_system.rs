@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,7 +42,14 @@ const RECOVERY_PAUSE: Duration = Duration::from_millis(500);
 const NOT_SYNCED: &str = "hsync is not supported";
 
 /// The paths of files that this agent has given up while they were open.
-type GivenUp = Arc<Mutex<BTreeSet<String>>>;
+#[derive(Clone, Default)]
+struct GivenUp(Arc<Mutex<BTreeSet<String>>>);
+
+impl GivenUp {
+    fn paths(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// A file that is being written.
 pub(super) struct HdfsFile {
@@ -57,7 +64,7 @@ impl Drop for HdfsFile {
     /// heartbeats to the DataNode until the agent ends.
     fn drop(&mut self) {
         let Some(mut writer) = self.writer.take() else { return };
-        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).insert(std::mem::take(&mut self.path));
+        self.given_up.paths().insert(std::mem::take(&mut self.path));
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
                 if let Err(error) = within(ABANDONED_CLOSE_TIMEOUT, writer.close()).await {
@@ -90,7 +97,7 @@ impl HdfsFiles {
     /// Whether the writer of a file is known to be gone: it is this agent, which has given the file up, or an agent of this
     /// machine that has died.
     async fn is_given_up(&self, path: &str) -> bool {
-        if self.given_up.lock().unwrap_or_else(PoisonError::into_inner).contains(path) {
+        if self.given_up.paths().contains(path) {
             return true;
         }
         let (writers, path) = (self.writers.clone(), path.to_owned());
@@ -112,7 +119,7 @@ impl HdfsFiles {
                 Err(error) => return Err(error),
             }
         }
-        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+        self.given_up.paths().remove(path);
         Ok(true)
     }
 
@@ -236,10 +243,9 @@ impl FileSystem for HdfsFiles {
     }
 
     async fn remove(&self, path: &str) -> Result<(), HdfsError> {
-        self.hdfs
-            .answer(Servers::NameNode, CALL_TIMEOUT, self.hdfs.client()?.delete(path, false))
-            .await
-            .map(drop)
+        self.hdfs.answer(Servers::NameNode, CALL_TIMEOUT, self.hdfs.client()?.delete(path, false)).await?;
+        self.given_up.paths().remove(path);
+        Ok(())
     }
 
     /// Finds out whether the writer of a file is dead. The NameNode refuses to append to a file whose writer has

@@ -111,7 +111,6 @@ impl AvroRecords {
         if records < 0 || records > EMPTY_RECORDS_MAX.max(block.len() as i64) {
             return Err(damaged(format!("a block of {} bytes with {records} records", block.len())));
         }
-        let records = records as u64;
         if records == 0 && !block.is_empty() {
             return Err(damaged(format!("a block of {} bytes without records", block.len())));
         }
@@ -122,10 +121,11 @@ impl AvroRecords {
             )));
         }
         let mut container = self.header.clone();
-        write_zigzag(records as i64, &mut container);
+        write_zigzag(records, &mut container);
         write_zigzag(block.len() as i64, &mut container);
         container.extend(block);
         container.extend(self.sync);
+        let records = records.cast_unsigned();
         let rows = rows_of_batches(records, BLOCK_BYTES_MAX as u64 / self.size.null_bytes.max(1));
         let builder = ReaderBuilder::new().with_utf8_view(true).with_batch_size(rows as usize);
         let reader = builder.build(Cursor::new(container)).map_err(arrow_error)?;

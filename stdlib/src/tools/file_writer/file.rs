@@ -190,6 +190,11 @@ impl<F: FileSystem> FileWriter<F> {
         self.temporary.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether files can be committed while they are open: the file system can sync them, and the format has parts.
+    pub(super) fn commits_open_files(&self) -> bool {
+        self.formatting.has_parts() && self.file_system.commits_open_files()
+    }
+
     /// Returns the temporary files that were created and neither completed nor removed.
     pub(super) fn unfinished(&self) -> Vec<String> {
         self.temporary().iter().cloned().collect()

@@ -179,8 +179,6 @@ pub(crate) struct FileSink<F: FileSystem> {
     path: Renderer,
     close_after: CloseAfter,
     max_open: usize,
-    /// Whether the format can be committed in parts.
-    commits_open: bool,
     retry: Retry,
     writer: Arc<FileWriter<F>>,
     totals: Totals,
@@ -237,7 +235,6 @@ impl<F: FileSystem> FileSink<F> {
         check_names(&prefix, &done)?;
         let cores = cores();
         let formatting = formatting(format, compress, &context)?;
-        let commits_open = formatting.has_parts();
         let Context { program, component, .. } = &context;
         let root = root(&path).to_string();
         let owner = (&**program, &**component);
@@ -269,7 +266,6 @@ impl<F: FileSystem> FileSink<F> {
                 directory: keeps_ledger.then(|| ledger::directory(&root, program, component)),
                 loaded: None,
             },
-            commits_open,
             sweep: SweepState::Pending { root },
             markers: Markers::new(done, context.clock.clone()),
             writer: Arc::new(writer),
@@ -401,7 +397,7 @@ impl<F: FileSystem> Sink for FileSink<F> {
             path: &self.path,
             close_after: self.close_after,
             max_open: self.max_open,
-            commits_open: self.commits_open && self.writer.file_system.commits_open_files(),
+            commits_open: self.writer.commits_open_files(),
             descriptors: &self.context.descriptors,
             writer: &self.writer,
             meter: &self.context.meter,

@@ -4,8 +4,8 @@ mod order;
 
 use weir_grammar::Span;
 use weir_grammar::tree::Role;
+use weir_plan::Action;
 use weir_plan::varying::{Varying, may_differ_after_restart};
-use weir_plan::{Action, support};
 
 use super::program::Program;
 use super::reasons::reason;
@@ -422,9 +422,7 @@ impl Walk<'_, '_> {
 
     /// Returns whether a component is a sink that rejects events which can never be written.
     fn rejects_itself(&self, index: ComponentIndex) -> bool {
-        let component = self.program.component(index);
-        let kind = component.kind().filter(|_| component.declared.role == Role::Sink);
-        kind.is_some_and(|kind| support::REJECTING_SINKS.contains(&kind))
+        self.program.component(index).rejects_itself()
     }
 
     fn end(&mut self, to: Option<ComponentIndex>, trail: Trail) {

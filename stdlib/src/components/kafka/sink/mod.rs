@@ -55,7 +55,8 @@ const BATCH_BYTES_MAX: usize = 1_000_000;
 /// When a broker refuses a batch, the next ones have only this part of its size.
 const BATCH_DIVISOR: usize = 8;
 
-/// The same for transactions with offsets of groups: whoever takes over the partitions of an agent that was killed waits for its end.
+/// The longest time that a transaction with offsets of groups may take before the broker ends it: whoever takes over the
+/// partitions of an agent that was killed waits for its end.
 const GROUP_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Writes events to topics.

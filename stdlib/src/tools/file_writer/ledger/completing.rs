@@ -22,7 +22,7 @@ use crate::tools::file_writer::file_system::{Cut, FileSystem};
 use crate::tools::file_writer::names::{copy_of, file_name, join, retired, temporary_of};
 
 /// What became of a committed file without a writer.
-pub(super) enum Completed {
+pub(super) enum Completion {
     /// It has its final name, or was moved away. Says whether it was renamed now.
     Named(bool),
     /// A copy of its beginning exists, which has to take its place.
@@ -44,23 +44,18 @@ impl<F: FileSystem> Ledger<F> {
         &mut self,
         temporary: &str,
     ) -> Result<bool, LedgerError> {
-        match self.foreign.values().find(|file| file.temporary == temporary) {
-            Some(file) => {
-                let file = file.clone();
-                self.complete(&file).await.map(|_renamed| true)
-            }
-            None => {
-                let name = file_name(temporary);
-                Ok(self.foreign.values().any(|named| file_name(&named.temporary) == name))
-            }
+        if let Some(file) = self.foreign_of(temporary).cloned() {
+            return self.complete(&file).await.map(|_renamed| true);
         }
+        let name = file_name(temporary);
+        Ok(self.foreign.values().any(|named| file_name(&named.temporary) == name))
     }
 
     /// Gives a committed file its final name, or a copy of its committed beginning. Returns whether one was renamed.
     async fn complete(&mut self, file: &FileRecord) -> Result<bool, LedgerError> {
         match rename(&*self.file_system, &self.root, file).await? {
-            Completed::Named(renamed) => Ok(renamed),
-            Completed::Copied { copy, original } => {
+            Completion::Named(renamed) => Ok(renamed),
+            Completion::Copied { copy, original } => {
                 self.replace(file, &copy, &original).await?;
                 Ok(true)
             }
@@ -216,12 +211,12 @@ pub(super) async fn rename<F: FileSystem>(
     files: &F,
     root: &str,
     file: &FileRecord,
-) -> Result<Completed, LedgerError> {
+) -> Result<Completion, LedgerError> {
     let FileRecord { length, checksum, state, .. } = file;
     let complete = join(root, &file.complete);
     let Some((temporary, found)) = find_temporary(files, &join(root, &file.temporary)).await? else {
         sync_name(files, &complete).await?;
-        return Ok(Completed::Named(false));
+        return Ok(Completion::Named(false));
     };
     let is_long_enough = match state {
         FileState::Complete => found == *length,
@@ -242,18 +237,18 @@ pub(super) async fn rename<F: FileSystem>(
             Cut::InPlace => {}
             Cut::Copied => {
                 let copy = FileRecord { temporary: copy, state: FileState::Complete, ..file.clone() };
-                return Ok(Completed::Copied { copy, original: temporary });
+                return Ok(Completion::Copied { copy, original: temporary });
             }
         }
     }
     let renamed = files.rename_no_replace(&temporary, &complete).await;
     match renamed {
-        Ok(()) => Ok(Completed::Named(true)),
+        Ok(()) => Ok(Completion::Named(true)),
         // Its writer has renamed the file, or an earlier attempt whose answer was lost.
         Err(error) => match find_temporary(files, &join(root, &file.temporary)).await {
             Ok(None) => {
                 sync_name(files, &complete).await?;
-                Ok(Completed::Named(true))
+                Ok(Completion::Named(true))
             }
             Ok(Some(_)) | Err(_) => Err(FileError::of(Operation::Rename, &temporary)(error).into()),
         },

@@ -194,8 +194,12 @@ impl<F: FileSystem> Ledger<F> {
     /// Whether this is the temporary name of a file that is committed and may lack its final name.
     pub(super) fn names(&self, temporary: &str) -> bool {
         let complete = || self.unrenamed.values().flatten().any(|file| file.temporary == temporary);
-        let foreign = || self.foreign.values().any(|file| file.temporary == temporary);
-        self.open.contains_key(temporary) || foreign() || complete()
+        self.open.contains_key(temporary) || self.foreign_of(temporary).is_some() || complete()
+    }
+
+    /// Returns the last record of the file of another run or writer that has this temporary name.
+    fn foreign_of(&self, temporary: &str) -> Option<&FileRecord> {
+        self.foreign.values().find(|file| file.temporary == temporary)
     }
 
     /// Commits files, or their beginnings, that are synced under their temporary names. Then complete ones may
