@@ -111,8 +111,12 @@ enum What {
     KafkaWriting,
     /// generate -> memory -> Kafka in transactions, against at least once; needs KAFKA_BOOTSTRAP
     KafkaTransactions,
-    /// Kafka -> memory -> HDFS, against a consumer that writes one file; needs KAFKA_BOOTSTRAP and HDFS_URL
-    KafkaToHdfs,
+    /// Kafka -> memory -> HDFS, against a consumer that writes one file, or Flume; needs KAFKA_BOOTSTRAP and HDFS_URL
+    KafkaToHdfs {
+        /// Compare with Flume, which benches/peers/fetch downloads
+        #[arg(long)]
+        flume: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -148,7 +152,7 @@ fn main() -> Outcome {
         What::Kafka => kafka::measure(rounds, events.unwrap_or(2_000_000)),
         What::KafkaWriting => kafka_writing::measure(rounds, events.unwrap_or(2_000_000)),
         What::KafkaTransactions => kafka_writing::measure_transactions(rounds, events.unwrap_or(1_000_000)),
-        What::KafkaToHdfs => kafka_to_hdfs::measure(rounds, events.unwrap_or(2_000_000)),
+        What::KafkaToHdfs { flume } => kafka_to_hdfs::measure(rounds, events.unwrap_or(2_000_000), flume),
     }
 }
 

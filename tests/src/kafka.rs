@@ -45,7 +45,7 @@ impl Kafka {
         self.create_topic_with(topic, partitions, &[]);
     }
 
-    /// Creates a topic with these settings, such as `max.message.bytes`.
+    /// Creates a topic with these settings, such as `max.message.bytes`, and waits until the broker has it.
     pub fn create_topic_with(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> = expect("an admin client", self.config().create());
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
@@ -57,6 +57,8 @@ impl Kafka {
         for result in made {
             result.unwrap_or_else(|(name, code)| panic!("making topic {name}: {code}"));
         }
+        // The controller has made it; the broker may not know it yet.
+        wait_until("the topic", PATIENCE, || (self.partitions(topic) == partitions).then_some(()));
     }
 
     /// Deletes a topic, and waits until it is gone.

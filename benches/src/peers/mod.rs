@@ -12,7 +12,25 @@ mod syslog;
 use std::time::Duration;
 
 use crate::Outcome;
-use programs::{Peer, Work};
+use programs::{Peer, Work, flume_to_hdfs};
+
+/// Runs Flume from a topic of Kafka into a directory of HDFS until `goes_on` returns false, which is asked again and again.
+///
+/// # Errors
+/// When Flume is not fetched, can't be started or ends, or `goes_on` fails.
+pub(crate) fn run_flume_to_hdfs(
+    topic: (&str, &str, &str),
+    directory: &str,
+    events: u64,
+    mut goes_on: impl FnMut() -> Result<bool, Box<dyn std::error::Error>>,
+) -> Outcome {
+    let mut server = server::Server::spawn(flume_to_hdfs(topic, directory, events)?)?;
+    while goes_on()? {
+        server.check_running()?;
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
 
 /// A measurement of this bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

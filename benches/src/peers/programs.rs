@@ -122,10 +122,36 @@ fn flume(work: Work) -> Result<Program, String> {
         "a.sources=s\na.channels=c\na.sinks=k\na.sources.s.{source}\na.sources.s.channels=c\na.channels.c.{channel}\n\
          a.sinks.k.{sink}\na.sinks.k.channel=c\na.sinks.k.batchSize=1000\n"
     );
+    Ok(Program { command: flume_agent(&classpath), text, in_memory: work == Work::Syslog })
+}
+
+/// The command of a Flume agent with the name `a`.
+fn flume_agent(classpath: &str) -> Command {
     let mut command = Command::new("java");
-    command.args(["-Xms1g", "-Xmx2g", "-cp", &classpath, "org.apache.flume.node.Application"]);
+    command.args(["-Xms1g", "-Xmx2g", "-cp", classpath, "org.apache.flume.node.Application"]);
     command.args(["--no-reload-conf", "-n", "a", "-f", "FOLDER/program"]);
-    Ok(Program { command, text, in_memory: work == Work::Syslog })
+    command
+}
+
+/// Flume's source of Kafka, channel in memory and sink of HDFS: one file compressed with gzip, which is complete when it has all
+/// events. With one DataNode, Flume would close a file at each batch without `minBlockReplicas`.
+pub(super) fn flume_to_hdfs(
+    (brokers, topic, group): (&str, &str, &str),
+    directory: &str,
+    events: u64,
+) -> Result<Program, String> {
+    let classpath = fetched("WEIR_PEERS_FLUME_HDFS")?;
+    let text = format!(
+        "a.sources=s\na.channels=c\na.sinks=k\na.sources.s.type=org.apache.flume.source.kafka.KafkaSource\n\
+         a.sources.s.kafka.bootstrap.servers={brokers}\na.sources.s.kafka.topics={topic}\n\
+         a.sources.s.kafka.consumer.group.id={group}\na.sources.s.kafka.consumer.auto.offset.reset=earliest\n\
+         a.sources.s.batchSize=5000\na.sources.s.channels=c\n\
+         a.channels.c.type=memory\na.channels.c.capacity=1000000\na.channels.c.transactionCapacity=10000\n\
+         a.sinks.k.type=hdfs\na.sinks.k.channel=c\na.sinks.k.hdfs.path={directory}\na.sinks.k.hdfs.batchSize=5000\n\
+         a.sinks.k.hdfs.fileType=CompressedStream\na.sinks.k.hdfs.codeC=gzip\na.sinks.k.hdfs.rollInterval=0\n\
+         a.sinks.k.hdfs.rollSize=0\na.sinks.k.hdfs.rollCount={events}\na.sinks.k.hdfs.minBlockReplicas=1\n"
+    );
+    Ok(Program { command: flume_agent(&classpath), text, in_memory: false })
 }
 
 fn rsyslog() -> Result<Program, String> {

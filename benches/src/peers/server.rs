@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,16 @@ impl Server {
     /// # Errors
     /// When it can't be started, or does not open its port; then with the end of its log.
     pub(super) fn start(program: Program) -> Result<Server, Box<dyn Error>> {
+        let mut server = Server::spawn(program)?;
+        server.wait_for_port()?;
+        Ok(server)
+    }
+
+    /// Starts a program.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub(super) fn spawn(program: Program) -> Result<Server, Box<dyn Error>> {
         let folder = match program.in_memory {
             true => tempfile::tempdir_in("/dev/shm")?,
             false => tempfile::tempdir()?,
@@ -54,31 +64,41 @@ impl Server {
         let mut command = Command::new(program.command.get_program());
         command.args(program.command.get_args().map(|argument| fill(&argument.to_string_lossy())));
         command.envs(program.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let log = folder.path().join("log");
         let process = command
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(File::create(folder.path().join("output"))?)
-            .stderr(File::create(&log)?)
+            .stderr(File::create(folder.path().join("log"))?)
             .spawn()
             .map_err(|error| format!("can't start {}: {error}", command.get_program().to_string_lossy()))?;
-        let mut server = Server { process, folder, address };
-        server.wait_for_port(&log)?;
-        Ok(server)
+        Ok(Server { process, folder, address })
     }
 
-    fn wait_for_port(&mut self, log: &Path) -> Result<(), Box<dyn Error>> {
+    fn wait_for_port(&mut self) -> Result<(), Box<dyn Error>> {
         let began = Instant::now();
         while TcpStream::connect(self.address).is_err() {
-            let ended = self.process.try_wait()?;
-            if ended.is_some() || began.elapsed() > START {
-                let log = fs::read_to_string(log)?;
-                let state = if ended.is_some() { "has ended" } else { "does not open its port" };
-                return Err(format!("a program {state}:\n{log}").into());
+            self.check_running()?;
+            if began.elapsed() > START {
+                return Err(format!("a program does not open its port:\n{}", self.log()?).into());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
+    }
+
+    /// Checks that the program runs.
+    ///
+    /// # Errors
+    /// When it has ended; then with its log.
+    pub(super) fn check_running(&mut self) -> Result<(), Box<dyn Error>> {
+        match self.process.try_wait()? {
+            Some(_status) => Err(format!("a program has ended:\n{}", self.log()?).into()),
+            None => Ok(()),
+        }
+    }
+
+    fn log(&self) -> std::io::Result<String> {
+        fs::read_to_string(self.folder.path().join("log"))
     }
 
     /// Returns the files that the program writes its output into.

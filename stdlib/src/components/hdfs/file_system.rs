@@ -34,7 +34,7 @@ const ABANDONED_CLOSE_TIMEOUT: Duration = Duration::from_secs(70);
 /// The NameNode's error while it recovers the lease of a writer that has died.
 const RECOVERY: &str = "RecoveryInProgressException";
 
-/// How long the NameNode may take to close a file that this agent has given up, and the time between two questions.
+/// How long the NameNode may take to close a file without a writer, and the time between two questions.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(20);
 const RECOVERY_PAUSE: Duration = Duration::from_millis(500);
 
@@ -104,8 +104,8 @@ impl HdfsFiles {
         spawn_blocking(move || writers.is_dead(&path)).await.unwrap_or(false)
     }
 
-    /// Has the NameNode close a file that was given up while it was open. Returns whether it has.
-    async fn close_given_up(&self, path: &str) -> Result<bool, HdfsError> {
+    /// Has the NameNode close an open file whose writer is gone. Returns whether it has.
+    async fn close_without_writer(&self, path: &str) -> Result<bool, HdfsError> {
         let until = Instant::now() + RECOVERY_TIMEOUT;
         loop {
             let recovered = self.hdfs.client()?.recover_lease(path);
@@ -256,14 +256,14 @@ impl FileSystem for HdfsFiles {
         }
         // The client renews the leases of its files until they are closed, and the NameNode waits for a dead writer for a minute.
         if self.is_given_up(path).await {
-            return self.close_given_up(path).await;
+            return self.close_without_writer(path).await;
         }
         match self.hdfs.answer(Servers::NameNode, CALL_TIMEOUT, self.hdfs.client()?.append(path)).await {
             Ok(writer) => self.close(&mut self.file(path, writer)).await?,
             Err(HdfsError::Client(ClientError::AlreadyExists(_))) => return Ok(false),
-            // Its length is not known before that is over.
+            // The NameNode has given its writer up, and its length is not known before that is over.
             Err(HdfsError::Client(ClientError::RPCError(class, _))) if class.ends_with(RECOVERY) => {
-                return Ok(false);
+                return self.close_without_writer(path).await;
             }
             Err(HdfsError::Client(ClientError::RPCError(class, _))) if class.ends_with(NOT_FOUND) => {}
             Err(error) => return Err(error),

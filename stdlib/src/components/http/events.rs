@@ -29,7 +29,7 @@ pub(super) enum Format {
 pub(super) struct Events {
     pub(super) buffer: Buffer,
     pub(super) spans: Vec<Span>,
-    /// The headers of each event, if the format has headers for each event.
+    /// The headers of each event, or one entry for all events, if the format has headers for each event.
     pub(super) headers: Option<Vec<BTreeMap<String, String>>>,
 }
 
@@ -171,6 +171,9 @@ impl Format {
                     buffer.extend_from_slice(body.as_bytes());
                     headers.push(event.headers.unwrap_or_default().0);
                 }
+                if headers.windows(2).all(|pair| pair[0] == pair[1]) {
+                    headers.truncate(1);
+                }
                 (buffer, spans, Some(headers))
             }
         };
@@ -287,6 +290,9 @@ mod tests {
         let headers = events.headers.unwrap();
         assert_eq!(headers[0]["host"], "web-1");
         assert!(headers[1].is_empty());
+        let equal = r#"[{"headers": {"host": "web-1"}, "body": "a"}, {"headers": {"host": "web-1"}, "body": "c"}]"#;
+        let equal = Format::FlumeJson.events(equal.as_bytes().to_vec(), 3).unwrap();
+        assert_eq!((equal.spans.len(), equal.headers.map(|headers| headers.len())), (2, Some(1)));
         assert!(Format::FlumeJson.events(b"{}".to_vec(), 3).is_err());
         let many = format!("[{}{{}}]", "{},".repeat(100_000));
         let refused = Format::FlumeJson.events(many.into_bytes(), 3).unwrap_err();

@@ -34,8 +34,9 @@ use crate::tools::listener::{Attachment, Chunk, PutLimit, RETRY_PAUSE, STOP_GRAC
 
 /// The value of `Retry-After`, in seconds.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
-/// A body of at most this many bytes is parsed in the connection's task, a longer one on a thread for blocking work.
-const SHORT_BODY_BYTES: usize = 64 << 10;
+/// A body of at most this many bytes is parsed in the connection's task, a longer one on a thread for blocking work. The way to
+/// the thread and back takes as long as parsing some ten kilobytes.
+const SHORT_BODY_BYTES: usize = 256 << 10;
 /// The longest time for which a request waits for the permits or the memory of clients that become quiet.
 const EVICTION_WAIT: Duration = Duration::from_secs(2);
 /// How many bytes of a body are decompressed or decoded at a time.

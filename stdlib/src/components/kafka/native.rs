@@ -1,6 +1,8 @@
 //! Calls of librdkafka that the crate rdkafka does not have. The only unsafe code of the library.
 
-#![allow(unsafe_code, reason = "the crate lacks a call, and another one takes 100 ms for each commit")]
+#![allow(unsafe_code, reason = "the crate lacks calls, and others take 100 ms for each commit or half a microsecond for each record")]
+
+mod records;
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
@@ -28,6 +30,8 @@ use rdkafka::types::RDKafkaRespErr;
 use thiserror::Error;
 
 use super::shared_group::Generation;
+
+pub(super) use records::{Records, TakenRecord};
 
 /// Why a call of a transaction has failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -268,6 +268,11 @@ impl BatchBuilder {
         Ok(())
     }
 
+    /// Whether partitions are assigned.
+    pub(super) fn owns_any(&self) -> bool {
+        !self.owned.is_empty()
+    }
+
     /// Whether the batch is full.
     pub(super) fn is_full(&self) -> bool {
         self.rows.parts.len() >= self.batch || self.rows.bytes() >= BATCH_BYTES_MAX

@@ -20,17 +20,27 @@ const VIEWS_BYTES: usize = 32;
 /// The name of the column.
 pub(super) const HEADERS: &str = "headers";
 
-/// Returns the headers of one record whose values are text, in their order.
+/// Returns the headers of one record whose names and values are text, in their order.
 ///
-/// Kafka forbids names that are not UTF-8, but no broker checks them, and rdkafka panics at such a name. These headers
-/// are left out, like headers whose value is not text.
-pub(super) fn texts(headers: Option<&BorrowedHeaders>) -> Vec<(&str, &str)> {
-    let Some(headers) = headers else { return Vec::new() };
-    let texts = (0..headers.count()).filter_map(|index| {
-        let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index))).ok()??;
-        Some((header.key, std::str::from_utf8(header.value?).ok()?))
-    });
-    texts.collect()
+/// Kafka forbids names that are not UTF-8, but no broker checks them.
+pub(super) fn texts<'a>(
+    headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+) -> Vec<(&'a str, &'a str)> {
+    let text = |(name, value): (&'a [u8], Option<&'a [u8]>)| {
+        Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value?).ok()?))
+    };
+    headers.filter_map(text).collect()
+}
+
+/// Returns the headers of a record that the crate has taken: it panics at a name that is not UTF-8.
+pub(super) fn of_message(headers: Option<&BorrowedHeaders>) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    let headers = headers.into_iter();
+    headers.flat_map(|headers| {
+        (0..headers.count()).filter_map(|index| {
+            let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index))).ok()??;
+            Some((header.key.as_bytes(), header.value))
+        })
+    })
 }
 
 /// The headers of the records of a batch.

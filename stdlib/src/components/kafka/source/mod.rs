@@ -36,6 +36,7 @@ use weir_runtime::{ConnectFailure, Context, Failure};
 
 use super::asking::ask;
 use super::connection::{STATISTICS_INTERVAL, client_config, milliseconds, set_member};
+use super::native::Records;
 use super::security::Security;
 use super::shared_group::SharedGroup;
 use batch_builder::BatchBuilder;
@@ -153,7 +154,8 @@ impl KafkaSource {
         let member = consumer.context().clone();
         let (sender, batches) = mpsc::channel(QUEUED_BATCHES_MAX);
         let (end_sender, ended) = oneshot::channel();
-        let mut poller = Poller::new(consumer, self.selection.clone(), batch_builder, sender);
+        let records = Records::new(consumer).expect("a consumer with a group has a queue");
+        let mut poller = Poller::new(records, self.selection.clone(), batch_builder, sender);
         let spawned = thread::Builder::new().name(format!("kafka {component}")).spawn(move || {
             let result = poller.run();
             // A failure is reported at once, and success after the member has left the group.

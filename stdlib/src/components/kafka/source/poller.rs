@@ -1,9 +1,13 @@
 //! The polling thread: takes records from librdkafka, builds batches and passes them to the source's task.
 //!
+//! Assigned partitions pass their records to a queue of their own, from which many are taken at once. Everything else, and what a
+//! partition has passed on before that, comes from the consumer's queue, which is emptied first.
+//!
 //! The thread always goes on polling, since a group removes a member that does not. When the queue of batches is full,
 //! the thread stops taking records, which keeps the prefetched ones. After a second it pauses the partitions, which
 //! discards the prefetched records, and goes on polling.
 
+use std::ops::ControlFlow;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +26,7 @@ use super::headers;
 use super::member::{Change, Member};
 use super::selection::Selection;
 use crate::components::kafka::connection::PROBE_TIMEOUT;
+use crate::components::kafka::native::{Records, TakenRecord};
 
 /// The longest wait for a record.
 const POLL_WAIT: Duration = Duration::from_millis(100);
@@ -40,7 +45,7 @@ const TOPIC_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The state of the polling thread.
 pub(super) struct Poller {
-    consumer: BaseConsumer<Member>,
+    records: Records<Member>,
     selection: Selection,
     builder: BatchBuilder,
     batches: mpsc::Sender<Batch>,
@@ -58,24 +63,28 @@ struct Backpressure {
 
 impl Poller {
     pub(super) fn new(
-        consumer: BaseConsumer<Member>,
+        records: Records<Member>,
         selection: Selection,
         builder: BatchBuilder,
         batches: mpsc::Sender<Batch>,
     ) -> Poller {
         let (committed, topics_checked) = (Instant::now(), Instant::now());
-        Poller { consumer, selection, builder, batches, committed, topics_checked, backpressure: None }
+        Poller { records, selection, builder, batches, committed, topics_checked, backpressure: None }
+    }
+
+    fn consumer(&self) -> &BaseConsumer<Member> {
+        self.records.consumer()
     }
 
     fn member(&self) -> &Member {
-        self.consumer.context()
+        self.consumer().context()
     }
 
     /// Polls until the member is asked to end. Dropping the poller leaves the group.
     pub(super) fn run(&mut self) -> Result<(), SourceError> {
         let ended = self.poll();
         let member = self.member();
-        member.commit_now(&self.consumer, &member.owned());
+        member.commit_now(self.consumer(), &member.owned());
         ended
     }
 
@@ -96,49 +105,85 @@ impl Poller {
     /// Looks for topics and partitions, handles assigned and revoked partitions, errors of callbacks, outages and commits that
     /// are due.
     fn do_housekeeping(&mut self) -> Result<(), SourceError> {
-        self.selection.refresh(&self.consumer)?;
-        for change in self.member().take_changes() {
-            match change {
-                Change::Assigned(start) => self.builder.assign(&start),
-                Change::Revoked(partition) => self.builder.revoke(&partition),
-            }
-        }
+        self.selection.refresh(self.records.consumer())?;
+        self.apply_changes();
         if let Some(error) = self.member().take_failure() {
             return Err(error);
         }
         self.member().check_security()?;
-        self.member().connection().tick(self.consumer.client());
+        self.member().connection().tick(self.consumer().client());
         if self.topics_checked.elapsed() >= TOPIC_CHECK_INTERVAL {
             self.topics_checked = Instant::now();
-            self.member().check_topics(&self.consumer)?;
+            self.member().check_topics(self.consumer())?;
         }
         if self.committed.elapsed() >= COMMIT_INTERVAL {
             self.committed = Instant::now();
-            self.member().commit_due(&self.consumer);
-            self.member().renew_generation(&self.consumer);
+            self.member().commit_due(self.consumer());
+            self.member().renew_generation(self.consumer());
         }
         Ok(())
     }
 
+    /// Makes the builder know the partitions that were assigned and revoked. Returns whether there were any.
+    fn apply_changes(&mut self) -> bool {
+        let changes = self.member().take_changes();
+        for change in &changes {
+            match change {
+                Change::Assigned(start) => {
+                    self.builder.assign(start);
+                    self.records.take_over(&start.partition.topic, start.partition.number);
+                }
+                Change::Revoked(partition) => self.builder.revoke(partition),
+            }
+        }
+        !changes.is_empty()
+    }
+
     /// Takes records until the batch is full or no record is available.
     fn take_records(&mut self) -> Result<(), SourceError> {
-        let Poller { consumer, builder, .. } = self;
-        let mut wait = builder.remaining(Instant::now()).map_or(POLL_WAIT, |left| left.min(POLL_WAIT));
+        // Without a partition, only the group has something to say.
+        self.take_events_within(if self.builder.owns_any() { Duration::ZERO } else { POLL_WAIT })?;
+        // The records of a partition in the consumer's queue lie before those in its own queue.
+        if self.apply_changes() || self.records.has_events() || self.builder.is_full() {
+            return Ok(());
+        }
+        let Poller { records, builder, .. } = self;
+        let consumer = records.consumer();
+        let member: &Member = consumer.context();
+        let wait = builder.remaining(Instant::now()).map_or(POLL_WAIT, |left| left.min(POLL_WAIT));
         let mut last = LastPartition::default();
-        // A poll returns nothing after a rebalance, so no index is used after one.
+        let mut done = Ok(());
+        records.take(wait, |taken| {
+            done = match taken.error() {
+                None => add_taken(builder, member, taken, &mut last),
+                Some(code) => handle_error(consumer, KafkaError::MessageConsumption(code)),
+            };
+            match done.is_err() || builder.is_full() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        if last.index.is_some() {
+            member.connection().answered();
+        }
+        done
+    }
+
+    /// Handles what the consumer's queue holds: what the group and the brokers say, and records of partitions that were assigned just
+    /// now, also if they are paused, since such a record would be lost otherwise. Waits at most so long for it.
+    fn take_events_within(&mut self, mut wait: Duration) -> Result<(), SourceError> {
+        let Poller { records, builder, .. } = self;
+        let consumer = records.consumer();
+        // A poll returns nothing after a rebalance, so no record is taken for the partition of another assignment.
         while let Some(polled) = consumer.poll(wait) {
-            let member: &Member = consumer.context();
+            wait = Duration::ZERO;
             match polled {
-                Ok(message) => add_message(builder, member, &message, &mut last)?,
+                Ok(message) => add_message(builder, consumer.context(), &message)?,
                 Err(error) => return handle_error(consumer, error),
             }
             if builder.is_full() {
                 break;
             }
-            wait = Duration::ZERO;
-        }
-        if last.index.is_some() {
-            consumer.context().connection().answered();
         }
         Ok(())
     }
@@ -150,7 +195,7 @@ impl Poller {
                     permit.send(batch);
                 }
                 if self.backpressure.take().is_some_and(|backpressure| backpressure.paused) {
-                    self.member().pause(&self.consumer, false);
+                    self.member().pause(self.consumer(), false);
                     debug!(component = %self.member().component(), "partitions are resumed");
                 }
                 Ok(())
@@ -168,7 +213,7 @@ impl Poller {
         let backpressure =
             self.backpressure.get_or_insert_with(|| Backpressure { since: Instant::now(), paused: false });
         if backpressure.paused {
-            return self.poll_events();
+            return self.take_events_within(PAUSED_POLL_WAIT);
         }
         if backpressure.since.elapsed() < PAUSE_AFTER {
             // The source's task unparks this thread when it has taken a batch.
@@ -177,7 +222,7 @@ impl Poller {
         }
         backpressure.paused = true;
         debug!(component = %self.member().component(), "the queue of batches was full for a second: partitions are paused");
-        self.member().pause(&self.consumer, true);
+        self.member().pause(self.consumer(), true);
         Ok(())
     }
 
@@ -188,23 +233,11 @@ impl Poller {
             self.backpressure.get_or_insert_with(|| Backpressure { since: Instant::now(), paused: false });
         if !paused.paused {
             paused.paused = true;
-            self.member().pause(&self.consumer, true);
+            self.member().pause(self.consumer(), true);
         }
-        self.poll_events()
+        self.take_events_within(PAUSED_POLL_WAIT)
     }
 
-    /// Polls while the partitions are paused. A record that is returned nevertheless is added to the batch, since it
-    /// would be lost otherwise.
-    fn poll_events(&mut self) -> Result<(), SourceError> {
-        let Poller { consumer, builder, .. } = self;
-        match consumer.poll(PAUSED_POLL_WAIT) {
-            Some(Ok(message)) => {
-                add_message(builder, consumer.context(), &message, &mut LastPartition::default())
-            }
-            Some(Err(error)) => handle_error(consumer, error),
-            None => Ok(()),
-        }
-    }
 }
 
 /// The partition of the last record. Most records have the same partition as the one before.
@@ -215,20 +248,40 @@ struct LastPartition {
     index: Option<PartitionIndex>,
 }
 
+/// Adds a record that the partition has passed to the queue of records.
+fn add_taken(
+    builder: &mut BatchBuilder,
+    member: &Member,
+    taken: &TakenRecord<'_>,
+    last: &mut LastPartition,
+) -> Result<(), SourceError> {
+    let partition = (taken.topic_address(), taken.partition());
+    if last.index.is_none() || last.partition != partition {
+        *last = LastPartition { partition, index: builder.index(taken.topic(), taken.partition()) };
+    }
+    let headers = if builder.wants_headers() { headers::texts(taken.headers()) } else { Vec::new() };
+    let record = Record {
+        offset: taken.offset(),
+        time: taken.time().unwrap_or(0),
+        key: taken.key(),
+        body: taken.body(),
+        headers: &headers,
+    };
+    add(builder, member, last.index, record)
+}
+
+/// Adds a record from the consumer's queue.
 fn add_message(
     builder: &mut BatchBuilder,
     member: &Member,
     message: &BorrowedMessage<'_>,
-    last: &mut LastPartition,
 ) -> Result<(), SourceError> {
-    let partition = (message.topic_ptr() as usize, message.partition());
-    if last.index.is_none() || last.partition != partition {
-        let index = builder.index(message.topic(), message.partition());
-        *last = LastPartition { partition, index };
-    }
-    // The partition was revoked, and its new owner reads this record.
-    let Some(index) = last.index else { return Ok(()) };
-    let headers = if builder.wants_headers() { headers::texts(message.headers()) } else { Vec::new() };
+    let index = builder.index(message.topic(), message.partition());
+    let headers = if builder.wants_headers() {
+        headers::texts(headers::of_message(message.headers()))
+    } else {
+        Vec::new()
+    };
     let record = Record {
         offset: message.offset(),
         time: message.timestamp().to_millis().unwrap_or(0),
@@ -236,6 +289,17 @@ fn add_message(
         body: message.payload(),
         headers: &headers,
     };
+    add(builder, member, index, record)
+}
+
+fn add(
+    builder: &mut BatchBuilder,
+    member: &Member,
+    index: Option<PartitionIndex>,
+    record: Record<'_>,
+) -> Result<(), SourceError> {
+    // The partition was revoked, and its new owner reads this record.
+    let Some(index) = index else { return Ok(()) };
     builder.add(index, record, Instant::now).map_err(|WentBack { partition, offset, position }| {
         let (component, partition) = (member.component(), partition.to_string());
         SourceError::WentBack { component, partition, offset, position }
