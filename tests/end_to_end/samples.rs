@@ -159,3 +159,29 @@ fn a_sample_of_files_does_not_disturb_the_agent_that_reads_them() {
     agent.terminate().assert_success();
     assert_eq!(delivered(&scene), 20);
 }
+
+#[test]
+fn a_sample_of_files_on_hdfs_leaves_them_there() {
+    let session = Servers::shared();
+    let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), "a_sample_of_files_on_hdfs_leaves_them_there");
+    let (hdfs, folder) = (session.hdfs(), format!("/samples-{}", std::process::id()));
+    let lines: Vec<String> = (0..5).map(|number| format!("line {number}")).collect();
+    hdfs.put(&format!("{folder}/a.log"), &lines, &scene);
+    let text = |paths: &str| {
+        format!(
+            "source lines = hdfs {{ url: \"{}\", paths: [\"{paths}\"], after: delete }}\nsink out = null {{}}\n\
+             flow main {{ lines -> out }}\n",
+            hdfs.url()
+        )
+    };
+    let path = program(&scene, "hdfs.flow", &text(&format!("{folder}/*.log")));
+    let (status, said) = tried(&path, &["--sample", "3"]);
+    assert_eq!((status, said.matches("sent to").count()), (Some(0), 3), "{said}");
+    let files: Vec<String> = hdfs.files(&folder).into_iter().map(|file| file.path).collect();
+    assert_eq!(files, [format!("{folder}/a.log")]);
+    let path = program(&scene, "missing.flow", &text("/no/such/folder/*.log"));
+    let (status, said) = tried(&path, &["--sample", "3", "--wait", "1"]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("/no/such/folder"), "{said}");
+    hdfs.remove(&folder);
+}

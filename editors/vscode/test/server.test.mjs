@@ -351,8 +351,8 @@ sink others = files { path: "others" }
 flow main delivers at_least_once {
   lines
     -> match {
-      starts_with(text(body), "a") -> out
-      else -> set @rest = true -> others
+      starts_with(body, "a") -> out
+      _ -> set @rest = true -> others
     }
 }
 
