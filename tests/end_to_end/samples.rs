@@ -25,8 +25,8 @@ fn program(scene: &Scene, name: &str, text: &str) -> std::path::PathBuf {
 
 fn kafka_program(kafka: &Kafka, scene: &Scene, settings: &str) -> String {
     format!(
-        "source records = kafka {{ brokers: [\"{}\"], {settings} }}\nsink out = files {{ path: \"{}\" }}\n\
-         flow main {{ records -> keep if byte_count(body) > 1 -> out }}\n",
+        "source records = kafka {{ brokers: [\"{}\"], {settings} }}\nsink out = files {{ path: \"{}\", roll: {{ age: 1s }} }}\n\
+         flow main {{ records -> keep if length(body) > 1 -> out }}\n",
         kafka.brokers(),
         scene.path("out"),
     )
@@ -134,7 +134,7 @@ fn a_sample_of_files_does_not_disturb_the_agent_that_reads_them() {
     };
     let text = format!(
         "source lines = files {{\n  paths: [\"{}/*\"]\n  mode: complete {{ after: rename {{ suffix: \".done\" }} }}\n  \
-         positions: \"{}\"\n}}\nsink out = files {{ path: \"{}\" }}\nflow main {{ lines -> out }}\n",
+         positions: \"{}\"\n}}\nsink out = files {{ path: \"{}\", roll: {{ age: 1s }} }}\nflow main {{ lines -> out }}\n",
         scene.path("in"),
         scene.path("positions"),
         scene.path("out"),
