@@ -25,7 +25,7 @@ fn program(scene: &Scene, name: &str, text: &str) -> std::path::PathBuf {
 
 fn kafka_program(kafka: &Kafka, scene: &Scene, settings: &str) -> String {
     format!(
-        "source records = kafka {{ brokers: [\"{}\"], {settings} }}\nsink out = files {{ path: \"{}\", roll: {{ age: 1s }} }}\n\
+        "source records = kafka {{ brokers: {}, {settings} }}\nsink out = files {{ path: \"{}\", roll: {{ age: 1s }} }}\n\
          flow main {{ records -> keep if length(body) > 1 -> out }}\n",
         kafka.brokers(),
         scene.path("out"),
@@ -105,7 +105,7 @@ fn a_sample_that_can_not_be_taken_says_why() {
     kafka.create_topic(&topic, 1);
     let settings = format!("topics: [\"{topic}\"], group: \"nobody\"");
     let right = kafka_program(&kafka, &scene, &settings);
-    let nobody = right.replace(&kafka.brokers(), &free_address().to_string());
+    let nobody = right.replace(&kafka.brokers(), &format!("[\"{}\"]", free_address()));
     let missing = right.replace(&topic, "no-such-topic");
     for (text, expected) in [
         (&nobody, "gives no sample: no broker of"),
