@@ -130,3 +130,77 @@ fn a_sample_is_shown_at_each_step() {
     assert!(error.contains("no source `line`"), "{error}");
     assert_eq!(weir_in(folder.path(), &["try", "-"], PROGRAM).0, 2);
 }
+
+/// A program that reads complete files, keeps positions, and deletes what is delivered.
+const FILES: &str = r#"source lines = files {
+  paths: ["in/*"]
+  mode: complete { after: rename { suffix: ".done" } }
+  positions: "positions"
+}
+source requests = http { bind: "127.0.0.1:1" }
+source typed = stdin {}
+source missing = files { paths: ["nowhere/*.log"] }
+sink out = files { path: "out/{@file}" }
+sink others = stdout { format: json }
+
+flow main delivers best_effort {
+  lines -> keep if body != bytes("skip") -> set @first = @offset == 0 -> out
+  requests -> others
+  typed -> others
+  missing -> others
+}
+"#;
+
+/// The names in a folder and its subfolders, in order.
+fn names_in(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        names.push(entry.path().display().to_string());
+        if entry.path().is_dir() {
+            names.extend(names_in(&entry.path()));
+        }
+    }
+    names.sort();
+    names
+}
+
+#[test]
+fn a_sample_of_a_source_leaves_no_trace() {
+    let folder = folder_with(FILES);
+    fs::create_dir(folder.path().join("in")).unwrap();
+    fs::write(folder.path().join("in/a.log"), "a\nskip\nb\nc\n").unwrap();
+    fs::write(folder.path().join("in/old.log.done"), "old\n").unwrap();
+    let before = names_in(folder.path());
+    let try_lines = ["try", "a.flow", "--source", "lines", "--sample"];
+    let (status, output, error) = weir_in(folder.path(), &[&try_lines[..], &["3"]].concat(), "");
+    assert_eq!((status, error.as_str()), (0, ""), "{output}");
+    let shown = output.replace(&folder.path().canonicalize().unwrap().display().to_string(), "FOLDER");
+    let varying = regex::Regex::new(r#" +\d+\.\d+ms|"[^"]*Z"|@host: "[^"]*""#).unwrap();
+    let shown = varying.replace_all(&shown, " VARYING");
+    insta::assert_snapshot!(shown);
+    assert_eq!(names_in(folder.path()), before, "nothing is written, renamed or deleted");
+    // There are fewer events than are wanted.
+    let (status, output, _) = weir_in(folder.path(), &[&try_lines[..], &["1000"]].concat(), "");
+    assert_eq!((status, output.matches(" sent to `lines`").count()), (0, 4), "{output}");
+}
+
+#[test]
+fn a_source_without_a_sample_says_why() {
+    let folder = folder_with(FILES);
+    let of = |source: &str| {
+        let (status, output, error) = weir_in(
+            folder.path(),
+            &["try", "a.flow", "--source", source, "--sample", "3", "--wait", "1"],
+            "",
+        );
+        format!("status {status}\n{output}{error}")
+    };
+    let sources = ["requests", "typed", "missing", "nobody"];
+    let said: String = sources.map(|source| format!("{source}: {}\n", of(source))).concat();
+    let (status, output, error) = weir_in(folder.path(), &["try", "a.flow", "--sample", "3"], "");
+    let said = format!("{said}without --source: status {status}\n{output}{error}");
+    insta::assert_snapshot!(
+        said.replace(&folder.path().canonicalize().unwrap().display().to_string(), "FOLDER")
+    );
+}

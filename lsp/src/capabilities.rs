@@ -12,7 +12,7 @@ use gen_lsp_types::{
 use crate::library_documents::SCHEME;
 use crate::positions::Encoding;
 use crate::requests::code_actions::FIX_ALL;
-use crate::requests::code_lenses::{RUN_TEST, SHOW_GRAPH, SHOW_PLAN};
+use crate::requests::code_lenses::{RUN_TEST, RUN_TESTS, SHOW_GRAPH, SHOW_PLAN};
 use crate::requests::semantic_tokens::legend;
 
 /// The capabilities of the client that change the server's answers.
@@ -150,7 +150,7 @@ fn language_features() -> ServerCapabilities {
         code_action_provider: Some(code_actions().into()),
         code_lens_provider: Some(CodeLensOptions::default()),
         execute_command_provider: Some(ExecuteCommandOptions {
-            commands: vec![SHOW_GRAPH.to_owned(), SHOW_PLAN.to_owned(), RUN_TEST.to_owned()],
+            commands: [SHOW_GRAPH, SHOW_PLAN, RUN_TEST, RUN_TESTS].map(str::to_owned).to_vec(),
             ..ExecuteCommandOptions::default()
         }),
         inlay_hint_provider: Some(true.into()),

@@ -1,6 +1,7 @@
 //! Access to the files that the editor has not opened.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -24,8 +25,28 @@ pub trait Disk: SourceFiles {
     }
 }
 
-/// Runs a test in a thread of its own, and returns the result in words. It ends early when the flag is set, and after a minute at most.
-pub type RunTest = fn(&RequestedTest, &AtomicBool) -> String;
+/// Runs a test, or all tests of a program, in a thread of its own. It ends early when the flag is set, and after a minute at most.
+pub type RunTest = fn(&RequestedTest, &AtomicBool) -> RanTests;
+
+/// What became of tests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RanTests {
+    /// The results in words.
+    pub text: String,
+    /// What the tests have not reached; none if not all tests of the program have run.
+    pub missed: Option<Vec<MissedPart>>,
+}
+
+/// A part of a program that its tests have not reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissedPart {
+    /// The name of the file.
+    pub file: String,
+    /// The first byte of the part, and the one behind it.
+    pub bytes: Range<u32>,
+    /// What has not happened there, in words.
+    pub what: &'static str,
+}
 
 /// A test that an editor asks to run.
 pub struct RequestedTest {
@@ -33,8 +54,8 @@ pub struct RequestedTest {
     pub entry: String,
     /// The texts of the program's files, as the editor has them.
     pub texts: BTreeMap<String, String>,
-    /// The test's title.
-    pub title: String,
+    /// The test's title; none to run all tests of the program.
+    pub title: Option<String>,
     /// The library.
     pub library: Arc<Library>,
     /// The values of params.

@@ -31,6 +31,6 @@ pub mod stdio;
 mod tests;
 mod uris;
 
-pub use disk::{Disk, RequestedTest, RunTest};
+pub use disk::{Disk, MissedPart, RanTests, RequestedTest, RunTest};
 pub use lsp_server::Connection;
 pub use server::{Ended, ServeError, serve};

@@ -20,8 +20,17 @@ pub(crate) struct Program {
     pub(crate) reads: BTreeMap<String, Option<u64>>,
     /// The diagnostics of the last check by the names of their files.
     pub(crate) diagnostics: BTreeMap<String, Vec<Diagnostic>>,
+    /// Marks of what the tests of the program have not reached, by the names of their files.
+    pub(crate) missed: BTreeMap<String, Vec<Diagnostic>>,
     /// Whether a file or an option has changed since the last check.
     pub(crate) stale: bool,
+}
+
+impl Program {
+    /// The files that have diagnostics or marks.
+    fn into_files(self) -> impl Iterator<Item = String> {
+        self.diagnostics.into_keys().chain(self.missed.into_keys())
+    }
 }
 
 /// The programs by the names of their entry files.
@@ -56,7 +65,7 @@ impl Programs {
     /// Removes a program. Returns the files that had its diagnostics.
     pub(crate) fn remove(&mut self, entry: &str) -> Vec<String> {
         self.stale.remove(entry);
-        self.all.remove(entry).map(|program| program.diagnostics.into_keys().collect()).unwrap_or_default()
+        self.all.remove(entry).map(|program| program.into_files().collect()).unwrap_or_default()
     }
 
     /// Notes that a file has another text: the programs that read it have to be checked again, and no others.
@@ -87,15 +96,31 @@ impl Programs {
         self.stale.len()
     }
 
-    /// Stores the result of a check. Returns the files whose diagnostics may have changed.
-    pub(crate) fn checked(&mut self, entry: &str, program: Program) -> Vec<String> {
+    /// Stores the result of a check. Returns the files whose diagnostics may have changed. What tests have not reached stays marked as
+    /// long as the texts are the same.
+    pub(crate) fn checked(&mut self, entry: &str, mut program: Program) -> Vec<String> {
         self.stale.remove(entry);
+        if let Some(before) = self.all.get_mut(entry).filter(|before| before.reads == program.reads) {
+            program.missed = std::mem::take(&mut before.missed);
+        }
         let mut files: BTreeSet<String> = program.diagnostics.keys().cloned().collect();
         files.insert(entry.to_owned());
         if let Some(before) = self.all.insert(entry.to_owned(), program) {
-            files.extend(before.diagnostics.into_keys());
+            files.extend(before.into_files());
         }
         files.into_iter().collect()
+    }
+
+    /// Marks what the tests of a program have not reached. Returns the files whose marks may have changed.
+    pub(crate) fn set_missed(
+        &mut self,
+        entry: &str,
+        missed: BTreeMap<String, Vec<Diagnostic>>,
+    ) -> Vec<String> {
+        let Some(program) = self.all.get_mut(entry) else { return Vec::new() };
+        let mut files: Vec<String> = missed.keys().cloned().collect();
+        files.extend(std::mem::replace(&mut program.missed, missed).into_keys());
+        files
     }
 
     /// Returns the programs that read a file, its own program first.

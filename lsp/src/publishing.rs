@@ -10,6 +10,7 @@ use weir_compiler::{Analysis, Diagnostic, Severity};
 use weir_grammar::Span;
 
 use crate::capabilities::Client;
+use crate::disk::MissedPart;
 use crate::places::Places;
 use crate::programs::{Programs, hash_of};
 use crate::session::Session;
@@ -82,6 +83,32 @@ fn shown(
     (main.map(|main| analysis.files.name(description.labels[main].span).to_owned()), shown)
 }
 
+/// Returns marks of what the tests of a program have not reached, by the names of their files: hints, which editors show faded.
+pub(crate) fn marks(
+    analysis: &Analysis,
+    places: &Places,
+    missed: &[MissedPart],
+    client: &Client,
+) -> BTreeMap<String, Vec<Shown>> {
+    let mut by_file: BTreeMap<String, Vec<Shown>> = BTreeMap::new();
+    for MissedPart { file, bytes, what } in missed {
+        let Some(id) = analysis.file_named(file) else { continue };
+        let span = Span { file: id, start: bytes.start, end: bytes.end };
+        by_file.entry(file.clone()).or_default().push(Shown {
+            range: places.range(span),
+            severity: Some(DiagnosticSeverity::Hint),
+            code: None,
+            code_description: None,
+            source: Some("weir test".to_owned()),
+            message: format!("{what} in the tests of the program").into(),
+            tags: client.tags_diagnostics.then(|| vec![DiagnosticTag::Unnecessary]),
+            related_information: None,
+            data: None,
+        });
+    }
+    by_file
+}
+
 /// Returns the tag of a diagnostic: what is unused or never reached is shown faded.
 fn tag(diagnostic: &Diagnostic) -> Option<DiagnosticTag> {
     match diagnostic {
@@ -117,6 +144,7 @@ pub(crate) fn of_file(programs: &Programs, file: &str) -> Vec<Shown> {
             }
         }
     }
+    found.extend(own.and_then(|own| own.missed.get(file)).into_iter().flatten().cloned());
     found.sort_by_key(|diagnostic| {
         let Range { start, end } = diagnostic.range;
         (start.line, start.character, end.line, end.character)

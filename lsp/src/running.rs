@@ -1,6 +1,6 @@
 //! Tests of programs that run, each in a thread of its own, so that the server answers other requests meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,18 +8,23 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use lsp_server::{ErrorCode, RequestId, Response};
 use serde_json::json;
 
-use crate::disk::{RequestedTest, RunTest};
+use crate::disk::{RanTests, RequestedTest, RunTest};
 use crate::dispatch::Failure;
+use crate::programs::hash_of;
 
 /// The most tests that run at the same time.
 const RUNNING_MAX: usize = 4;
 
-/// A test that has ended.
+/// A test that has ended, or all tests of a program.
 #[derive(Debug)]
 pub(crate) struct EndedTest {
     id: RequestId,
     title: String,
-    text: String,
+    /// The name of the program.
+    pub(crate) entry: String,
+    /// The files of the program, each with the hash of its text.
+    pub(crate) reads: BTreeMap<String, Option<u64>>,
+    pub(crate) ran: RanTests,
 }
 
 /// The tests that run.
@@ -52,9 +57,12 @@ impl RunningTests {
         let (ended, id_of_thread) = (self.ended.clone(), id.clone());
         let thread = std::thread::Builder::new().name("weir-test".to_owned());
         let spawned = thread.spawn(move || {
-            let text = run(&test, &cancelled);
+            let ran = run(&test, &cancelled);
+            let reads = test.texts.iter().map(|(name, text)| (name.clone(), Some(hash_of(text.as_str()))));
+            let (reads, entry) = (reads.collect(), test.entry);
+            let title = test.title.unwrap_or_else(|| "all tests".to_owned());
             // The server may have ended.
-            drop(ended.send(EndedTest { id: id_of_thread, title: test.title, text }));
+            drop(ended.send(EndedTest { id: id_of_thread, title, entry, reads, ran }));
         });
         if let Err(error) = spawned {
             self.cancelled.remove(id);
@@ -72,7 +80,7 @@ impl RunningTests {
 
     /// Returns the answer to the request of a test that has ended.
     pub(crate) fn answer(&mut self, test: EndedTest) -> Response {
-        let EndedTest { id, title, text } = test;
+        let EndedTest { id, title, ran: RanTests { text, .. }, .. } = test;
         let cancelled = self.cancelled.remove(&id);
         if cancelled.is_some_and(|cancelled| cancelled.load(Ordering::Relaxed)) {
             let message = "the client has cancelled the request".to_owned();

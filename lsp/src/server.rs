@@ -160,7 +160,14 @@ impl Server<'_> {
         self.queue.push(message);
     }
 
-    fn answer_test(&mut self, ended: EndedTest) {
+    /// Answers the request of tests that have ended, and shows what they have not reached.
+    fn answer_test(&mut self, mut ended: EndedTest) {
+        if let Some(missed) = ended.ran.missed.take()
+            && self.session.note_missed(&ended.entry, &ended.reads, &missed)
+        {
+            self.ask_to_refresh();
+            self.publish();
+        }
         let response = self.tests.answer(ended);
         self.send(response);
     }

@@ -7,7 +7,7 @@ use gen_lsp_types::SemanticToken;
 use weir_compiler::{Analysis, Library, Options, SourceFiles, analyse};
 
 use crate::capabilities::Client;
-use crate::disk::Disk;
+use crate::disk::{Disk, MissedPart};
 use crate::documents::Documents;
 use crate::library_documents::LibraryDocuments;
 use crate::places::{Places, View};
@@ -71,6 +71,12 @@ impl<'s> Session<'s> {
         if changed {
             self.settings = settings;
             self.programs.all_changed();
+            if !self.settings.coverage {
+                let entries: Vec<String> = self.programs.iter().map(|(entry, _)| entry.to_owned()).collect();
+                for entry in entries {
+                    self.unpublished.extend(self.programs.set_missed(&entry, BTreeMap::new()));
+                }
+            }
         }
         changed
     }
@@ -162,13 +168,32 @@ impl<'s> Session<'s> {
         let reads = texts.reads();
         let places = self.places(&analysis);
         let diagnostics = publishing::by_file(&analysis, &places, entry, &self.client);
-        let program = Program { analysis: Some(analysis), reads, diagnostics, stale: false };
+        let analysis = Some(analysis);
+        let program = Program { analysis, reads, diagnostics, ..Program::default() };
         self.checked(entry, program);
     }
 
     /// Stores the result of a check.
     pub(crate) fn checked(&mut self, entry: &str, program: Program) {
         self.unpublished.extend(self.programs.checked(entry, program));
+    }
+
+    /// Marks what the tests of a program have not reached, unless the program has other texts by now or nobody wants to see it. Returns
+    /// whether marks may have changed.
+    pub(crate) fn note_missed(
+        &mut self,
+        entry: &str,
+        reads: &BTreeMap<String, Option<u64>>,
+        missed: &[MissedPart],
+    ) -> bool {
+        let Some(program) = self.programs.get(entry) else { return false };
+        let is_same = reads.iter().all(|(name, hash)| program.reads.get(name) == Some(hash));
+        let Some(analysis) = program.analysis.clone().filter(|_| is_same && self.settings.coverage) else {
+            return false;
+        };
+        let marks = publishing::marks(&analysis, &self.places(&analysis), missed, &self.client);
+        self.unpublished.extend(self.programs.set_missed(entry, marks));
+        true
     }
 
     /// Checks every program whose files have changed.

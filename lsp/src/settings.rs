@@ -1,4 +1,4 @@
-//! The settings of the client: values of params and environment variables.
+//! The settings of the client: values of params, environment variables, and whether coverage is shown.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,24 @@ use weir_compiler::Options;
 pub(crate) const SECTION: &str = "weir";
 
 /// The settings of the user in the editor.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     /// The values of params by name, as `--set` gives them to a program that has such a param.
     params: BTreeMap<String, String>,
     /// Environment variables, which take precedence over those of the server.
     environment: BTreeMap<String, String>,
+    /// Whether what the tests of a program have not reached is marked in its text.
+    pub(crate) coverage: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { params: BTreeMap::new(), environment: BTreeMap::new(), coverage: true }
+    }
 }
 
 impl Settings {
-    /// Reads settings: `{ "params": { "topic": "clicks" }, "environment": { "HOME": "/root" } }`, with or without the
+    /// Reads settings: `{ "params": { "topic": "clicks" }, "environment": { "HOME": "/root" }, "coverage": false }`, with or without the
     /// section around them. Entries with other types are left out.
     pub(crate) fn read(value: &Value) -> Settings {
         let section = value.get(SECTION).unwrap_or(value);
@@ -27,7 +35,8 @@ impl Settings {
             let entries = entries.filter_map(|(name, value)| Some((name.clone(), text(value)?)));
             entries.collect()
         };
-        Settings { params: texts("params"), environment: texts("environment") }
+        let coverage = section.get("coverage").and_then(Value::as_bool).unwrap_or(true);
+        Settings { params: texts("params"), environment: texts("environment"), coverage }
     }
 
     /// Returns the options of a check.

@@ -45,6 +45,6 @@ pub use observability::meter::{
 };
 pub use observability::metrics;
 pub use previews::{EventsOfLines, Writes};
-pub use registry::{Context, Make, MakeChannel, MakeSink, MakeSource, Registry};
+pub use registry::{Context, Make, MakeChannel, MakeSink, MakeSource, MakeUntraced, Registry, Untraced};
 pub use routing::Acknowledgement;
 pub use steps::{EventsAsJson, Observer, RoutePlace, StepPlace};

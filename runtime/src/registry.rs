@@ -49,6 +49,19 @@ pub type MakeChannel = Make<Arc<dyn Channel>>;
 /// Makes a sink.
 pub type MakeSink = Make<Box<dyn Sink>>;
 
+/// Makes a source that reads its events from the first one that is there, and leaves no trace: it keeps, commits, acknowledges, renames
+/// and deletes nothing, and takes nothing from other readers.
+pub type MakeUntraced = fn(&Settings, Context) -> Result<Box<dyn Source>, Failure>;
+
+/// How a kind of source gives a sample without a trace.
+#[derive(Debug, Clone, Copy)]
+pub enum Untraced {
+    /// By a source of its own.
+    By(MakeUntraced),
+    /// Not at all, and why, in words.
+    Never(&'static str),
+}
+
 /// The kinds of sources, channels and sinks, the functions and the parsers, by name.
 #[derive(Default)]
 pub struct Registry {
@@ -60,6 +73,7 @@ pub struct Registry {
     pub(crate) events_as_json: Option<EventsAsJson>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) previews: Previews,
+    untraced: BTreeMap<&'static str, Untraced>,
     /// Whether agents are built although their plans can't keep what they promise.
     pub(crate) trusts_plans: bool,
 }
@@ -95,6 +109,17 @@ impl Registry {
     pub fn writes(mut self, kind: &'static str, write: Writes) -> Registry {
         self.previews.writes.insert(kind.into(), write);
         self
+    }
+
+    /// Sets how a kind of source gives a sample without a trace.
+    pub fn untraced(mut self, kind: &'static str, untraced: Untraced) -> Registry {
+        self.untraced.insert(kind, untraced);
+        self
+    }
+
+    /// Returns how a kind of source gives a sample without a trace; none if nothing is known of it.
+    pub fn untraced_of(&self, kind: &str) -> Option<Untraced> {
+        self.untraced.get(kind).copied()
     }
 
     /// Returns how a kind of source makes events of lines; none if it reads no lines.

@@ -7,6 +7,7 @@ use weir_runtime::StepReading;
 
 use crate::program::TestProgram;
 use crate::run::{Injected, Run, RunSettings, in_real_time};
+use crate::sampling::{Sample, planned_source};
 use crate::trace;
 
 /// What became of a sample.
@@ -20,23 +21,34 @@ pub struct Attempt {
     pub notes: Vec<String>,
 }
 
-/// Sends the bodies of events to a source of a program, and returns what became of them.
+/// What a program is tried with.
+#[derive(Debug)]
+pub enum Tried {
+    /// The bodies of events. Their headers are simulated, and the time of day begins as in a test.
+    Bodies(Vec<String>),
+    /// Events of the source itself. The time of day is real.
+    Sample(Sample),
+}
+
+/// Sends events to a source of a program, and returns what became of them.
 ///
 /// # Errors
 /// When there is no such source, or the program can't run, in words.
-pub fn attempt(program: &TestProgram<'_>, source: &str, bodies: &[String]) -> Result<Attempt, String> {
+pub fn attempt(program: &TestProgram<'_>, source: &str, tried: &Tried) -> Result<Attempt, String> {
     let staged = program.staged_plan().ok_or("the program has errors")?;
-    let sources: Vec<&str> = staged.plan.sources.iter().map(|source| source.name.as_str()).collect();
-    if !sources.contains(&source) {
-        return Err(format!("the program has no source `{source}` in a flow; it has {}", sources.join(", ")));
-    }
-    let settings = RunSettings { trace: true, ..RunSettings::default() };
-    let span = Span { file: FileId(0), start: 0, end: 0 };
-    let event = |body: &String| TestEvent { span, content: EventContent::Body(body.clone()) };
-    let events: Vec<TestEvent> = bodies.iter().map(event).collect();
+    planned_source(&staged, source)?;
+    let real_time = matches!(tried, Tried::Sample(_));
+    let settings = RunSettings { trace: true, real_time, ..RunSettings::default() };
     let (ran, steps, notes) = in_real_time(async {
         let mut run = Run::new(&staged, settings, &Injected::default());
-        run.send(source, &events)?;
+        match tried {
+            Tried::Bodies(bodies) => {
+                let span = Span { file: FileId(0), start: 0, end: 0 };
+                let event = |body: &String| TestEvent { span, content: EventContent::Body(body.clone()) };
+                run.send(source, &bodies.iter().map(event).collect::<Vec<_>>())?;
+            }
+            Tried::Sample(sample) => run.send_sample(source, sample),
+        }
         run.driver.settle().await?;
         let measures = run.driver.measures();
         let components = measures.into_iter().flat_map(|measures| measures.components);

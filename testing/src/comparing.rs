@@ -282,7 +282,9 @@ impl Shown {
         let mut shown = Shown { text: "{".to_owned(), parts: Vec::new() };
         let mut length = 1;
         for (name, value) in columns {
-            let (separator, entry) = (if length == 1 { " " } else { ", " }, format!("{name}: {value}"));
+            let document = if name == BODY && matches!(value, Value::Record(_)) { "json " } else { "" };
+            let separator = if length == 1 { " " } else { ", " };
+            let entry = format!("{name}: {document}{value}");
             let begin = length + separator.len();
             length = begin + entry.chars().count();
             shown.parts.push((name.to_owned(), begin..length));

@@ -40,8 +40,17 @@ impl SimulatedSource {
             let events = &source.events[after as usize..through as usize];
             let lineage: Vec<i64> = (after..through).map(|position| source.lineage(position)).collect();
             let origins = Origins::one(self.partition(), after, through);
-            let columns = events.iter().map(|event| &event.columns).collect();
-            let batch = batch(&self.schema, columns, lineage, origins);
+            let exact = source.exact.range(..=after).next_back();
+            let batch = match exact {
+                Some((begin, exact)) => {
+                    let exact = exact.slice((after - begin) as usize, events.len());
+                    with_lineage(&self.schema, &exact, lineage, origins)
+                }
+                None => {
+                    let columns = events.iter().map(|event| &event.columns).collect();
+                    batch(&self.schema, columns, lineage, origins)
+                }
+            };
             Some(batch.map(|batch| (batch, through)))
         });
         let Some(made) = made.flatten() else { return Ok(None) };
@@ -52,6 +61,20 @@ impl SimulatedSource {
         };
         Ok(Some((batch, through)))
     }
+}
+
+/// Returns the events of a real source with their lineage.
+fn with_lineage(
+    schema: &SchemaRef,
+    exact: &Batch,
+    lineage: Vec<i64>,
+    origins: Origins,
+) -> Result<Batch, String> {
+    let fields = exact.schema().fields().iter();
+    let named = fields.filter_map(|field| Some((field.name().as_str(), exact.column(field.name())?.clone())));
+    let lineage = Column::Array(Arc::new(Int64Array::from(lineage)));
+    let named = named.chain([(LINEAGE, lineage)]).collect();
+    Batch::assemble(schema, named, exact.rows(), origins).map_err(|error| error.to_string())
 }
 
 /// Makes a batch of events with these columns; columns that are left out are null.

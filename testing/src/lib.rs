@@ -16,7 +16,7 @@
 //! | `limits` | when a run is ended |
 //! | `faults`, `mutants` | more runs of a test: with random faults, and with changed steps |
 //! | `arrays`, `values` | the values of events as Arrow arrays, and back |
-//! | `attempt` | a sample through the steps of a program, without a test |
+//! | `attempt`, `sampling` | a sample through the steps of a program, without a test; a sample from a real source |
 //! | `held` | tests that hold the compiler's proofs against runs of random pipelines |
 //! | `suite` | many tests at once |
 //! | `outcome`, `report` | the result as data, and in words |
@@ -39,6 +39,7 @@ mod program;
 mod promises;
 pub mod report;
 mod run;
+mod sampling;
 mod scene;
 mod sending;
 mod stage;
@@ -48,7 +49,7 @@ mod values;
 mod watching;
 mod written;
 
-pub use attempt::{Attempt, attempt};
+pub use attempt::{Attempt, Tried, attempt};
 pub use coverage::{Coverage, Part, ReachedPlaces};
 pub use faults::run_with_faults;
 pub use limits::Limits;
@@ -56,4 +57,5 @@ pub use mutants::{Mutant, Mutations};
 pub use outcome::{Compared, Difference, Failure, Marked, TestResult};
 pub use program::TestProgram;
 pub use run::{RunSettings, run_test};
+pub use sampling::{NoSample, Sample, Wanted, sample};
 pub use suite::in_threads;

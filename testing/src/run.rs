@@ -13,15 +13,18 @@ use weir_compiler::analysis::program_tests::{
 use weir_grammar::Span;
 use weir_plan::BODY;
 use weir_runtime::storage::Moment;
+use weir_runtime::{Clock, SystemClock};
 
 use crate::comparing::compare;
 use crate::coverage::{ReachedPlaces, broken_rules, places_of};
 use crate::driver::Driver;
+use crate::endpoints::received;
 use crate::limits::Limits;
 use crate::outcome::{Failure, TestResult};
 use crate::program::{Staged, TestProgram};
 use crate::promises::Arrivals;
-use crate::scene::Scene;
+use crate::sampling::Sample;
+use crate::scene::{BEGIN, Scene, SentEvent};
 use crate::stage::{fill_disk, populate, registry};
 use crate::watching::Watcher;
 use crate::{checks, sending, trace, written};
@@ -35,6 +38,8 @@ pub struct RunSettings<'s> {
     pub trace: bool,
     /// Whether files of expected events are written.
     pub bless: bool,
+    /// Whether the time of day is that of the machine; otherwise it begins with 2026.
+    pub real_time: bool,
     /// When the run is ended early.
     pub limits: Limits<'s>,
 }
@@ -210,7 +215,8 @@ pub(crate) struct Run<'s> {
 impl<'s> Run<'s> {
     /// Makes the scene and the driver, in a paused runtime.
     pub(crate) fn new(staged: &'s Staged, settings: RunSettings<'s>, injected: &Injected) -> Run<'s> {
-        let scene = Arc::new(Scene::new(settings.seed));
+        let begin = if settings.real_time { SystemClock.now() } else { BEGIN };
+        let scene = Arc::new(Scene::new(settings.seed).beginning_at(begin));
         populate(&scene, &staged.plan, &staged.classes);
         scene.fail_at_random(injected.failing_one_in);
         let watcher = Arc::new(Watcher::new(scene.clone(), settings.trace));
@@ -307,6 +313,18 @@ impl<'s> Run<'s> {
         });
         self.scene.moved();
         Ok(())
+    }
+
+    /// Sends the events of a sample as the source has given them.
+    pub(crate) fn send_sample(&self, name: &str, sample: &Sample) {
+        self.scene.source(name, |state| {
+            for batch in &sample.batches {
+                state.exact.insert(state.events.len() as u64, batch.clone());
+                state.events.extend(received(batch).iter().map(SentEvent::of));
+                state.ends.push(state.events.len() as u64);
+            }
+        });
+        self.scene.moved();
     }
 
     async fn expectation(&mut self, index: usize, act: &TestAct) -> Result<Option<Failure>, String> {

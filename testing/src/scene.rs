@@ -50,6 +50,9 @@ pub(crate) struct SourceState {
     /// The source's number in the lineage of its events.
     pub(crate) number: u64,
     pub(crate) events: Vec<SentEvent>,
+    /// Events that are given as a real source has given them: batches by the positions before their first events. Texts of `events` show
+    /// them only.
+    pub(crate) exact: BTreeMap<u64, Batch>,
     /// The positions after which a batch ends: one for each act that has sent events.
     pub(crate) ends: Vec<u64>,
     /// The position through which events were given to the agent.
@@ -108,6 +111,8 @@ pub(crate) struct Scene {
     activity: AtomicU64,
     pub(crate) changed: Notify,
     begun: Instant,
+    /// The time of day at the begin, in microseconds since 1970.
+    begins_at: i64,
     seed: u64,
 }
 
@@ -141,8 +146,14 @@ impl Scene {
             activity: AtomicU64::new(0),
             changed: Notify::new(),
             begun: Instant::now(),
+            begins_at: BEGIN,
             seed,
         }
+    }
+
+    /// Returns the same scene, which begins at this time of day, in microseconds since 1970.
+    pub(crate) fn beginning_at(self, begins_at: i64) -> Scene {
+        Scene { begins_at, ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -164,8 +175,16 @@ impl Scene {
     pub(crate) fn add_source(&self, name: &str, repeats: Repeats) {
         let mut state = self.lock();
         let number = state.sources.len() as u64;
-        let (events, ends) = (Vec::new(), Vec::new());
-        let source = SourceState { repeats, number, events, ends, given: 0, delivered: 0, failures: 0 };
+        let source = SourceState {
+            repeats,
+            number,
+            events: Vec::new(),
+            exact: BTreeMap::new(),
+            ends: Vec::new(),
+            given: 0,
+            delivered: 0,
+            failures: 0,
+        };
         state.sources.insert(name.to_owned(), source);
     }
 
@@ -354,7 +373,15 @@ impl Scene {
 
     /// Returns the virtual time of day.
     pub(crate) fn now(&self) -> i64 {
-        BEGIN + i64::try_from(self.elapsed().as_micros()).unwrap_or(i64::MAX - BEGIN)
+        self.begins_at.saturating_add(i64::try_from(self.elapsed().as_micros()).unwrap_or(i64::MAX))
+    }
+}
+
+impl SentEvent {
+    /// Returns a received event as one that is sent.
+    pub(crate) fn of(event: &ReceivedEvent) -> SentEvent {
+        let names = event.schema.fields().iter().map(|field| field.name().clone());
+        SentEvent { columns: names.zip(event.values.iter().cloned()).collect() }
     }
 }
 

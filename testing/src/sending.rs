@@ -34,7 +34,13 @@ pub(crate) fn sent(
             let text = document.to_json().to_string();
             BTreeMap::from([(BODY.to_owned(), Value::Text(text))])
         }
-        EventContent::Columns(columns) => columns.clone(),
+        EventContent::Columns(columns) => {
+            let mut columns = columns.clone();
+            if let Some(body) = columns.get_mut(BODY).filter(|body| matches!(body, Value::Record(_))) {
+                *body = Value::Text(body.to_json().to_string());
+            }
+            columns
+        }
     };
     let columns = schema.fields().iter().filter(|field| field.name() != LINEAGE).map(|field| {
         let value = given.get(field.name()).cloned();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_plan::{LINEAGE, Value};
+use weir_plan::{BODY, LINEAGE, Value};
 
 use crate::checks::sent_text;
 use crate::comparing::record;
@@ -16,9 +16,13 @@ pub(crate) fn shown(ran: &Ran) -> Vec<String> {
     for entry in ran.watcher.trace() {
         by_event.entry(entry.lineage).or_default().push(entry);
     }
+    // Where there is no step, nothing has watched the events that came.
+    for lineage in ran.arrivals.values().flatten().flatten() {
+        by_event.entry(*lineage).or_default();
+    }
     let mut lines = Vec::new();
     for (lineage, entries) in by_event {
-        lines.push(sent_text(&ran.scene, lineage));
+        lines.push(format!("{}{}", sent_text(&ran.scene, lineage), real_headers(ran, lineage)));
         let mut before = ran.scene.sent(lineage).map(|(_, event)| event.columns).unwrap_or_default();
         for TraceEntry { step, after, rejects, .. } in entries {
             match after.as_slice() {
@@ -42,6 +46,20 @@ pub(crate) fn shown(ran: &Ran) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Returns the headers of an event that a real source has given, in words; empty for others, whose headers are simulated unless the test
+/// sets them.
+fn real_headers(ran: &Ran, lineage: i64) -> String {
+    let Some((source, event)) = ran.scene.sent(lineage) else { return String::new() };
+    if ran.scene.source(&source, |source| source.exact.is_empty()) != Some(false) {
+        return String::new();
+    }
+    let headers = event.columns.iter().filter(|(name, value)| *name != BODY && **value != Value::Null);
+    match record(headers.map(|(name, value)| (name.as_str(), value))).as_str() {
+        "{}" => String::new(),
+        headers => format!(" with {headers}"),
+    }
 }
 
 /// The columns of an event that programs can name.

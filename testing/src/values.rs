@@ -93,7 +93,7 @@ pub(crate) fn is_expected(expected: &Value, found: &Value, data_type: &DataType)
                 field.zip(found).is_some_and(|(field, found)| is_expected(expected, found, field.data_type()))
             })
         }
-        (Value::Record(_) | Value::List(_), Value::Text(text), DataType::Utf8View) => {
+        (Value::Record(_) | Value::List(_), Value::Text(text), DataType::Utf8View | DataType::BinaryView) => {
             serde_json::from_str(text).is_ok_and(|document| contains(&document, expected))
         }
         // A file of expected events has these values as texts.

@@ -38,6 +38,7 @@ mod pipe;
 mod quickstart;
 mod rejects;
 mod restored_backups;
+mod samples;
 mod schema_registry;
 mod shared_group;
 mod stopping;

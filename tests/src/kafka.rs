@@ -10,6 +10,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::groups::GroupInfo;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -188,6 +189,31 @@ impl Kafka {
         partitions
             .map(|p| expect("asking for offsets", consumer.fetch_watermarks(topic, p, PATIENCE)))
             .collect()
+    }
+
+    /// Returns the consumer groups: their names, each with the names and the assigned partitions of its members, as the broker knows
+    /// them.
+    pub fn groups(&self) -> BTreeMap<String, Vec<(String, Vec<u8>)>> {
+        let client: BaseConsumer = expect("a client", self.config().create());
+        let found = expect("asking for groups", client.fetch_group_list(None, PATIENCE));
+        let group = |group: &GroupInfo| {
+            let members = group
+                .members()
+                .iter()
+                .map(|member| (member.id().to_owned(), member.assignment().unwrap_or_default().to_vec()));
+            (group.name().to_owned(), members.collect())
+        };
+        found.groups().iter().map(group).collect()
+    }
+
+    /// Writes one record of these bytes into the first partition.
+    pub fn produce_bytes(&self, topic: &str, body: &[u8]) {
+        let producer: BaseProducer = expect("a producer", self.config().create());
+        let record: BaseRecord<'_, (), [u8]> = BaseRecord::to(topic).partition(0).payload(body);
+        if let Err((error, _)) = producer.send(record) {
+            panic!("writing to {topic}: {error}");
+        }
+        expect("writing", producer.flush(PATIENCE));
     }
 
     /// Returns the names of all topics.

@@ -127,7 +127,7 @@ impl<'a> MakeWriter<'a> for &'static LogOutput {
 }
 
 /// The log filter with `--quiet`.
-const LOG_QUIET: &str = "warn,hdfs_native=error";
+pub(crate) const LOG_QUIET: &str = "warn,hdfs_native=error";
 
 /// Starts the log. `WEIR_LOG` overrides the filters of `--quiet` and of the default.
 pub(super) fn start(format: LogFormat, colours: Colours, quiet: bool) {

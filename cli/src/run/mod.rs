@@ -26,6 +26,7 @@ use crate::process::raise_descriptor_limit;
 use crate::program::{analyse, library, print_error, print_error_line, rendered};
 pub(crate) use arguments::Arguments;
 use log::LOG;
+pub(crate) use log::LOG_QUIET;
 
 /// Exit status of an agent that was stopped before it had delivered all received events.
 const INCOMPLETE: u8 = 3;

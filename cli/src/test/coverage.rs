@@ -46,18 +46,23 @@ pub(super) fn write(
     Ok(())
 }
 
+/// Returns what has not happened at a part that no test has reached.
+pub(super) fn not_reached(part: Part) -> &'static str {
+    match part {
+        Part::Step => "no event came to this step",
+        Part::Branch => "no event took this branch",
+        Part::Rejection => "no event was rejected here",
+        Part::Rule => "no event broke this rule",
+    }
+}
+
 /// Returns the parts of a program that no test has reached, one on each line.
 pub(super) fn missed_lines(coverage: &Coverage, files: &Files) -> String {
     let mut text = String::new();
     for (span, part) in coverage.missed() {
         let (begin, _) = files.positions(span);
         let line = files.text(span).lines().next().unwrap_or_default();
-        let what = match part {
-            Part::Step => "no event came to this step",
-            Part::Branch => "no event took this branch",
-            Part::Rejection => "no event was rejected here",
-            Part::Rule => "no event broke this rule",
-        };
+        let what = not_reached(part);
         text.push_str(&format!("  {}:{}:{}: {what}: {line}\n", files.name(span), begin.line, begin.column));
     }
     text

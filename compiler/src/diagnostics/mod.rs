@@ -463,7 +463,7 @@ registry! {
 }
 
 /// Returns the names in backticks, separated by commas: `a`, `b` and `c`.
-fn listed<'n>(names: impl IntoIterator<Item = &'n str>, last: &str) -> String {
+pub(crate) fn listed<'n>(names: impl IntoIterator<Item = &'n str>, last: &str) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     joined(&names, last)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_grammar::tree::{Block, Entry, Expression, ExpressionKind, TextPart};
-use weir_plan::Value;
+use weir_plan::{BODY, Value};
 
 use super::ProgramTests;
 use super::typed::Fields;
@@ -32,7 +32,7 @@ impl ProgramTests<'_, '_> {
             items.iter().filter(|line| !matches!(line.kind, ExpressionKind::Text(_) | ExpressionKind::Broken))
         {
             let found = crate::values::literals::found(line);
-            self.checker.report(WrongType::new("line: text".to_owned(), found, line.span));
+            self.checker.report(WrongType::new("line in quotes".to_owned(), found, line.span));
         }
         let are_texts = items.iter().all(|line| matches!(line.kind, ExpressionKind::Text(_)));
         if are_texts { self.events(lines, None) } else { None }
@@ -83,7 +83,16 @@ impl ProgramTests<'_, '_> {
                 continue;
             };
             column.named.iter().for_each(|named| self.checker.notes.uses.note(name.span, *named));
-            match self.value_of(value, column) {
+            let value = match &value.kind {
+                // As for a whole event, the body is a document whose fields are not checked.
+                ExpressionKind::Variant(variant, block)
+                    if &*variant.text == "json" && &*name.text == BODY =>
+                {
+                    self.document_of(block)
+                }
+                _ => self.value_of(value, column),
+            };
+            match value {
                 Some(value) => drop(fields.insert(name.text.to_string(), value)),
                 None => whole = false,
             }

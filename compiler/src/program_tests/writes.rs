@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use weir_grammar::tree::{Entry, Expression, ExpressionKind};
+use weir_grammar::tree::{Entry, Expression, ExpressionKind, Name};
 use weir_plan::BODY;
 
 use super::ProgramTests;
 use super::typed::Fields;
 use crate::analysis::program_tests::{EventContent, TestEvent};
-use crate::diagnostics::{DuplicateEntry, UnknownName, WrongType};
+use crate::diagnostics::{DuplicateEntry, Misplaced, UnknownName, WrongType, listed};
 use crate::names::scopes::ComponentIndex;
 use crate::spelling::nearest;
 use crate::types::Type;
@@ -38,14 +38,27 @@ impl ProgramTests<'_, '_> {
         parts.chain([(BODY.to_owned(), (Type::Text, true))]).collect()
     }
 
+    /// Reports a part that no template of the sink makes: with a similar one, or else with all of them.
+    fn report_unknown_part(&mut self, part: &Name, parts: &BTreeMap<String, (Type, bool)>) {
+        let (name, span) = (part.text.to_string(), part.span);
+        if let Some(near) = nearest(&name, parts.keys().map(String::as_str)).map(str::to_owned) {
+            let (near, wanted) = (Some(near), "written part");
+            self.checker.report(UnknownName { name, wanted, near, quote: false, span });
+            return;
+        }
+        let known = listed(parts.keys().map(String::as_str), "and");
+        let (name, role) = (format!("`{name}`"), "no part of what the sink writes");
+        let rule = format!("the sink writes {known}");
+        self.checker.report(Misplaced { name, role, rule, span, declared: None });
+    }
+
     fn written(&mut self, event: &Expression, parts: &BTreeMap<String, (Type, bool)>) -> Option<TestEvent> {
         let ExpressionKind::Record(block) = &event.kind else {
             return match &event.kind {
                 ExpressionKind::Text(_) | ExpressionKind::Variant(..) => self.event(event, None),
                 ExpressionKind::Broken => None,
                 _ => {
-                    let expected =
-                        "what a sink writes: text, `json { … }`, or `{ … }` with its parts".to_owned();
+                    let expected = "written event: text, `json { … }`, or `{ … }` with its parts".to_owned();
                     let found = crate::values::literals::found(event);
                     self.checker.report(WrongType::new(expected, found, event.span));
                     None
@@ -56,9 +69,7 @@ impl ProgramTests<'_, '_> {
         let mut whole = !block.broken;
         for (index, Entry { name, value }) in block.entries.iter().enumerate() {
             let Some((value_type, optional)) = parts.get(&*name.text) else {
-                let near = nearest(&name.text, parts.keys().map(String::as_str)).map(str::to_owned);
-                let (name, wanted, span) = (name.text.to_string(), "part of what the sink writes", name.span);
-                self.checker.report(UnknownName { name, wanted, near, quote: false, span });
+                self.report_unknown_part(name, parts);
                 whole = false;
                 continue;
             };

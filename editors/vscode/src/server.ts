@@ -19,6 +19,7 @@ const LIBRARY_SCHEME = 'weir-library';
 const SHOW_GRAPH = 'weir.showGraph';
 const SHOW_PLAN = 'weir.showPlan';
 const RUN_TEST = 'weir.runTest';
+const RUN_TESTS = 'weir.runTests';
 
 /** Starts the server, and starts it again when the settings of its process change. */
 export class Server implements vscode.Disposable {
@@ -101,7 +102,7 @@ export class Server implements vscode.Disposable {
       return this.preview.show(typeof uri === 'string' ? vscode.Uri.parse(uri) : undefined);
     }
     const result: unknown = await next(command, given);
-    if (command === SHOW_PLAN || command === RUN_TEST) {
+    if ([SHOW_PLAN, RUN_TEST, RUN_TESTS].includes(command)) {
       const content = (result as { text?: string } | null)?.text ?? '';
       const document = await vscode.workspace.openTextDocument({ content });
       await vscode.window.showTextDocument(document, { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true });

@@ -334,12 +334,43 @@ offers('declarationProvider', 'is the definition', async () => {
 
 offers('executeCommandProvider', 'draws graphs and shows plans', async () => {
   const { commands } = client.initialized.capabilities.executeCommandProvider;
-  assert.deepEqual([...commands].sort(), ['weir.runTest', 'weir.showGraph', 'weir.showPlan']);
+  assert.deepEqual([...commands].sort(), ['weir.runTest', 'weir.runTests', 'weir.showGraph', 'weir.showPlan']);
   for (const command of ['weir.showGraph', 'weir.showPlan']) {
     const { text } = await client.request('workspace/executeCommand', { command, arguments: [client.uri('main.flow')] });
     assert.match(text, /orders/);
   }
   await assert.rejects(client.request('workspace/executeCommand', { command: 'nothing', arguments: [] }));
+});
+
+test('what no test has reached is marked', async () => {
+  const name = 'tested.flow';
+  const program = `source lines = files { paths: ["*.log"] }
+sink out = files { path: "out" }
+sink others = files { path: "others" }
+
+flow main delivers at_least_once {
+  lines
+    -> match {
+      starts_with(body, "a") -> out
+      _ -> set @rest = true -> others
+    }
+}
+
+test "one branch" {
+  send lines ["a"]
+  expect out [{ body: "a" }]
+}
+`;
+  await client.open(name, program);
+  await client.diagnostics(name);
+  const { text } = await client.request('workspace/executeCommand', { command: 'weir.runTests', arguments: [client.uri(name)] });
+  assert.match(text, /one branch: ok/);
+  const marks = await client.diagnostics(name, (diagnostics) => diagnostics.length > 0);
+  assert.ok(marks.every((mark) => mark.severity === 4 && mark.tags.includes(1)), JSON.stringify(marks));
+  const marked = marks.map((mark) => client.text(name, mark.range));
+  assert.ok(marked.some((words) => words.includes('set @rest = true')), JSON.stringify(marked));
+  await client.edit(name, '"a") -> out', '"b") -> out');
+  await client.diagnostics(name, (diagnostics) => diagnostics.length === 0);
 });
 
 offers('workspace', 'folders', async () => {

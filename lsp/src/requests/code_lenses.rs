@@ -19,6 +19,9 @@ pub(crate) const SHOW_PLAN: &str = "weir.showPlan";
 /// The command that runs a test. Its arguments are the URI of the program and the title of the test.
 pub(crate) const RUN_TEST: &str = "weir.runTest";
 
+/// The command that runs all tests of a program, and marks what they have not reached. Its argument is the URI of the program.
+pub(crate) const RUN_TESTS: &str = "weir.runTests";
+
 pub(crate) fn lenses(session: &mut Session<'_>, params: CodeLensParams) -> Answer<Option<Vec<CodeLens>>> {
     let uri = params.text_document.uri;
     let Some(view) = session.view(uri.as_ref()) else { return Ok(None) };
@@ -44,6 +47,9 @@ pub(crate) fn lenses(session: &mut Session<'_>, params: CodeLensParams) -> Answe
         lenses.push(lens(first, "show graph", SHOW_GRAPH, vec![json!(uri)]));
         lenses.push(lens(first, "show plan", SHOW_PLAN, vec![json!(uri)]));
     }
+    if let Some(first) = view.analysis.tests.first() {
+        lenses.push(lens(first.span, "run all tests", RUN_TESTS, vec![json!(uri)]));
+    }
     let tests = view.analysis.tests.iter();
     lenses
         .extend(tests.map(|test| lens(test.span, "run test", RUN_TEST, vec![json!(uri), json!(test.title)])));
@@ -52,7 +58,7 @@ pub(crate) fn lenses(session: &mut Session<'_>, params: CodeLensParams) -> Answe
 
 pub(crate) fn execute(session: &mut Session<'_>, params: ExecuteCommandParams) -> Answer<Option<LspAny>> {
     let command = params.command.as_str();
-    if ![SHOW_GRAPH, SHOW_PLAN, RUN_TEST].contains(&command) {
+    if ![SHOW_GRAPH, SHOW_PLAN, RUN_TEST, RUN_TESTS].contains(&command) {
         return Err(Failure::refused(format!("unknown command {command}")));
     }
     let arguments = params.arguments.unwrap_or_default();
@@ -79,14 +85,18 @@ pub(crate) fn execute(session: &mut Session<'_>, params: ExecuteCommandParams) -
     }))
 }
 
-/// Returns the test that a command asks to run, with the texts that the editor has, and what runs it; none for other commands.
+/// Returns the test or the tests that a command asks to run, with the texts that the editor has, and what runs it; none for other commands.
 pub(crate) fn requested_test(
     session: &mut Session<'_>,
     params: &LspAny,
 ) -> Option<Answer<(RequestedTest, RunTest)>> {
     let command = params.get("command").and_then(|command| command.as_str());
     let argument = |index: usize| params.get("arguments")?.get(index)?.as_str();
-    let (uri, title) = (argument(0)?, argument(1).filter(|_| command == Some(RUN_TEST))?.to_owned());
+    let (uri, title) = match command? {
+        RUN_TEST => (argument(0)?, Some(argument(1)?.to_owned())),
+        RUN_TESTS => (argument(0)?, None),
+        _ => return None,
+    };
     let Some(view) = session.view(uri) else {
         return Some(Err(Failure::refused(format!("{uri} is no program"))));
     };

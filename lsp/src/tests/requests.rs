@@ -299,7 +299,10 @@ fn a_lens_runs_a_test() {
     client.open("/code/tested.flow", program);
     let params = json!({ "textDocument": { "uri": uri("/code/tested.flow") } });
     let lenses = client.request("textDocument/codeLens", params).unwrap();
-    let lens = &lenses[2];
+    let all = &lenses[2];
+    assert_eq!(all["command"]["command"], "weir.runTests");
+    assert_eq!(all["command"]["arguments"], json!([uri("/code/tested.flow")]));
+    let lens = &lenses[3];
     assert_eq!(lens["range"]["start"], json!({ "line": 3, "character": 5 }));
     assert_eq!(lens["command"]["command"], "weir.runTest");
     assert_eq!(lens["command"]["arguments"], json!([uri("/code/tested.flow"), "it"]));

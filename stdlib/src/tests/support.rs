@@ -38,6 +38,9 @@ fn the_lists_name_what_is_registered() {
     };
     let built = |names: &[&'static str]| names.iter().copied().filter(is_built).collect::<BTreeSet<_>>();
     assert_eq!(registry.source_kinds().collect::<BTreeSet<_>>(), built(support::SOURCES));
+    let undecided: Vec<&str> =
+        registry.source_kinds().filter(|kind| registry.untraced_of(kind).is_none()).collect();
+    assert_eq!(undecided, [""; 0], "each source gives a sample without a trace, or says why not");
     assert_eq!(registry.channel_kinds().collect::<BTreeSet<_>>(), built(support::CHANNELS));
     assert_eq!(registry.sink_kinds().collect::<BTreeSet<_>>(), built(support::SINKS));
 }

@@ -177,3 +177,21 @@ fn the_trace_shows_what_each_step_changes() {
     let (_, results) = results_of(&text, RunSettings { trace: true, ..RunSettings::default() });
     insta::assert_snapshot!(results[0].trace.join("\n"));
 }
+
+#[test]
+fn the_trace_shows_events_of_flows_without_steps() {
+    let text = "source lines = files { paths: [\"a\"] }\nsink out = files { path: \"out\" }\nflow main { lines -> out }\n\n\
+                test \"t\" {\n  send lines [\"a\"]\n  expect out [{ body: \"a\" }]\n}\n";
+    let (_, results) = results_of(text, RunSettings { trace: true, ..RunSettings::default() });
+    assert_eq!(results[0].trace, ["\"a\" sent to `lines`", "  -> out"]);
+}
+
+/// A body may be a document where an event also has headers; its members are compared as those of a whole body.
+#[test]
+fn bodies_are_documents_beside_headers() {
+    let pipeline = "source lines = files { paths: [\"a\"] }\nsink out = files { path: \"out\" }\nflow main { lines -> out }\n";
+    let sent = "send lines [{ body: json { page: \"/\", status: 200 }, @file: \"/a\" }]\n";
+    passes(pipeline, &format!("{sent}expect out [{{ body: json {{ status: 200 }}, @file: \"/a\" }}]"));
+    let failure = failure_of(pipeline, &format!("{sent}expect out [{{ body: json {{ status: 201 }} }}]"));
+    assert!(failure.contains("{ body: json { status: 201 } }"), "{failure}");
+}

@@ -20,3 +20,4 @@ pub(crate) use channel::make_channel;
 pub use sink::make_sink;
 pub(crate) use sink::writes;
 pub use source::make_source;
+pub(crate) use source::make_untraced_source;

@@ -147,6 +147,8 @@ pub(in crate::components) struct CompleteFiles {
     pub(in crate::components) positions: Option<PathBuf>,
     pub(in crate::components) poll: Duration,
     pub(in crate::components) batch: usize,
+    /// Whether the source leaves no trace: files stay where they are.
+    pub(in crate::components) untraced: bool,
 }
 
 /// Reads files, one event a line, or as `multiline` says.
@@ -233,6 +235,19 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
     make_in(Arc::new(LocalFileSystem), settings, context)
 }
 
+/// Makes a source that reads files of this machine from their beginning, and leaves no trace: it saves no positions, and leaves each
+/// file where it is.
+pub(crate) fn make_untraced(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
+    context.descriptors.expect(Purpose::SourceFile);
+    let mut settings: FilesSettings = settings.read().map_err(Failure::permanent)?;
+    settings.positions = None;
+    if let FileMode::Follow { start } = &mut settings.mode {
+        *start = FileStart::Beginning;
+    }
+    let source = FilesSource::new(Arc::new(LocalFileSystem), settings, context);
+    Ok(Box::new(source.map_err(Failure::permanent)?.keeping_files()))
+}
+
 /// Returns the bodies of the events that a source with these settings makes of a text of whole lines.
 ///
 /// # Errors
@@ -288,8 +303,18 @@ pub(in crate::components) fn make_of_complete_files(
     context: Context,
 ) -> Result<Box<dyn Source>, Failure> {
     context.descriptors.expect(Purpose::SourceFile);
-    let CompleteFiles { paths, after, max_line, long_lines, encoding, records, positions, poll, batch } =
-        files;
+    let CompleteFiles {
+        paths,
+        after,
+        max_line,
+        long_lines,
+        encoding,
+        records,
+        positions,
+        poll,
+        batch,
+        untraced,
+    } = files;
     let settings = FilesSettings {
         paths,
         mode: FileMode::Complete { after },
@@ -304,10 +329,22 @@ pub(in crate::components) fn make_of_complete_files(
         linger: None,
         records,
     };
-    Ok(Box::new(FilesSource::new(file_system, settings, context).map_err(Failure::permanent)?))
+    let source = FilesSource::new(file_system, settings, context).map_err(Failure::permanent)?;
+    Ok(Box::new(if untraced { source.keeping_files() } else { source }))
 }
 
 impl FilesSource {
+    /// Returns the same source, which leaves files where they are: those that a crash has left under hidden names, too. Files that have
+    /// the suffix of files that are done are still not read.
+    fn keeping_files(self) -> FilesSource {
+        match self.mode {
+            FileMode::Complete { .. } => {
+                FilesSource { mode: FileMode::Complete { after: After::Keep }, ..self }
+            }
+            FileMode::Follow { .. } => self,
+        }
+    }
+
     fn new(
         file_system: Arc<dyn FileSystem>,
         settings: FilesSettings,

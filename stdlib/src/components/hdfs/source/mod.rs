@@ -77,7 +77,17 @@ enum HdfsSourceError {
 
 /// Makes the source.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
+    make_of(settings.read().map_err(Failure::permanent)?, false, context)
+}
+
+/// Makes a source that leaves no trace: it saves no positions, and leaves each file where it is. It takes each file as it is found,
+/// since nobody waits for `settle` to see some of its events.
+pub(crate) fn make_untraced(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
     let settings: HdfsSettings = settings.read().map_err(Failure::permanent)?;
+    make_of(HdfsSettings { positions: None, settle: Duration::ZERO, ..settings }, true, context)
+}
+
+fn make_of(settings: HdfsSettings, untraced: bool, context: Context) -> Result<Box<dyn Source>, Failure> {
     check(&settings).map_err(Failure::permanent)?;
     let HdfsSettings { paths, format, after, settle, positions, poll, batch, user, config, .. } = settings;
     let ((max_line, long_lines, encoding, records), security) = (format.rules(), settings.security);
@@ -96,8 +106,18 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
     });
     hdfs.check().map_err(|source| Failure::permanent(HdfsSourceError::Client { url, source }))?;
     let file_system = Arc::new(HdfsFileSystem::new(hdfs, settle));
-    let files =
-        CompleteFiles { paths, after, max_line, long_lines, encoding, records, positions, poll, batch };
+    let files = CompleteFiles {
+        paths,
+        after,
+        max_line,
+        long_lines,
+        encoding,
+        records,
+        positions,
+        poll,
+        batch,
+        untraced,
+    };
     make_of_complete_files(file_system, files, context)
 }
 

@@ -54,6 +54,8 @@ pub(super) struct Member {
     goes_on: GoesOn,
     /// What the sink knows that commits the delivered offsets, if a sink does.
     committer: Option<Committer>,
+    /// Whether the group is neither asked for its commits nor changed.
+    untraced: bool,
     /// The topics that did not exist at some time since the start.
     missing_topics: Mutex<BTreeSet<String>>,
     /// The topics that were made again since the group has committed offsets of them.
@@ -97,6 +99,7 @@ impl Member {
             brokers: settings.brokers.clone(),
             security: settings.security.clone(),
             start: settings.start,
+            untraced: settings.untraced,
             lookup_timeout: settings.session_timeout / 2,
             channels,
             goes_on,
@@ -130,6 +133,11 @@ impl Member {
 
     pub(super) fn start(&self) -> Start {
         self.start
+    }
+
+    /// Whether the group is neither asked for its commits nor changed.
+    pub(super) fn is_untraced(&self) -> bool {
+        self.untraced
     }
 
     /// Returns how long a lookup may block. Beyond the session timeout the group would give this member up.

@@ -70,6 +70,9 @@ struct KafkaSourceSettings {
     protocol: GroupProtocol,
     prefetch: u64,
     security: Security,
+    /// Whether the source leaves no trace: it joins no group, and commits nothing.
+    #[serde(skip)]
+    untraced: bool,
 }
 
 /// The enum `GroupProtocol` of the signature.
@@ -118,7 +121,34 @@ struct KafkaSource {
 /// # Errors
 /// When the settings are invalid, or the schema has a column that records don't have.
 pub fn make_source(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
-    let settings: KafkaSourceSettings = settings.read().map_err(Failure::permanent)?;
+    make(settings.read().map_err(Failure::permanent)?, context)
+}
+
+/// Makes a Kafka source that leaves no trace. It reads the partitions without the group, so that no member loses one, begins as if the
+/// group had committed nothing, and commits nothing itself. It uses the group's name all the same: a name of its own might not be
+/// allowed.
+///
+/// # Errors
+/// When the settings are invalid, or the schema has a column that records don't have.
+pub(crate) fn make_untraced_source(
+    settings: &Settings,
+    context: Context,
+) -> Result<Box<dyn Source>, Failure> {
+    let mut settings: KafkaSourceSettings = settings.read().map_err(Failure::permanent)?;
+    settings.untraced = true;
+    settings.member = None;
+    settings.protocol = GroupProtocol::Classic;
+    if matches!(settings.partitions, Partitions::Group) {
+        settings.partitions = Partitions::All;
+    }
+    // From the end, nobody knows when a record comes.
+    if settings.start == Start::Newest {
+        settings.start = Start::Oldest;
+    }
+    make(settings, context)
+}
+
+fn make(settings: KafkaSourceSettings, context: Context) -> Result<Box<dyn Source>, Failure> {
     let selection = Selection::new(&settings).map_err(Failure::permanent)?;
     let is_shared = context.exactly_once && matches!(settings.partitions, Partitions::Group);
     let shared = is_shared.then(|| Arc::new(SharedGroup::new(&settings.group, &settings.brokers)));

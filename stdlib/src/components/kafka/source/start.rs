@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Deserialize;
 
@@ -189,6 +190,16 @@ impl Lookup<'_> {
                 let id = self.retry(|timeout| self.topic_id(element.topic(), timeout))?;
                 ids.insert(element.topic().to_owned(), id);
             }
+        }
+        if self.member.is_untraced() {
+            let unknown = |element: TopicPartitionListElem<'_>| Committed {
+                partition: TopicPartition::new(element.topic(), element.partition()),
+                id: ids.get(element.topic()).copied().flatten(),
+                offset: None,
+                partitions_at_start: None,
+                channels: Vec::new(),
+            };
+            return Ok(partitions.elements().into_iter().map(unknown).collect());
         }
         self.retry(|timeout| {
             let mut unset = TopicPartitionList::with_capacity(partitions.count());

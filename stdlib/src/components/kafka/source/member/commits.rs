@@ -57,7 +57,7 @@ impl Member {
     /// Sends the commits that are due to the broker, without waiting. A failure is reported by librdkafka's log. Sends none if the sink
     /// commits the offsets: a commit that comes between the offsets and the end of a transaction would take them back.
     pub(in crate::components::kafka::source) fn commit_due(&self, consumer: &BaseConsumer<Member>) {
-        if self.committer.is_some() {
+        if self.committer.is_some() || self.untraced {
             return;
         }
         let due = lock(&self.positions).take_due();
@@ -70,13 +70,14 @@ impl Member {
         }
     }
 
-    /// Commits the delivered offsets of these partitions, and waits for the answer. Commits nothing if the sink does.
+    /// Commits the delivered offsets of these partitions, and waits for the answer. Commits nothing if the sink does, or if the source
+    /// leaves no trace.
     pub(in crate::components::kafka::source) fn commit_now(
         &self,
         consumer: &BaseConsumer<Member>,
         partitions: &[TopicPartition],
     ) {
-        if self.committer.is_some() {
+        if self.committer.is_some() || self.untraced {
             return;
         }
         let commits = lock(&self.positions).unconfirmed(partitions);
@@ -91,6 +92,9 @@ impl Member {
     /// Commits the offsets at which partitions start, before anything is read from there: with `exactly_once`, a partition of which
     /// something is known has a commit, unless its topic was deleted.
     pub(super) fn commit_starts(&self, consumer: &BaseConsumer<Member>) -> Result<(), SourceError> {
+        if self.untraced {
+            return Ok(());
+        }
         let owned = self.owned();
         let commits = lock(&self.positions).unconfirmed(&owned);
         if commits.is_empty() {
