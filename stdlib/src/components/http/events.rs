@@ -290,7 +290,8 @@ mod tests {
         let headers = events.headers.unwrap();
         assert_eq!(headers[0]["host"], "web-1");
         assert!(headers[1].is_empty());
-        let equal = r#"[{"headers": {"host": "web-1"}, "body": "a"}, {"headers": {"host": "web-1"}, "body": "c"}]"#;
+        let equal =
+            r#"[{"headers": {"host": "web-1"}, "body": "a"}, {"headers": {"host": "web-1"}, "body": "c"}]"#;
         let equal = Format::FlumeJson.events(equal.as_bytes().to_vec(), 3).unwrap();
         assert_eq!((equal.spans.len(), equal.headers.map(|headers| headers.len())), (2, Some(1)));
         assert!(Format::FlumeJson.events(b"{}".to_vec(), 3).is_err());

@@ -1,6 +1,9 @@
 //! Calls of librdkafka that the crate rdkafka does not have. The only unsafe code of the library.
 
-#![allow(unsafe_code, reason = "the crate lacks calls, and others take 100 ms for each commit or half a microsecond for each record")]
+#![allow(
+    unsafe_code,
+    reason = "the crate lacks calls, and others take 100 ms for each commit or half a microsecond for each record"
+)]
 
 mod records;
 

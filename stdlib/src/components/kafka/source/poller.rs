@@ -237,7 +237,6 @@ impl Poller {
         }
         self.take_events_within(PAUSED_POLL_WAIT)
     }
-
 }
 
 /// The partition of the last record. Most records have the same partition as the one before.
