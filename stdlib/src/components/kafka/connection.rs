@@ -1,6 +1,7 @@
 //! Shared by the source and the sink: librdkafka's settings and log, and the log messages when no broker can be
 //! reached and when one can be reached again.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use rdkafka::client::Client;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::statistics::{Broker, Statistics};
 use rdkafka::{ClientConfig, ClientContext};
 use tracing::{debug, info, warn};
 use weir_runtime::{Cause, Meter};
@@ -33,8 +35,14 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// The timeout of a probe, which blocks the polling thread.
 pub(super) const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The time between two statistics of a client, from which the lag is read.
-pub(super) const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a broker may let requests wait without a word. A request for records, which waits for new ones, takes half a second.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// How long a request may take before librdkafka closes the connection, and asks on another one.
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The time between two statistics of a client, from which the lag is read, and which brokers are silent.
+pub(super) const STATISTICS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Returns the settings that every client of these brokers has, without its security.
 pub(super) fn client_config(brokers: &[String]) -> ClientConfig {
@@ -45,11 +53,18 @@ pub(super) fn client_config(brokers: &[String]) -> ClientConfig {
         // New partitions and new topics are found within this time.
         .set("topic.metadata.refresh.interval.ms", "10000")
         .set("reconnect.backoff.max.ms", "2000")
+        .set("socket.timeout.ms", milliseconds(SOCKET_TIMEOUT))
         // A broker that does not answer at all is known within seconds.
         .set("socket.connection.setup.timeout.ms", "8000")
         .set("api.version.request.timeout.ms", "5000")
         .set_log_level(RDKafkaLogLevel::Info);
     config
+}
+
+/// Sets how long a transaction may take. No request may take longer.
+pub(super) fn set_transaction_timeout(config: &mut ClientConfig, timeout: Duration) {
+    config.set("transaction.timeout.ms", milliseconds(timeout));
+    config.set("socket.timeout.ms", milliseconds(timeout.min(SOCKET_TIMEOUT)));
 }
 
 /// Adds the settings of a member of this group, whose offsets the component commits itself, and which reads committed records.
@@ -98,6 +113,8 @@ struct State {
     reason: Option<(Cause, String)>,
     /// A broker has not let the client in.
     refusal: Option<Refusal>,
+    /// The brokers that let requests wait without a word.
+    silent: BTreeSet<String>,
 }
 
 struct Outage {
@@ -194,6 +211,38 @@ impl Connection {
         }
     }
 
+    /// Looks for brokers that let requests wait without a word, by the statistics of a client: on a connection that is stalled, or whose
+    /// other end is gone, librdkafka reports no error as long as requests may take.
+    pub(super) fn look_for_silent(&self, statistics: &Statistics) {
+        let mut state = self.lock();
+        // A coordinator lets members wait for others.
+        let brokers = statistics.brokers.values().filter(|broker| broker.source != "logical");
+        let silent = brokers.filter(|broker| is_silent(broker, state.silent.contains(&broker.nodename)));
+        let silent: BTreeSet<String> = silent.map(|broker| broker.nodename.clone()).collect();
+        let over: Vec<String> = state.silent.difference(&silent).cloned().collect();
+        state.silent.clone_from(&silent);
+        drop(state);
+        let Connection { name, component, meter, meanwhile, .. } = self;
+        for broker in over {
+            if let Some(after) = meter.resolve_trouble(&broker) {
+                let seconds = after.as_secs();
+                info!(
+                    component = &**component,
+                    "{name}: the broker {broker} answers again, after {seconds} s"
+                );
+            }
+        }
+        for broker in silent {
+            let trouble = format!("the broker {broker} does not answer");
+            if let Some(reminder) = meter.report_trouble(&broker, Cause::TimedOut, trouble.clone()) {
+                warn!(
+                    component = &**component,
+                    "{name}: {trouble}: nothing is lost, {meanwhile}; trying again{reminder}"
+                );
+            }
+        }
+    }
+
     /// Opens the trouble, or notes that it goes on, and logs it now and then.
     fn warn(&self, reason: Option<&(Cause, String)>) {
         let Connection { name, brokers, meanwhile, .. } = self;
@@ -223,6 +272,15 @@ impl Connection {
         }
         due
     }
+}
+
+/// Whether a broker lets requests wait without a word. One that was silent before stays so until it says something: further requests
+/// change nothing.
+fn is_silent(broker: &Broker, was_silent: bool) -> bool {
+    let is_long =
+        |microseconds: i64| u128::try_from(microseconds).is_ok_and(|idle| idle >= SILENCE.as_micros());
+    let is_waiting = broker.state == "UP" && broker.waitresp_cnt > 0;
+    is_waiting && is_long(broker.rxidle) && (was_silent || is_long(broker.txidle))
 }
 
 /// Finds out why a broker can't be reached; none if the error says something else. librdkafka reports refused and silent
@@ -269,6 +327,43 @@ mod tests {
             (transport, "Disconnected", Cause::Unreachable),
         ] {
             assert_eq!(unreachable_cause(code, reason), Some(cause), "{reason}");
+        }
+    }
+
+    /// The statistics of a client that has a connection to a broker, and one to the coordinator of its group.
+    fn statistics(waitresp_cnt: i64, rxidle: i64, txidle: i64) -> Statistics {
+        let broker = |source: &str, nodename: &str, waitresp_cnt| Broker {
+            source: source.to_owned(),
+            nodename: nodename.to_owned(),
+            state: "UP".to_owned(),
+            waitresp_cnt,
+            rxidle,
+            txidle,
+            ..Broker::default()
+        };
+        let brokers = [broker("learned", "b:9092", waitresp_cnt), broker("logical", "c:9092", 1)];
+        let brokers = brokers.into_iter().map(|broker| (broker.nodename.clone(), broker)).collect();
+        Statistics { brokers, ..Statistics::default() }
+    }
+
+    #[test]
+    fn a_broker_that_lets_requests_wait_without_a_word_is_a_trouble() {
+        const SECOND: i64 = 1_000_000;
+        let connection = connection();
+        for (waiting, rxidle, txidle, expected) in [
+            (1, SECOND / 2, SECOND / 2, false),
+            (0, 60 * SECOND, 60 * SECOND, false),
+            (1, 60 * SECOND, 1_000, false),
+            (1, 65 * SECOND, 4 * SECOND, true),
+            (2, 70 * SECOND, 1_000, true),
+            (1, SECOND / 10, SECOND / 5, false),
+        ] {
+            connection.look_for_silent(&statistics(waiting, rxidle, txidle));
+            let condition = connection.meter.condition();
+            let found = condition.troubles().get("b:9092").map(|trouble| (trouble.cause, &*trouble.message));
+            let trouble = (Cause::TimedOut, "the broker b:9092 does not answer");
+            assert_eq!(found, expected.then_some(trouble), "{waiting} {rxidle} {txidle}");
+            assert_eq!(condition.troubles().len(), usize::from(expected));
         }
     }
 

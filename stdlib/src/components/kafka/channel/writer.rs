@@ -19,7 +19,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{FutureProducer, Producer};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 use weir_runtime::Meter;
 use weir_runtime::batch::Partition;
@@ -30,7 +30,9 @@ use super::topic::{Topic, check_identity, failure};
 use crate::components::kafka::connection::Connection;
 use crate::components::kafka::native::{TransactionError, commit_transaction};
 use crate::components::kafka::positions::{self, Positions, PositionsError};
+use crate::components::kafka::protected::ProtectedConfig;
 use crate::components::kafka::security::Security;
+use crate::components::kafka::tokens::Renewal;
 use crate::components::kafka::transaction_calls::{self, SLICE};
 use crate::tools::arrived::{Arrived, Settled};
 
@@ -39,6 +41,9 @@ const TRANSACTION_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long the end of a failed transaction is waited for.
 const ABORT_LIMIT: Duration = Duration::from_secs(2);
+
+/// The time between two looks for a token of an idle producer that has been renewed.
+const TOKEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The first and the longest wait after a failed attempt.
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(100);
@@ -97,6 +102,7 @@ impl ClientContext for Callbacks {
 /// A producer without an open transaction.
 struct Ready {
     producer: FutureProducer<Callbacks>,
+    renewal: Renewal,
     disturbed: Arc<AtomicBool>,
     /// What was written before; none without transactions.
     positions: Option<Positions>,
@@ -151,7 +157,15 @@ impl Writer {
         mut self,
         mut queue: mpsc::UnboundedReceiver<Submitted>,
     ) -> Result<(), ChannelError> {
-        while let Some(first) = queue.recv().await {
+        loop {
+            let received = match timeout(TOKEN_INTERVAL, queue.recv()).await {
+                Ok(received) => received,
+                Err(_idle) => {
+                    self.renew_token();
+                    continue;
+                }
+            };
+            let Some(first) = received else { return Ok(()) };
             let group = group_of(first, &mut queue);
             self.write(&group).await?;
             let count = group.len();
@@ -161,7 +175,13 @@ impl Writer {
             }
             self.unwritten.remove(count);
         }
-        Ok(())
+    }
+
+    /// Gives the producer the next token, if there is one.
+    fn renew_token(&mut self) {
+        if let Some(ReadyProducer(Ready { producer, renewal, .. })) = &mut self.ready {
+            renewal.renew(producer.client());
+        }
     }
 
     /// Writes puts, and tries again while that may succeed.
@@ -208,6 +228,7 @@ impl Writer {
         if self.ready.is_none() {
             self.ready = Some(self.open().await?);
         }
+        self.renew_token();
         let Some(ReadyProducer(ready)) = &mut self.ready else { return Ok(()) };
         let mut own = Vec::new();
         if let (Some(positions), Some(Transactions { id, writer, .. })) =
@@ -270,11 +291,11 @@ impl Writer {
         }
         let disturbed = Arc::new(AtomicBool::new(false));
         let callbacks = Callbacks { connection: self.connection.clone(), disturbed: disturbed.clone() };
-        let (mut config, mut plain) = (self.config.clone(), self.plain.clone());
-        self.security.apply(&mut config)?;
-        self.security.apply(&mut plain)?;
+        self.security.prepare_once().await?;
+        let config = self.security.protect(self.config.clone())?;
+        let plain = self.security.protect(self.plain.clone())?;
         let client = |error| ChannelError::Client(Box::new(error));
-        let producer: FutureProducer<Callbacks> = config.create_with_context(callbacks).map_err(client)?;
+        let producer: FutureProducer<Callbacks> = config.create(callbacks).map_err(client)?;
         let (asked, topic) = (producer.clone(), self.topic.clone());
         let checked = tokio::task::spawn_blocking(move || check_identity(asked.client(), &topic)).await;
         checked.unwrap_or(Ok(()))?;
@@ -285,7 +306,8 @@ impl Writer {
             None => None,
         };
         disturbed.store(false, Ordering::Release);
-        Ok(ReadyProducer(Ready { producer, disturbed, positions }))
+        let renewal = Renewal::new(self.security.tokens());
+        Ok(ReadyProducer(Ready { producer, renewal, disturbed, positions }))
     }
 
     /// Gives up the producer, and what it has not committed.
@@ -307,7 +329,7 @@ impl Writer {
 async fn take_over(
     producer: &FutureProducer<Callbacks>,
     transactions: &mut Transactions,
-    config: ClientConfig,
+    config: ProtectedConfig,
     topic: &str,
     component: &str,
 ) -> Result<Positions, ChannelError> {

@@ -184,7 +184,6 @@ impl SinkError {
             | SinkError::RecordRefused { .. } => Failure::permanent(self),
             SinkError::Positions { ref source, .. } if !source.is_transient() => Failure::permanent(self),
             SinkError::Thread { .. }
-            | SinkError::Security { .. }
             | SinkError::BatchTooLarge { .. }
             | SinkError::NoTopic { .. }
             | SinkError::TimedOut { .. }
@@ -193,6 +192,10 @@ impl SinkError {
             | SinkError::Positions { .. }
             | SinkError::Offsets { .. }
             | SinkError::Failed { .. } => Failure::transient(self),
+            SinkError::Security { ref source, .. } => {
+                let cause = source.cause();
+                Failure::transient(self).caused_by(cause)
+            }
         }
     }
 }

@@ -168,8 +168,11 @@ impl SourceError {
             | SourceError::WentBack { .. }
             | SourceError::MadeAgain { .. }
             | SourceError::LookUp { .. }
-            | SourceError::Security { .. }
             | SourceError::Fatal { .. } => Failure::transient(self),
+            SourceError::Security { ref source, .. } => {
+                let cause = source.cause();
+                Failure::transient(self).caused_by(cause)
+            }
         }
     }
 }

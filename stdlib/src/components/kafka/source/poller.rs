@@ -22,6 +22,7 @@ use super::headers;
 use super::member::{Change, Member};
 use super::selection::Selection;
 use crate::components::kafka::connection::PROBE_TIMEOUT;
+use crate::components::kafka::tokens::Renewal;
 
 /// The longest wait for a record.
 const POLL_WAIT: Duration = Duration::from_millis(100);
@@ -41,6 +42,7 @@ const TOPIC_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// The state of the polling thread.
 pub(super) struct Poller {
     consumer: BaseConsumer<Member>,
+    renewal: Renewal,
     selection: Selection,
     builder: BatchBuilder,
     batches: mpsc::Sender<Batch>,
@@ -59,12 +61,22 @@ struct Backpressure {
 impl Poller {
     pub(super) fn new(
         consumer: BaseConsumer<Member>,
+        renewal: Renewal,
         selection: Selection,
         builder: BatchBuilder,
         batches: mpsc::Sender<Batch>,
     ) -> Poller {
         let (committed, topics_checked) = (Instant::now(), Instant::now());
-        Poller { consumer, selection, builder, batches, committed, topics_checked, backpressure: None }
+        Poller {
+            consumer,
+            renewal,
+            selection,
+            builder,
+            batches,
+            committed,
+            topics_checked,
+            backpressure: None,
+        }
     }
 
     fn member(&self) -> &Member {
@@ -107,6 +119,7 @@ impl Poller {
             return Err(error);
         }
         self.member().check_security()?;
+        self.renewal.renew(self.consumer.client());
         self.member().connection().tick(self.consumer.client());
         if self.topics_checked.elapsed() >= TOPIC_CHECK_INTERVAL {
             self.topics_checked = Instant::now();
