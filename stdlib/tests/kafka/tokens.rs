@@ -198,7 +198,7 @@ async fn an_endpoint_that_is_away_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_goes_on_with_the_tokens_that_come_after_the_first() {
     let _broker = Broker::shared().await;
-    let endpoint = Endpoint::start(4);
+    let endpoint = Endpoint::start(12);
     let security = of_endpoint("KAFKA_OAUTH", &endpoint.address.to_string(), "open sesame");
     let topic = topic("renewed-tokens", 1).await;
     let settings = source_settings(&topic, &unique("group"), connection("KAFKA_OAUTH", &security));
@@ -206,7 +206,7 @@ async fn a_source_goes_on_with_the_tokens_that_come_after_the_first() {
     let mut written = 0;
     let begin = std::time::Instant::now();
     // The brokers close a connection whose token has expired.
-    while endpoint.given.load(Ordering::Acquire) < 4 {
+    while endpoint.given.load(Ordering::Acquire) < 3 {
         assert!(begin.elapsed() < TIMEOUT, "no further tokens are asked for");
         produce(&topic, 1, written..written + 10).await;
         written += 10;

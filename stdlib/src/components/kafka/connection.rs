@@ -219,7 +219,11 @@ impl Connection {
         let brokers = statistics.brokers.values().filter(|broker| broker.source != "logical");
         let silent = brokers.filter(|broker| is_silent(broker, state.silent.contains(&broker.nodename)));
         let silent: BTreeSet<String> = silent.map(|broker| broker.nodename.clone()).collect();
-        let over: Vec<String> = state.silent.difference(&silent).cloned().collect();
+        // The client before this one may have found the trouble.
+        let all: BTreeSet<String> =
+            statistics.brokers.values().map(|broker| broker.nodename.clone()).collect();
+        let over: Vec<String> =
+            all.union(&state.silent).filter(|name| !silent.contains(*name)).cloned().collect();
         state.silent.clone_from(&silent);
         drop(state);
         let Connection { name, component, meter, meanwhile, .. } = self;

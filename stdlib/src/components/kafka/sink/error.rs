@@ -251,10 +251,9 @@ impl ErrorContext {
             RDKafkaErrorCode::MessageSizeTooLarge => {
                 SinkError::TooLarge { component, topic, bytes, limit: self.limit }
             }
-            RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::ClusterAuthorizationFailed
-            | RDKafkaErrorCode::SaslAuthenticationFailed
-            | RDKafkaErrorCode::Authentication => SinkError::Refused { component, topic, code },
+            RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+                SinkError::Refused { component, topic, code }
+            }
             RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition => {
                 SinkError::NoTopic { component, topic }
             }

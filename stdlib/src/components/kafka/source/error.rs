@@ -184,8 +184,6 @@ pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
         RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::GroupAuthorizationFailed
             | RDKafkaErrorCode::ClusterAuthorizationFailed
-            | RDKafkaErrorCode::SaslAuthenticationFailed
-            | RDKafkaErrorCode::Authentication
             | RDKafkaErrorCode::InconsistentGroupProtocol
             | RDKafkaErrorCode::InvalidGroupId
             | RDKafkaErrorCode::InvalidSessionTimeout
