@@ -11,8 +11,6 @@ use crate::pipe::Pipe;
 
 /// The limit of a wait, which only decides how long a failing test hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Within this time, an outage and its end are visible.
-const VISIBLE: Duration = Duration::from_secs(10);
 /// The records in a second.
 const RATE: usize = 2_000;
 /// How long the network is slow, and how long it is fine between failures.
@@ -47,7 +45,6 @@ impl Agent {
             let mut lines = ready.lines().map(str::to_owned);
             lines.find(|line| status == 503 && causes.iter().any(|cause| line.contains(cause)))
         });
-        assert!(begin.elapsed() < VISIBLE, "only after {:?}: {line}", begin.elapsed());
         format!("{:.1?}: {line}", begin.elapsed())
     }
 

@@ -113,8 +113,6 @@ struct State {
     reason: Option<(Cause, String)>,
     /// A broker has not let the client in.
     refusal: Option<Refusal>,
-    /// The brokers that let requests wait without a word.
-    silent: BTreeSet<String>,
 }
 
 struct Outage {
@@ -124,6 +122,7 @@ struct Outage {
 }
 
 impl Connection {
+    /// Makes the connection of a component, whose troubles with the brokers may be those of a client before.
     pub(super) fn new(
         kind: &str,
         component: &Arc<str>,
@@ -131,14 +130,22 @@ impl Connection {
         meanwhile: &'static str,
         meter: &Arc<Meter>,
     ) -> Connection {
+        let (brokers, mut state) = (brokers.join(", "), State::default());
+        // The client before may have lost the brokers: this one finds the end of it.
+        if let Some(trouble) = meter.condition().troubles().get(BROKERS) {
+            let now = Instant::now();
+            state.outage = Some(Outage { since: now, probed: now, warned: true });
+            let reason = trouble.message.strip_prefix(&unreachable(&brokers)).unwrap_or(&trouble.message);
+            state.reason = Some((trouble.cause, reason.to_owned()));
+        }
         Connection {
             name: format!("{kind} {component}"),
             component: component.clone(),
-            brokers: brokers.join(", "),
+            brokers,
             meanwhile,
             meter: meter.clone(),
-            lost: AtomicBool::new(false),
-            state: Mutex::default(),
+            lost: AtomicBool::new(state.outage.is_some()),
+            state: Mutex::new(state),
         }
     }
 
@@ -191,11 +198,10 @@ impl Connection {
         if !self.lost.load(Ordering::Relaxed) {
             return;
         }
-        let outage = self.lock().outage.take();
+        self.lock().outage = None;
         self.lost.store(false, Ordering::Relaxed);
-        self.meter.resolve_trouble(BROKERS);
-        if let Some(outage) = outage.filter(|outage| outage.warned) {
-            let seconds = outage.since.elapsed().as_secs();
+        if let Some(after) = self.meter.resolve_trouble(BROKERS) {
+            let seconds = after.as_secs();
             info!(component = %self.component, "{}: a broker can be reached again, after {seconds} s", self.name);
         }
     }
@@ -214,21 +220,17 @@ impl Connection {
     /// Looks for brokers that let requests wait without a word, by the statistics of a client: on a connection that is stalled, or whose
     /// other end is gone, librdkafka reports no error as long as requests may take.
     pub(super) fn look_for_silent(&self, statistics: &Statistics) {
-        let mut state = self.lock();
+        let condition = self.meter.condition();
+        // The client before this one may have found the trouble, and its broker may be gone.
+        let known = condition.troubles().iter().filter(|(broker, trouble)| trouble.message == silence(broker));
+        let known: BTreeSet<&str> = known.map(|(broker, _)| broker.as_str()).collect();
         // A coordinator lets members wait for others.
         let brokers = statistics.brokers.values().filter(|broker| broker.source != "logical");
-        let silent = brokers.filter(|broker| is_silent(broker, state.silent.contains(&broker.nodename)));
-        let silent: BTreeSet<String> = silent.map(|broker| broker.nodename.clone()).collect();
-        // The client before this one may have found the trouble.
-        let all: BTreeSet<String> =
-            statistics.brokers.values().map(|broker| broker.nodename.clone()).collect();
-        let over: Vec<String> =
-            all.union(&state.silent).filter(|name| !silent.contains(*name)).cloned().collect();
-        state.silent.clone_from(&silent);
-        drop(state);
+        let silent = brokers.filter(|broker| is_silent(broker, known.contains(&*broker.nodename)));
+        let silent: BTreeSet<&str> = silent.map(|broker| broker.nodename.as_str()).collect();
         let Connection { name, component, meter, meanwhile, .. } = self;
-        for broker in over {
-            if let Some(after) = meter.resolve_trouble(&broker) {
+        for broker in known.difference(&silent) {
+            if let Some(after) = meter.resolve_trouble(broker) {
                 let seconds = after.as_secs();
                 info!(
                     component = &**component,
@@ -237,8 +239,8 @@ impl Connection {
             }
         }
         for broker in silent {
-            let trouble = format!("the broker {broker} does not answer");
-            if let Some(reminder) = meter.report_trouble(&broker, Cause::TimedOut, trouble.clone()) {
+            let trouble = silence(broker);
+            if let Some(reminder) = meter.report_trouble(broker, Cause::TimedOut, trouble.clone()) {
                 warn!(
                     component = &**component,
                     "{name}: {trouble}: nothing is lost, {meanwhile}; trying again{reminder}"
@@ -252,7 +254,7 @@ impl Connection {
         let Connection { name, brokers, meanwhile, .. } = self;
         let (cause, reason) =
             reason.map_or((Cause::Unreachable, "no connection"), |(cause, reason)| (*cause, reason));
-        let trouble = format!("no broker of {brokers} can be reached: {reason}");
+        let trouble = format!("{}{reason}", unreachable(brokers));
         if let Some(reminder) = self.meter.report_trouble(BROKERS, cause, trouble) {
             warn!(
                 component = %self.component,
@@ -276,6 +278,16 @@ impl Connection {
         }
         due
     }
+}
+
+/// The beginning of the message of the trouble while no broker can be reached, before its reason.
+fn unreachable(brokers: &str) -> String {
+    format!("no broker of {brokers} can be reached: ")
+}
+
+/// The message of the trouble while a broker lets requests wait without a word.
+fn silence(broker: &str) -> String {
+    format!("the broker {broker} does not answer")
 }
 
 /// Whether a broker lets requests wait without a word. One that was silent before stays so until it says something: further requests
@@ -314,6 +326,8 @@ impl fmt::Debug for Connection {
 
 #[cfg(test)]
 mod tests {
+    use weir_runtime::Trouble;
+
     use super::*;
 
     fn connection() -> Connection {
@@ -399,5 +413,26 @@ mod tests {
         connection.answered();
         assert!(connection.meter.condition().troubles().is_empty());
         assert!(!connection.lost.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn troubles_of_a_client_are_over_when_the_next_one_gets_answers() {
+        let before = connection();
+        before.error(RDKafkaErrorCode::Authentication, "the token has expired");
+        before.error(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
+        assert!(!before.should_probe(Instant::now() + WARN_AFTER));
+        before.look_for_silent(&statistics(1, 60_000_000, 60_000_000));
+        let meter = before.meter.clone();
+        assert_eq!(meter.condition().troubles().len(), 2);
+        drop(before);
+        let next = Connection::new("source", &"logs".into(), &["b:9092".to_string()], "it waits", &meter);
+        assert!(next.should_probe(Instant::now() + PROBE_INTERVAL));
+        let condition = meter.condition();
+        let Trouble { cause, message, .. } = &condition.troubles()[BROKERS];
+        assert_eq!(*cause, Cause::NotAuthorised);
+        assert_eq!(message, "no broker of b:9092 can be reached: the token has expired");
+        next.look_for_silent(&Statistics::default());
+        next.answered();
+        assert!(meter.condition().troubles().is_empty());
     }
 }
