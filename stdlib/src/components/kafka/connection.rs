@@ -222,7 +222,8 @@ impl Connection {
     pub(super) fn look_for_silent(&self, statistics: &Statistics) {
         let condition = self.meter.condition();
         // The client before this one may have found the trouble, and its broker may be gone.
-        let known = condition.troubles().iter().filter(|(broker, trouble)| trouble.message == silence(broker));
+        let known =
+            condition.troubles().iter().filter(|(broker, trouble)| trouble.message == silence(broker));
         let known: BTreeSet<&str> = known.map(|(broker, _)| broker.as_str()).collect();
         // A coordinator lets members wait for others.
         let brokers = statistics.brokers.values().filter(|broker| broker.source != "logical");

@@ -10,6 +10,7 @@
 //! transaction would block all readers until the brokers end the transaction.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -220,62 +221,24 @@ impl Writer {
     }
 
     /// Writes the puts once that are not written yet.
-    async fn write_once(
-        &mut self,
-        group: &[Submitted],
-        Progress { number, written }: &mut Progress,
-    ) -> Result<(), ChannelError> {
+    async fn write_once(&mut self, group: &[Submitted], progress: &mut Progress) -> Result<(), ChannelError> {
         if self.ready.is_none() {
             self.ready = Some(self.open().await?);
         }
-        self.renew_token();
-        let Some(ReadyProducer(ready)) = &mut self.ready else { return Ok(()) };
-        let mut own = Vec::new();
-        if let (Some(positions), Some(Transactions { id, writer, .. })) =
-            (&mut ready.positions, &self.transactions)
-        {
-            let number = *number.get_or_insert(positions.mark + 1);
-            if positions.mark >= number {
-                // The commit whose outcome was unknown has succeeded.
-                return Ok(());
-            }
-            let mut settled = Settled::new();
-            for (partition, through) in group.iter().flat_map(|put| &put.positions) {
-                let known = settled.entry(partition.clone()).or_default();
-                *known = (*through).max(*known);
-            }
-            own = positions.advance(&Arrived::new(), &settled, &BTreeMap::new());
-            positions.mark = number;
-            own.push(Positions::writer_record(id, writer, number));
-            let failed = |error| transaction_error(&self.topic.name, id, "beginning", error);
-            ready.producer.begin_transaction().map_err(TransactionError::from).map_err(failed)?;
-        }
-        let (topic, transactions) = (&self.topic.name, self.transactions.as_ref());
-        let mut reports = Vec::with_capacity(group.len() + own.len());
-        let unwritten = group.iter().enumerate().filter(|(put, _)| !written.contains(put));
-        let records = unwritten.filter_map(|(put, submitted)| Some((put, submitted.record.as_deref()?)));
-        let mut sent = send_puts(
-            &ready.producer,
-            &self.topic,
-            &mut self.partition,
-            records,
-            transactions.is_some(),
-            &mut reports,
-        )
-        .await;
-        if let Some(Transactions { positions, .. }) = transactions {
-            sent?;
-            sent = send_positions(&ready.producer, positions, &own, &mut reports).await;
-        }
-        let reported = await_reports(reports, transactions.is_none().then_some(written)).await;
-        sent?;
-        reported.map_err(|(error, bytes)| refused(topic, error, bytes))?;
-        if let Some(Transactions { id, .. }) = transactions {
-            commit(&ready.producer, topic, id).await?;
-            if ready.disturbed.swap(false, Ordering::AcqRel) {
-                // An answer that comes late must not end the next transaction.
-                self.discard().await;
-            }
+        let Some(ReadyProducer(Ready { producer, renewal, disturbed, positions })) = &mut self.ready else {
+            return Ok(());
+        };
+        let transactions = self.transactions.as_ref();
+        let attempt = Attempt { producer, topic: &self.topic, transactions, partition: &mut self.partition };
+        // After an outage, the brokers want a token that is still valid.
+        let has_committed = tokio::select! {
+            biased;
+            never = renew_tokens(renewal, producer) => match never {},
+            written = attempt.write(positions.as_mut(), group, progress) => written?,
+        };
+        if has_committed && disturbed.swap(false, Ordering::AcqRel) {
+            // An answer that comes late must not end the next transaction.
+            self.discard().await;
         }
         Ok(())
     }
@@ -322,6 +285,69 @@ impl Writer {
             drop(producer);
         });
         let _panicked = ended.await;
+    }
+}
+
+/// Gives the producer each next token.
+async fn renew_tokens(renewal: &mut Renewal, producer: &FutureProducer<Callbacks>) -> Infallible {
+    loop {
+        renewal.renew(producer.client());
+        sleep(TOKEN_INTERVAL).await;
+    }
+}
+
+/// An attempt to write puts.
+struct Attempt<'w> {
+    producer: &'w FutureProducer<Callbacks>,
+    topic: &'w Topic,
+    transactions: Option<&'w Transactions>,
+    /// The partition of the last record.
+    partition: &'w mut i32,
+}
+
+impl Attempt<'_> {
+    /// Writes the puts that are not written yet. Returns whether it has committed a transaction.
+    async fn write(
+        self,
+        positions: Option<&mut Positions>,
+        group: &[Submitted],
+        Progress { number, written }: &mut Progress,
+    ) -> Result<bool, ChannelError> {
+        let Attempt { producer, topic, transactions, partition } = self;
+        let mut own = Vec::new();
+        if let (Some(positions), Some(Transactions { id, writer, .. })) = (positions, transactions) {
+            let number = *number.get_or_insert(positions.mark + 1);
+            if positions.mark >= number {
+                // The commit whose outcome was unknown has succeeded.
+                return Ok(false);
+            }
+            let mut settled = Settled::new();
+            for (partition, through) in group.iter().flat_map(|put| &put.positions) {
+                let known = settled.entry(partition.clone()).or_default();
+                *known = (*through).max(*known);
+            }
+            own = positions.advance(&Arrived::new(), &settled, &BTreeMap::new());
+            positions.mark = number;
+            own.push(Positions::writer_record(id, writer, number));
+            let failed = |error| transaction_error(&topic.name, id, "beginning", error);
+            producer.begin_transaction().map_err(TransactionError::from).map_err(failed)?;
+        }
+        let mut reports = Vec::with_capacity(group.len() + own.len());
+        let unwritten = group.iter().enumerate().filter(|(put, _)| !written.contains(put));
+        let records = unwritten.filter_map(|(put, submitted)| Some((put, submitted.record.as_deref()?)));
+        let in_transaction = transactions.is_some();
+        let mut sent = send_puts(producer, topic, partition, records, in_transaction, &mut reports).await;
+        if let Some(Transactions { positions, .. }) = transactions {
+            sent?;
+            sent = send_positions(producer, positions, &own, &mut reports).await;
+        }
+        let reported = await_reports(reports, (!in_transaction).then_some(written)).await;
+        sent?;
+        reported.map_err(|(error, bytes)| refused(&topic.name, error, bytes))?;
+        if let Some(Transactions { id, .. }) = transactions {
+            commit(producer, &topic.name, id).await?;
+        }
+        Ok(in_transaction)
     }
 }
 
