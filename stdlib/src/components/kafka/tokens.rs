@@ -7,6 +7,7 @@
 mod endpoint;
 mod jwt;
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -131,13 +132,24 @@ impl TokenError {
 }
 
 /// A token, for which it is known how long it is valid.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Token {
     text: String,
     /// The client's name, for librdkafka's log.
     principal: String,
     obtained: SystemTime,
     expires: SystemTime,
+}
+
+/// Without the text, which is a secret.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Token { principal, expires, .. } = self;
+        f.debug_struct("Token")
+            .field("principal", principal)
+            .field("expires", expires)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Token {
