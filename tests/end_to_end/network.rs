@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The records in a second.
 const RATE: usize = 2_000;
 /// How long the network is slow, and how long it is fine between failures.
-const SOME_TIME: Duration = Duration::from_secs(2);
+const SOME_TIME: Duration = Duration::from_secs(1);
 
 const FLOW: &str = "tests/end_to_end/flows/shared_group.flow";
 
