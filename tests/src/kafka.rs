@@ -57,6 +57,8 @@ impl Kafka {
         for result in made {
             result.unwrap_or_else(|(name, code)| panic!("making topic {name}: {code}"));
         }
+        // The broker answers before it tells clients of the topic.
+        wait_until(&format!("topic {topic}"), PATIENCE, || (self.partitions(topic) > 0).then_some(()));
     }
 
     /// Deletes a topic, and waits until it is gone.
