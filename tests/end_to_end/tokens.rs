@@ -23,7 +23,7 @@ fn program(brokers: &str, name: &str, token: &Path) -> String {
         "brokers: [\"{brokers}\"], security: oauth_token {{ token: secret file(\"{token}\"), encrypted: false }}"
     );
     format!(
-        "source in = kafka {{ {common}, topics: [\"{name}\"], group: \"{name}\" }}\n\
+        "source in = kafka {{ {common}, topics: [\"{name}\"], group: \"{name}\", session_timeout: 6s }}\n\
          channel between = kafka {{ {common}, topic: \"{name}-between\", group: \"{name}-between\", create: {{ partitions: 2 }} }}\n\
          sink out = kafka {{ {common}, topic: \"{name}-out\" }}\n\
          flow main {{ in -> between -> out }}\n"
