@@ -57,6 +57,9 @@ impl Agent {
     }
 }
 
+/// A failure of the network: its name, the causes of the trouble that it is, and what brings it about.
+type Failure<'n> = (&'n str, &'n [&'n str], &'n dyn Fn());
+
 #[test]
 fn a_network_that_fails_neither_loses_nor_repeats_a_record() {
     let session = Servers::shared();
@@ -68,7 +71,7 @@ fn a_network_that_fails_neither_loses_nor_repeats_a_record() {
     let agents = ["a", "b"].map(|agent| Agent::start(&pipe, &address.to_string(), agent));
     let told = |what: &str, line: &str| print_line(pipe.name, format!("{what}: {line}"));
     agents.iter().for_each(|agent| told("begins", &format!("ready after {:.1?}", agent.await_ready())));
-    let failures: [(&str, &[&str], &dyn Fn()); 3] = [
+    let failures: [Failure<'_>; 3] = [
         ("stalled", &["(timed out)"], &|| network.become_like(Network::Stalled)),
         ("down", &["(refused)", "(unreachable)"], &|| network.become_like(Network::Down)),
         // The connections of the clients stay open, and nobody has the other ends.
