@@ -50,8 +50,30 @@ fn of_component(problem: String) -> (String, Option<&'static str>, String) {
     }
 }
 
-/// The setting that a reason begins with or names after a colon: "no client: `url` names…".
+/// The setting that a reason begins with or names after a colon: "no client: `url` names…". Of a setting within another one, as in
+/// "`ca` of `security`", the other one, which the component has.
 fn named_setting(reason: &str) -> Option<&str> {
     let begin = reason.strip_prefix('`').or_else(|| reason.split_once(": `").map(|(_, rest)| rest))?;
-    Some(begin.split_once('`')?.0)
+    let (name, rest) = begin.split_once('`')?;
+    match rest.strip_prefix(" of `") {
+        Some(outer) => Some(outer.split_once('`')?.0),
+        None => Some(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named_setting;
+
+    #[test]
+    fn a_reason_names_the_setting_of_the_component() {
+        for (reason, expected) in [
+            ("`brokers`: nobody answers", Some("brokers")),
+            ("no client: `url` names no server", Some("url")),
+            ("`token` of `security`: the token in the file a has expired", Some("security")),
+            ("nothing is named", None),
+        ] {
+            assert_eq!(named_setting(reason), expected, "{reason}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The list of the ports, hosts, files, state and environment variables that an agent with a program reaches.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -8,7 +9,7 @@ use weir_plan::{Action, Expression, Operation, SecretReference, Value};
 
 use crate::analysis::Analysis;
 use crate::analysis::graph::{Component, Leg};
-use crate::flows::surface::{texts, touched_in};
+use crate::flows::surface::{Touched, host_and_port, texts, touched_in};
 use crate::options::variable_of_param;
 use crate::signatures::Library;
 
@@ -213,17 +214,13 @@ fn of_component(
     }
 }
 
-/// Returns the ports of the hosts that a component connects to, each with its colon; an empty text for a port that is not known.
+/// Returns the ports of the servers that the component's own settings name, each with its colon; an empty text for a port that is not
+/// known. What a record or a variant within names, such as a registry of schemas, is another server, which names no hosts.
 fn ports(component: &Component, library: &Library) -> BTreeSet<String> {
-    let hosts = component.touched(library).into_iter().filter(|touched| touched.kind == "host");
-    let mut found = BTreeSet::new();
-    for host in hosts {
-        for text in texts(host.value) {
-            let port = text.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
-            found.insert(port.map_or(String::new(), |(_, port)| format!(":{port}")));
-        }
-    }
-    found
+    let own = |touched: &Touched<'_>| touched.kind == "host" && !touched.setting.contains('.');
+    let hosts = component.touched(library).into_iter().filter(own);
+    let port = |text: Cow<'_, str>| host_and_port(&text).1.map_or(String::new(), |port| format!(":{port}"));
+    hosts.flat_map(|host| texts(host.value).into_iter().map(port)).collect()
 }
 
 /// Adds what a clause of the library names.

@@ -94,11 +94,14 @@ pub struct PartialSetting {
     pub variants: &'static [&'static str],
 }
 
+/// The variants of `KafkaSecurity` that are carried out.
+const KAFKA_SECURITY: &[&str] = &["oauth_client", "oauth_token", "plaintext", "sasl", "sasl_tls", "tls"];
+
 /// The settings of which only some values are carried out.
 pub const PARTIAL_SETTINGS: &[PartialSetting] = &[
-    partial("source", "kafka", "security", &["plaintext", "sasl", "sasl_tls", "tls"]),
-    partial("channel", "kafka", "security", &["plaintext", "sasl", "sasl_tls", "tls"]),
-    partial("sink", "kafka", "security", &["plaintext", "sasl", "sasl_tls", "tls"]),
+    partial("source", "kafka", "security", KAFKA_SECURITY),
+    partial("channel", "kafka", "security", KAFKA_SECURITY),
+    partial("sink", "kafka", "security", KAFKA_SECURITY),
 ];
 
 const fn partial(

@@ -30,7 +30,7 @@ pub use addresses::free_address;
 pub use cluster::Cluster;
 pub use crash_point::{CrashPoint, PipelineFiles};
 pub use feed::{FedRecord, Feed};
-pub use forwarder::Forwarder;
+pub use forwarder::{Forwarder, Network};
 pub use hdfs::{Hdfs, OpenFile, StoredFile};
 pub use kafka::{CommittedRecords, Kafka, Progress};
 pub use metrics_server::ask_agent;

@@ -129,6 +129,28 @@ impl Session {
         Hdfs::new("hdfs", &self.servers.hdfs_url, &self.servers.folder)
     }
 
+    /// Returns a line of the output of the servers, such as `KAFKA_PROXIED`.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such line.
+    pub fn setting(&self, key: &str) -> String {
+        let env = ["kafka", "hdfs"].map(|name| self.servers.folder.join(name).join("env"));
+        let lines = env.map(|path| fs::read_to_string(path).unwrap_or_default()).concat();
+        let value = lines.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        value.unwrap_or_else(|| panic!("the servers have no {key}")).to_owned()
+    }
+
+    /// Returns a token of the user `weir` for Kafka, which expires in so many seconds or has expired before.
+    ///
+    /// # Panics
+    ///
+    /// When it can't be made.
+    pub fn token(&self, seconds: i64) -> String {
+        let made = run(tool(&self.servers.folder).args(["token", &seconds.to_string()]));
+        made.unwrap_or_else(|why| panic!("services token: {why}")).trim_end().to_owned()
+    }
+
     /// Starts a cluster of its own, with these settings from the environment.
     pub fn cluster(&self, name: &'static str, settings: &[(&str, &str)]) -> Cluster {
         Cluster::start(name, &self.servers.folder, settings)

@@ -111,6 +111,45 @@ fn what_touches_nothing_gets_nothing() {
     assert!(render::network_policy("a", &found).contains("egress: []"));
 }
 
+#[test]
+fn hosts_that_a_broker_names_are_on_the_ports_of_brokers() {
+    let library = library_with(None);
+    let program = r#"source a = generate { count: 1 }
+sink b = kafka {
+  brokers:  ["kafka1:9093", "[::1]:9094"]
+  topic:    "clicks"
+  format:   avro { frame: confluent, registry: { url: "http://registry:8081/path", subject: "clicks-value" } }
+  security: oauth_client {
+    endpoint: "https://login.example.org/oauth2/token"
+    client:   "weir"
+    secret:   secret env("CLIENT_SECRET")
+  }
+}
+flow main { a -> b }
+"#;
+    let analysis = check_with("a.flow", program, &library);
+    // It is warned of the registry, which has no encryption.
+    let said = render::human(&analysis.diagnostics, &analysis.files, false);
+    assert!(!analysis.has_errors(), "{said}");
+    let found = access(&analysis, &library, &AgentPlaces::default());
+    let connects = found.iter().filter(|one| one.kind == AccessKind::Connects);
+    let connects: Vec<&str> = connects.map(|one| one.what.as_str()).collect();
+    let expected = [
+        "*:9093",
+        "*:9094",
+        "[::1]:9094",
+        "http://registry:8081/path",
+        "https://login.example.org/oauth2/token",
+        "kafka1:9093",
+    ];
+    assert_eq!(connects, expected);
+    // Neither of the servers opens all ports.
+    let rules = render::nftables("a", &found);
+    for port in ["9093", "9094", "8081", "443"] {
+        assert!(rules.contains(port), "{port}: {rules}");
+    }
+}
+
 fn type_of(type_name: &TypeName) -> &str {
     match &type_name.kind {
         TypeNameKind::Name(path) => &path.name.text,

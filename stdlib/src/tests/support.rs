@@ -60,6 +60,8 @@ const CLIENT: Variants = &[
     ("tls", "tls {}"),
     ("sasl", "sasl { mechanism: plain, user: \"a\", password: secret env(\"A\") }"),
     ("sasl_tls", "sasl_tls { mechanism: plain, user: \"a\", password: secret env(\"A\") }"),
+    ("oauth_token", "oauth_token { token: secret env(\"A\") }"),
+    ("oauth_client", "oauth_client { endpoint: \"https://a/b\", client: \"a\", secret: secret env(\"A\") }"),
     ("kerberos", KERBEROS),
 ];
 

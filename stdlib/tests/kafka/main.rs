@@ -18,3 +18,4 @@ mod selection;
 mod sink;
 mod source;
 mod starting;
+mod tokens;

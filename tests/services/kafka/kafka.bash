@@ -8,6 +8,7 @@ kafka_roles() { echo broker; }
 KAFKA_SECURE=(
   "TLS SSL KAFKA_TLS" "MTLS SSL KAFKA_MTLS" "EXPIRED SSL KAFKA_EXPIRED"
   "SASL SASL_PLAINTEXT KAFKA_SASL" "SASLTLS SASL_SSL KAFKA_SASL_TLS"
+  "OAUTH SASL_PLAINTEXT KAFKA_OAUTH" "OAUTHTLS SASL_SSL KAFKA_OAUTH_TLS"
 )
 KAFKA_PASSWORD=open-sesame # of the user weir, by PLAIN and SCRAM
 
@@ -30,10 +31,34 @@ kafka_certificates() { # FOLDER: an authority, and another one that nobody knows
   ) >"$ROOT/kafka/log/certificates.log" 2>&1 || { cat "$ROOT/kafka/log/certificates.log" >&2; die "making certificates failed"; }
 }
 
+base64url() { base64 -w 0 | tr '+/' '-_' | tr -d '='; }
+
+kafka_token_key() { # FOLDER: the key that signs tokens, and its public part as the brokers read it (RFC 7517)
+  local modulus
+  (
+    cd "$1"
+    openssl genrsa -out token.key 2048
+    modulus=$(openssl rsa -in token.key -noout -modulus | sed 's/^Modulus=//; s/../\\x&/g')
+    printf '{"keys":[{"kty":"RSA","kid":"weir","alg":"RS256","use":"sig","n":"%s","e":"AQAB"}]}\n' \
+      "$(printf '%b' "$modulus" | base64url)" >token-keys.json
+  ) >"$ROOT/kafka/log/token-key.log" 2>&1 || { cat "$ROOT/kafka/log/token-key.log" >&2; die "making the key of tokens failed"; }
+}
+
+token() { # SECONDS [AUDIENCE]: a token of the user weir that expires in so many seconds, or has expired before
+  local now head body
+  [[ -f $ROOT/kafka/env ]] || die "kafka is not up in $ROOT"
+  now=$(date +%s)
+  head=$(printf '{"alg":"RS256","kid":"weir"}' | base64url)
+  body=$(printf '{"iss":"weir-tests","sub":"weir","aud":"%s","iat":%d,"exp":%d}' "${2:-kafka}" "$((now - 60))" "$((now + $1))" | base64url)
+  printf '%s.%s.%s\n' "$head" "$body" \
+    "$(printf '%s' "$head.$body" | openssl dgst -sha256 -sign "$ROOT/kafka/certificates/token.key" | base64url)"
+}
+
 kafka_security() { # CERTIFICATES: the settings of the secure listeners
   local plain=org.apache.kafka.common.security.plain.PlainLoginModule name
   local scram=org.apache.kafka.common.security.scram.ScramLoginModule
-  for name in tls mtls saslTls expired; do
+  local oauth=org.apache.kafka.common.security.oauthbearer
+  for name in tls mtls saslTls oauthTls expired; do
     echo "listener.name.${name,,}.ssl.keystore.type=PEM"
     echo "listener.name.${name,,}.ssl.keystore.location=$1/$([[ $name == expired ]] && echo expired || echo server).store.pem"
   done
@@ -46,13 +71,25 @@ kafka_security() { # CERTIFICATES: the settings of the secure listeners
     echo "listener.name.$name.scram-sha-256.sasl.jaas.config=$scram required;"
     echo "listener.name.$name.scram-sha-512.sasl.jaas.config=$scram required;"
   done
+  for name in oauth oauthtls; do
+    echo "listener.name.$name.sasl.enabled.mechanisms=OAUTHBEARER"
+    echo "listener.name.$name.oauthbearer.sasl.jaas.config=$oauth.OAuthBearerLoginModule required;"
+    echo "listener.name.$name.oauthbearer.sasl.server.callback.handler.class=$oauth.OAuthBearerValidatorCallbackHandler"
+    echo "listener.name.$name.oauthbearer.sasl.oauthbearer.jwks.endpoint.url=file://$1/token-keys.json"
+    echo "listener.name.$name.oauthbearer.sasl.oauthbearer.expected.audience=kafka"
+    echo "listener.name.$name.oauthbearer.sasl.oauthbearer.expected.issuer=weir-tests"
+    echo "listener.name.$name.oauthbearer.sasl.oauthbearer.clock.skew.seconds=0"
+    # A client has to show a token again before the last one has expired.
+    echo "listener.name.$name.oauthbearer.connections.max.reauth.ms=600000"
+  done
 }
 
 kafka_configure() {
-  local folder=$ROOT/kafka client controller listeners map secure=() line name protocol key
+  local folder=$ROOT/kafka client controller listeners advertised map secure=() line name protocol key behind
   need base64 coreutils
   mkdir -p "$folder/log"
   kafka_certificates "$folder/certificates"
+  kafka_token_key "$folder/certificates"
   pick_port "${KAFKA_PORT:-}"; client=$PORT
   pick_port; controller=$PORT
   listeners=PLAINTEXT://127.0.0.1:$client map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
@@ -62,13 +99,19 @@ kafka_configure() {
     listeners+=,$name://127.0.0.1:$PORT map+=,$name:$protocol
     secure+=("$key=127.0.0.1:$PORT")
   done
+  # Clients of this listener are told another port, where a test forwards their connections, or does not.
+  pick_port; behind=$PORT
+  pick_port
+  advertised=$listeners,PROXIED://127.0.0.1:$PORT
+  listeners+=,PROXIED://127.0.0.1:$behind map+=,PROXIED:PLAINTEXT
+  secure+=("KAFKA_PROXIED=127.0.0.1:$PORT" "KAFKA_BEHIND=127.0.0.1:$behind")
   {
     echo "process.roles=broker,controller"
     echo "node.id=1"
     echo "controller.quorum.voters=1@127.0.0.1:$controller"
     echo "controller.listener.names=CONTROLLER"
     echo "listeners=$listeners,CONTROLLER://127.0.0.1:$controller"
-    echo "advertised.listeners=$listeners"
+    echo "advertised.listeners=$advertised"
     echo "listener.security.protocol.map=$map"
     kafka_security "$folder/certificates"
     echo "inter.broker.listener.name=PLAINTEXT"
@@ -107,6 +150,7 @@ kafka_start() {
   need_port kafka broker "${bootstrap##*:}"
   need_port kafka broker "$(setting kafka KAFKA_CONTROLLER_PORT)"
   launch kafka broker "$CP" "-Xms${KAFKA_HEAP:-512m} -Xmx${KAFKA_HEAP:-512m} -XX:+UseG1GC" \
+    "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file://$ROOT/kafka/certificates/token-keys.json" \
     -Dorg.slf4j.simpleLogger.showDateTime=true kafka.Kafka "$ROOT/kafka/server.properties"
   await kafka broker "Kafka Server started" grep -q "Kafka Server started" "$ROOT/kafka/log/broker.log"
 }

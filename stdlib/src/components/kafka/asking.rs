@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -73,6 +73,9 @@ impl ConsumerContext for LastError {}
 
 /// Asks the brokers. Takes about ten seconds at most. The check of the security before has said whether they let the client in.
 pub(super) async fn ask(question: Question) -> Vec<ConnectFailure> {
+    if question.security.prepare_once().await.is_err() {
+        return Vec::new();
+    }
     match tokio::task::spawn_blocking(move || question.ask()).await {
         Ok(failures) => failures,
         Err(panicked) => vec![ConnectFailure { setting: None, failure: Failure::from(panicked) }],
@@ -85,14 +88,11 @@ fn at(setting: &'static str, cause: Cause, text: String) -> ConnectFailure {
 
 impl Question {
     fn ask(&self) -> Vec<ConnectFailure> {
-        let mut config = client_config(&self.brokers);
-        if self.security.apply(&mut config).is_err() {
-            return Vec::new();
-        }
+        let Ok(mut config) = self.security.protect(client_config(&self.brokers)) else { return Vec::new() };
         let group = self.reads.as_ref().map_or("weir", |reads| &reads.group);
         config.set("group.id", group).set("enable.partition.eof", "true").set("enable.auto.commit", "false");
         let error = LastError::default();
-        let consumer = match consumer(&config, &error) {
+        let consumer: BaseConsumer<LastError> = match config.create(error.clone()) {
             Ok(consumer) => consumer,
             Err(error) => return vec![at("brokers", Cause::Unreachable, error.to_string())],
         };
@@ -229,8 +229,4 @@ impl Reads {
         }
         failures
     }
-}
-
-fn consumer(config: &ClientConfig, error: &LastError) -> Result<BaseConsumer<LastError>, KafkaError> {
-    config.create_with_context(error.clone())
 }

@@ -1,6 +1,7 @@
 //! Shared by the source and the sink: librdkafka's settings and log, and the log messages when no broker can be
 //! reached and when one can be reached again.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use rdkafka::client::Client;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::statistics::{Broker, Statistics};
 use rdkafka::{ClientConfig, ClientContext};
 use tracing::{debug, info, warn};
 use weir_runtime::{Cause, Meter};
@@ -33,8 +35,14 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// The timeout of a probe, which blocks the polling thread.
 pub(super) const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The time between two statistics of a client, from which the lag is read.
-pub(super) const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a broker may let requests wait without a word. A request for records, which waits for new ones, takes half a second.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// How long a request may take before librdkafka closes the connection, and asks on another one.
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The time between two statistics of a client, from which the lag is read, and which brokers are silent.
+pub(super) const STATISTICS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Returns the settings that every client of these brokers has, without its security.
 pub(super) fn client_config(brokers: &[String]) -> ClientConfig {
@@ -45,11 +53,18 @@ pub(super) fn client_config(brokers: &[String]) -> ClientConfig {
         // New partitions and new topics are found within this time.
         .set("topic.metadata.refresh.interval.ms", "10000")
         .set("reconnect.backoff.max.ms", "2000")
+        .set("socket.timeout.ms", milliseconds(SOCKET_TIMEOUT))
         // A broker that does not answer at all is known within seconds.
         .set("socket.connection.setup.timeout.ms", "8000")
         .set("api.version.request.timeout.ms", "5000")
         .set_log_level(RDKafkaLogLevel::Info);
     config
+}
+
+/// Sets how long a transaction may take. No request may take longer.
+pub(super) fn set_transaction_timeout(config: &mut ClientConfig, timeout: Duration) {
+    config.set("transaction.timeout.ms", milliseconds(timeout));
+    config.set("socket.timeout.ms", milliseconds(timeout.min(SOCKET_TIMEOUT)));
 }
 
 /// Adds the settings of a member of this group, whose offsets the component commits itself, and which reads committed records.
@@ -107,6 +122,7 @@ struct Outage {
 }
 
 impl Connection {
+    /// Makes the connection of a component, whose troubles with the brokers may be those of a client before.
     pub(super) fn new(
         kind: &str,
         component: &Arc<str>,
@@ -114,14 +130,22 @@ impl Connection {
         meanwhile: &'static str,
         meter: &Arc<Meter>,
     ) -> Connection {
+        let (brokers, mut state) = (brokers.join(", "), State::default());
+        // The client before may have lost the brokers: this one finds the end of it.
+        if let Some(trouble) = meter.condition().troubles().get(BROKERS) {
+            let now = Instant::now();
+            state.outage = Some(Outage { since: now, probed: now, warned: true });
+            let reason = trouble.message.strip_prefix(&unreachable(&brokers)).unwrap_or(&trouble.message);
+            state.reason = Some((trouble.cause, reason.to_owned()));
+        }
         Connection {
             name: format!("{kind} {component}"),
             component: component.clone(),
-            brokers: brokers.join(", "),
+            brokers,
             meanwhile,
             meter: meter.clone(),
-            lost: AtomicBool::new(false),
-            state: Mutex::default(),
+            lost: AtomicBool::new(state.outage.is_some()),
+            state: Mutex::new(state),
         }
     }
 
@@ -174,11 +198,10 @@ impl Connection {
         if !self.lost.load(Ordering::Relaxed) {
             return;
         }
-        let outage = self.lock().outage.take();
+        self.lock().outage = None;
         self.lost.store(false, Ordering::Relaxed);
-        self.meter.resolve_trouble(BROKERS);
-        if let Some(outage) = outage.filter(|outage| outage.warned) {
-            let seconds = outage.since.elapsed().as_secs();
+        if let Some(after) = self.meter.resolve_trouble(BROKERS) {
+            let seconds = after.as_secs();
             info!(component = %self.component, "{}: a broker can be reached again, after {seconds} s", self.name);
         }
     }
@@ -194,12 +217,45 @@ impl Connection {
         }
     }
 
+    /// Looks for brokers that let requests wait without a word, by the statistics of a client: on a connection that is stalled, or whose
+    /// other end is gone, librdkafka reports no error as long as requests may take.
+    pub(super) fn look_for_silent(&self, statistics: &Statistics) {
+        let condition = self.meter.condition();
+        // The client before this one may have found the trouble, and its broker may be gone.
+        let known =
+            condition.troubles().iter().filter(|(broker, trouble)| trouble.message == silence(broker));
+        let known: BTreeSet<&str> = known.map(|(broker, _)| broker.as_str()).collect();
+        // A coordinator lets members wait for others.
+        let brokers = statistics.brokers.values().filter(|broker| broker.source != "logical");
+        let silent = brokers.filter(|broker| is_silent(broker, known.contains(&*broker.nodename)));
+        let silent: BTreeSet<&str> = silent.map(|broker| broker.nodename.as_str()).collect();
+        let Connection { name, component, meter, meanwhile, .. } = self;
+        for broker in known.difference(&silent) {
+            if let Some(after) = meter.resolve_trouble(broker) {
+                let seconds = after.as_secs();
+                info!(
+                    component = &**component,
+                    "{name}: the broker {broker} answers again, after {seconds} s"
+                );
+            }
+        }
+        for broker in silent {
+            let trouble = silence(broker);
+            if let Some(reminder) = meter.report_trouble(broker, Cause::TimedOut, trouble.clone()) {
+                warn!(
+                    component = &**component,
+                    "{name}: {trouble}: nothing is lost, {meanwhile}; trying again{reminder}"
+                );
+            }
+        }
+    }
+
     /// Opens the trouble, or notes that it goes on, and logs it now and then.
     fn warn(&self, reason: Option<&(Cause, String)>) {
         let Connection { name, brokers, meanwhile, .. } = self;
         let (cause, reason) =
             reason.map_or((Cause::Unreachable, "no connection"), |(cause, reason)| (*cause, reason));
-        let trouble = format!("no broker of {brokers} can be reached: {reason}");
+        let trouble = format!("{}{reason}", unreachable(brokers));
         if let Some(reminder) = self.meter.report_trouble(BROKERS, cause, trouble) {
             warn!(
                 component = %self.component,
@@ -223,6 +279,25 @@ impl Connection {
         }
         due
     }
+}
+
+/// The beginning of the message of the trouble while no broker can be reached, before its reason.
+fn unreachable(brokers: &str) -> String {
+    format!("no broker of {brokers} can be reached: ")
+}
+
+/// The message of the trouble while a broker lets requests wait without a word.
+fn silence(broker: &str) -> String {
+    format!("the broker {broker} does not answer")
+}
+
+/// Whether a broker lets requests wait without a word. One that was silent before stays so until it says something: further requests
+/// change nothing.
+fn is_silent(broker: &Broker, was_silent: bool) -> bool {
+    let is_long =
+        |microseconds: i64| u128::try_from(microseconds).is_ok_and(|idle| idle >= SILENCE.as_micros());
+    let is_waiting = broker.state == "UP" && broker.waitresp_cnt > 0;
+    is_waiting && is_long(broker.rxidle) && (was_silent || is_long(broker.txidle))
 }
 
 /// Finds out why a broker can't be reached; none if the error says something else. librdkafka reports refused and silent
@@ -252,6 +327,8 @@ impl fmt::Debug for Connection {
 
 #[cfg(test)]
 mod tests {
+    use weir_runtime::Trouble;
+
     use super::*;
 
     fn connection() -> Connection {
@@ -269,6 +346,43 @@ mod tests {
             (transport, "Disconnected", Cause::Unreachable),
         ] {
             assert_eq!(unreachable_cause(code, reason), Some(cause), "{reason}");
+        }
+    }
+
+    /// The statistics of a client that has a connection to a broker, and one to the coordinator of its group.
+    fn statistics(waitresp_cnt: i64, rxidle: i64, txidle: i64) -> Statistics {
+        let broker = |source: &str, nodename: &str, waitresp_cnt| Broker {
+            source: source.to_owned(),
+            nodename: nodename.to_owned(),
+            state: "UP".to_owned(),
+            waitresp_cnt,
+            rxidle,
+            txidle,
+            ..Broker::default()
+        };
+        let brokers = [broker("learned", "b:9092", waitresp_cnt), broker("logical", "c:9092", 1)];
+        let brokers = brokers.into_iter().map(|broker| (broker.nodename.clone(), broker)).collect();
+        Statistics { brokers, ..Statistics::default() }
+    }
+
+    #[test]
+    fn a_broker_that_lets_requests_wait_without_a_word_is_a_trouble() {
+        const SECOND: i64 = 1_000_000;
+        let connection = connection();
+        for (waiting, rxidle, txidle, expected) in [
+            (1, SECOND / 2, SECOND / 2, false),
+            (0, 60 * SECOND, 60 * SECOND, false),
+            (1, 60 * SECOND, 1_000, false),
+            (1, 65 * SECOND, 4 * SECOND, true),
+            (2, 70 * SECOND, 1_000, true),
+            (1, SECOND / 10, SECOND / 5, false),
+        ] {
+            connection.look_for_silent(&statistics(waiting, rxidle, txidle));
+            let condition = connection.meter.condition();
+            let found = condition.troubles().get("b:9092").map(|trouble| (trouble.cause, &*trouble.message));
+            let trouble = (Cause::TimedOut, "the broker b:9092 does not answer");
+            assert_eq!(found, expected.then_some(trouble), "{waiting} {rxidle} {txidle}");
+            assert_eq!(condition.troubles().len(), usize::from(expected));
         }
     }
 
@@ -300,5 +414,26 @@ mod tests {
         connection.answered();
         assert!(connection.meter.condition().troubles().is_empty());
         assert!(!connection.lost.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn troubles_of_a_client_are_over_when_the_next_one_gets_answers() {
+        let before = connection();
+        before.error(RDKafkaErrorCode::Authentication, "the token has expired");
+        before.error(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
+        assert!(!before.should_probe(Instant::now() + WARN_AFTER));
+        before.look_for_silent(&statistics(1, 60_000_000, 60_000_000));
+        let meter = before.meter.clone();
+        assert_eq!(meter.condition().troubles().len(), 2);
+        drop(before);
+        let next = Connection::new("source", &"logs".into(), &["b:9092".to_string()], "it waits", &meter);
+        assert!(next.should_probe(Instant::now() + PROBE_INTERVAL));
+        let condition = meter.condition();
+        let Trouble { cause, message, .. } = &condition.troubles()[BROKERS];
+        assert_eq!(*cause, Cause::NotAuthorised);
+        assert_eq!(message, "no broker of b:9092 can be reached: the token has expired");
+        next.look_for_silent(&Statistics::default());
+        next.answered();
+        assert!(meter.condition().troubles().is_empty());
     }
 }

@@ -7,13 +7,16 @@ mod asking;
 mod certificates;
 mod channel;
 mod connection;
+mod http;
 mod native;
 mod positions;
+mod protected;
 mod registry;
 mod security;
 mod shared_group;
 mod sink;
 mod source;
+mod tokens;
 mod transaction_calls;
 
 pub(crate) use channel::make_channel;

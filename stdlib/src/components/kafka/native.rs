@@ -25,7 +25,8 @@ use rdkafka::bindings::{
     rd_kafka_consumer_group_metadata_new_with_genid, rd_kafka_error_code, rd_kafka_error_destroy,
     rd_kafka_error_is_retriable, rd_kafka_error_string, rd_kafka_error_t,
     rd_kafka_event_DescribeTopics_result, rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_event_t,
-    rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll, rd_kafka_send_offsets_to_transaction,
+    rd_kafka_oauthbearer_set_token, rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll,
+    rd_kafka_send_offsets_to_transaction,
 };
 use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -33,6 +34,7 @@ use rdkafka::types::RDKafkaRespErr;
 use thiserror::Error;
 
 use super::shared_group::Generation;
+use super::tokens::{Extension, Token};
 
 pub(super) use records::{Records, TakenRecord};
 
@@ -163,6 +165,49 @@ pub(super) fn add_brokers<C: ClientContext>(client: &Client<C>, brokers: &str) {
     let Ok(brokers) = CString::new(brokers) else { return };
     // SAFETY: the client is alive as long as it is borrowed, and copies the text, which ends with a NUL.
     unsafe { rd_kafka_brokers_add(client.native_ptr(), brokers.as_ptr()) };
+}
+
+/// The length of librdkafka's buffers for the text of an error.
+const ERROR_TEXT_BYTES: usize = 512;
+
+/// Gives a client the token that it shows brokers from now on. Does not block. `ClientContext::generate_oauth_token` is called only for
+/// clients that are polled, and knows no extensions.
+///
+/// # Errors
+/// The reason why librdkafka does not take it: it has expired, or an extension can't be sent.
+pub(super) fn give_token<C: ClientContext>(
+    client: &Client<C>,
+    token: &Token,
+    extensions: &[Extension],
+) -> Result<(), String> {
+    let with_nul = |_| "it contains a NUL".to_owned();
+    let text = CString::new(token.text()).map_err(with_nul)?;
+    let principal = CString::new(token.principal()).map_err(with_nul)?;
+    let pairs = extensions.iter().flat_map(|Extension { name, value }| [name, value]);
+    let pairs: Result<Vec<CString>, _> = pairs.map(|text| CString::new(text.as_str())).collect();
+    let pairs = pairs.map_err(with_nul)?;
+    let mut pointers: Vec<_> = pairs.iter().map(|text| text.as_ptr()).collect();
+    let mut reason = [0; ERROR_TEXT_BYTES];
+    // SAFETY: the client is alive as long as it is borrowed, and may be called by several threads. librdkafka copies the texts, which
+    // end with a NUL, and writes at most the given number of bytes into the buffer, the last of them a NUL.
+    let code = unsafe {
+        rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            text.as_ptr(),
+            token.expires_ms(),
+            principal.as_ptr(),
+            pointers.as_mut_ptr(),
+            pointers.len(),
+            reason.as_mut_ptr(),
+            reason.len(),
+        )
+    };
+    if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return Ok(());
+    }
+    // SAFETY: the buffer ends with a NUL: it was filled with zeros, and librdkafka has written a text into it.
+    let reason = unsafe { CStr::from_ptr(reason.as_ptr()) };
+    Err(reason.to_string_lossy().into_owned())
 }
 
 /// The identity that a topic has from when it is made until it is deleted. A topic that is made again with the same name has

@@ -6,19 +6,21 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 use weir_plan::SecretReference;
-use weir_runtime::{Cause, Failure};
+use weir_runtime::{Cause, Failure, Meter};
 
 use super::certificates;
+use super::protected::ProtectedConfig;
+use super::tokens::{EndpointTokens, SecretToken, TokenError, Tokens};
 use crate::tools::secrets::{self, SecretError};
 
 /// How long the check before a start waits for an answer of a broker. No answer is no refusal.
@@ -35,9 +37,46 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(50);
 #[serde(rename_all = "snake_case")]
 pub(super) enum Security {
     Plaintext,
-    Tls { ca: Option<String>, cert: Option<String>, key: Option<String> },
-    Sasl { mechanism: Mechanism, user: String, password: SecretReference },
-    SaslTls { mechanism: Mechanism, user: String, password: SecretReference, ca: Option<String> },
+    Tls {
+        ca: Option<String>,
+        cert: Option<String>,
+        key: Option<String>,
+    },
+    Sasl {
+        mechanism: Mechanism,
+        user: String,
+        password: SecretReference,
+    },
+    SaslTls {
+        mechanism: Mechanism,
+        user: String,
+        password: SecretReference,
+        ca: Option<String>,
+    },
+    /// A token that somebody else renews.
+    #[serde(deserialize_with = "bearer::<_, SecretToken>")]
+    OauthToken(Bearer),
+    /// Tokens of an endpoint.
+    #[serde(deserialize_with = "bearer::<_, EndpointTokens>")]
+    OauthClient(Bearer),
+}
+
+/// A client that shows a token (SASL OAUTHBEARER).
+#[derive(Debug, Clone)]
+pub(super) struct Bearer {
+    /// All clients of a component share its tokens.
+    pub(super) tokens: Arc<Tokens>,
+    /// Whether the connection has TLS.
+    pub(super) encrypted: bool,
+    pub(super) ca: Option<String>,
+}
+
+fn bearer<'de, D, S>(deserializer: D) -> Result<Bearer, D::Error>
+where
+    D: Deserializer<'de>,
+    S: Deserialize<'de> + Into<Bearer>,
+{
+    S::deserialize(deserializer).map(S::into)
 }
 
 /// The enum `SaslMechanism` of the signature.
@@ -84,6 +123,12 @@ pub(super) enum SecurityError {
         "`security`: the brokers don't let the user {user:?} in with its `password` by {mechanism}: {reason}"
     )]
     Credentials { user: String, mechanism: &'static str, reason: String },
+    /// There is no token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The brokers refuse the token.
+    #[error("`security`: the brokers don't let the client in with its token from {place}: {reason}")]
+    TokenRefused { place: String, reason: String },
     /// The brokers want other credentials than the settings have.
     #[error("`security`: the brokers don't accept a connection without a user: {reason}")]
     NoCredentials { reason: String },
@@ -95,20 +140,49 @@ pub(super) enum SecurityError {
     Tls { reason: String },
 }
 
+impl SecurityError {
+    /// The cause of the trouble that it is while the component runs.
+    pub(super) fn cause(&self) -> Cause {
+        match self {
+            SecurityError::Token(error) => error.cause(),
+            SecurityError::Certificate { .. } | SecurityError::Tls { .. } => Cause::Tls,
+            _ => Cause::NotAuthorised,
+        }
+    }
+
+    /// Makes the failure of a component that can't start. An outage is waited out.
+    fn at_start(self) -> Failure {
+        match &self {
+            SecurityError::Token(error) => match error.outage() {
+                Some(cause) => Failure::transient(self).caused_by(cause),
+                None => Failure::permanent(self),
+            },
+            _ => Failure::permanent(self),
+        }
+    }
+}
+
 impl Security {
-    /// Sets the client's settings. Reads the password.
+    /// Adds what protects the connections to a client's settings. Reads the password, or takes the present token.
     ///
     /// # Errors
-    /// When the password or a file can't be read.
-    pub(super) fn apply(&self, config: &mut ClientConfig) -> Result<(), SecurityError> {
-        let protocol = match self {
-            Security::Plaintext => "plaintext",
-            Security::Tls { .. } => "ssl",
-            Security::Sasl { .. } => "sasl_plaintext",
-            Security::SaslTls { .. } => "sasl_ssl",
+    /// When the password or a file can't be read, or there is no valid token.
+    pub(super) fn protect(&self, mut config: ClientConfig) -> Result<ProtectedConfig, SecurityError> {
+        let is_tls = match self {
+            Security::Plaintext | Security::Sasl { .. } => false,
+            Security::Tls { .. } | Security::SaslTls { .. } => true,
+            Security::OauthToken(bearer) | Security::OauthClient(bearer) => bearer.encrypted,
         };
-        config.set("security.protocol", protocol);
-        if let Security::Tls { .. } | Security::SaslTls { .. } = self {
+        config.set(
+            "security.protocol",
+            match (self, is_tls) {
+                (Security::Plaintext, _) => "plaintext",
+                (Security::Tls { .. }, _) => "ssl",
+                (_, false) => "sasl_plaintext",
+                (_, true) => "sasl_ssl",
+            },
+        );
+        if is_tls {
             config.set("ssl.ca.location", self.authorities());
             config.set("ssl.endpoint.identification.algorithm", "https");
         }
@@ -119,6 +193,7 @@ impl Security {
                 source,
             })?;
         }
+        let mut token = None;
         match self {
             Security::Tls { cert: Some(cert), key: Some(key), .. } => {
                 config.set("ssl.certificate.location", cert).set("ssl.key.location", key);
@@ -128,7 +203,47 @@ impl Security {
                 config.set("sasl.mechanism", mechanism.name()).set("sasl.username", user);
                 config.set("sasl.password", secrets::read(password)?);
             }
-            _ => {}
+            Security::OauthToken(Bearer { tokens, .. }) | Security::OauthClient(Bearer { tokens, .. }) => {
+                config.set("sasl.mechanism", "OAUTHBEARER");
+                token = Some((tokens.present()?, tokens.clone()));
+            }
+            Security::Plaintext | Security::Tls { .. } => {}
+        }
+        Ok(ProtectedConfig::new(config, token))
+    }
+
+    /// The tokens that clients show; none if they show none.
+    pub(super) fn tokens(&self) -> Option<Arc<Tokens>> {
+        match self {
+            Security::OauthToken(bearer) | Security::OauthClient(bearer) => Some(bearer.tokens.clone()),
+            _ => None,
+        }
+    }
+
+    /// Gets what clients need before they are made, once.
+    ///
+    /// # Errors
+    /// When there is no token.
+    pub(super) async fn prepare_once(&self) -> Result<(), SecurityError> {
+        match self.tokens() {
+            Some(tokens) => Ok(tokens.obtain().await?),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for a component that runs: its tokens are then renewed in time.
+    ///
+    /// # Errors
+    /// When there is no token.
+    pub(super) async fn prepare(
+        &self,
+        kind: &'static str,
+        component: &Arc<str>,
+        meter: &Arc<Meter>,
+    ) -> Result<(), SecurityError> {
+        self.prepare_once().await?;
+        if let Some(tokens) = self.tokens() {
+            tokens.keep_renewed(kind, component, meter);
         }
         Ok(())
     }
@@ -137,7 +252,9 @@ impl Security {
     fn files(&self) -> Vec<(&'static str, &str)> {
         let (ca, cert, key) = match self {
             Security::Tls { ca, cert, key } => (ca, cert, key),
-            Security::SaslTls { ca, .. } => (ca, &None, &None),
+            Security::SaslTls { ca, .. }
+            | Security::OauthToken(Bearer { ca, .. })
+            | Security::OauthClient(Bearer { ca, .. }) => (ca, &None, &None),
             _ => (&None, &None, &None),
         };
         let files = [("ca", ca), ("cert", cert), ("key", key)];
@@ -146,14 +263,15 @@ impl Security {
 
     /// The file with the certificates of the authorities; `probe` lets librdkafka search the machine's own.
     fn authorities(&self) -> &str {
-        match self {
-            Security::Tls { ca: Some(ca), .. } | Security::SaslTls { ca: Some(ca), .. } => ca,
-            _ if Path::new(certificates::SYSTEM).exists() => certificates::SYSTEM,
-            _ => "probe",
+        let ca = self.files().into_iter().find(|(setting, _)| *setting == "ca");
+        match ca {
+            Some((_, ca)) => ca,
+            None if Path::new(certificates::SYSTEM).exists() => certificates::SYSTEM,
+            None => "probe",
         }
     }
 
-    /// Makes the error of a refusal: which setting is wrong, as far as that can be found out.
+    /// Makes the error of a refusal: which setting is wrong, as far as that can be found out. Another token is needed after a refused one.
     pub(super) fn error(&self, brokers: &[String], refusal: Refusal) -> SecurityError {
         let Refusal { code, reason } = refusal;
         if code == RDKafkaErrorCode::SSL {
@@ -166,6 +284,10 @@ impl Security {
             Security::Sasl { mechanism, user, .. } | Security::SaslTls { mechanism, user, .. } => {
                 SecurityError::Credentials { user: user.clone(), mechanism: mechanism.name(), reason }
             }
+            Security::OauthToken(Bearer { tokens, .. }) | Security::OauthClient(Bearer { tokens, .. }) => {
+                tokens.forget();
+                SecurityError::TokenRefused { place: tokens.place(), reason }
+            }
             _ => SecurityError::NoCredentials { reason },
         }
     }
@@ -176,14 +298,12 @@ impl Security {
     /// # Errors
     /// When the settings can't be used, or a broker refuses the client.
     fn connect_once(&self, brokers: &[String]) -> Result<(), SecurityError> {
-        let mut config = super::connection::client_config(brokers);
-        self.apply(&mut config)?;
+        let config = self.protect(super::connection::client_config(brokers))?;
         if let Security::Plaintext = self {
             return Ok(());
         }
-        let client: BaseProducer<ProbeContext> = config
-            .create_with_context(ProbeContext::default())
-            .map_err(|error| SecurityError::Client(Box::new(error)))?;
+        let client: BaseProducer<ProbeContext> =
+            config.create(ProbeContext::default()).map_err(|error| SecurityError::Client(Box::new(error)))?;
         let begin = Instant::now();
         while begin.elapsed() < PROBE_LIMIT {
             client.poll(POLL_TIMEOUT);
@@ -197,13 +317,16 @@ impl Security {
         Ok(())
     }
 
-    /// Checks the files, the password, and whether the brokers let the client in.
+    /// Checks the files, the password or the token, and whether the brokers let the client in.
     pub(super) async fn probe(&self, brokers: &[String]) -> Vec<Failure> {
+        if let Err(error) = self.prepare_once().await {
+            return vec![error.at_start()];
+        }
         let (security, brokers) = (self.clone(), brokers.to_vec());
         let checked = tokio::task::spawn_blocking(move || security.connect_once(&brokers)).await;
         match checked {
             Ok(Ok(())) => Vec::new(),
-            Ok(Err(error)) => vec![Failure::permanent(error)],
+            Ok(Err(error)) => vec![error.at_start()],
             Err(panicked) => vec![Failure::from(panicked)],
         }
     }
@@ -294,8 +417,7 @@ mod tests {
     fn a_client_has_the_user_and_the_password_of_the_file() {
         let (_file, password) = password("open sesame\n");
         let (mechanism, user) = (Mechanism::ScramSha512, "weir".to_owned());
-        let mut config = ClientConfig::new();
-        Security::Sasl { mechanism, user, password }.apply(&mut config).unwrap();
+        let config = Security::Sasl { mechanism, user, password }.protect(ClientConfig::new()).unwrap();
         let expected = [
             ("security.protocol", "sasl_plaintext"),
             ("sasl.mechanism", "SCRAM-SHA-512"),
@@ -311,12 +433,12 @@ mod tests {
     fn a_missing_file_or_password_is_an_error_that_names_the_setting() {
         let missing = || Some("/nowhere/ca.pem".to_owned());
         let security = Security::Tls { ca: missing(), cert: None, key: None };
-        let error = security.apply(&mut ClientConfig::new()).unwrap_err();
+        let error = security.protect(ClientConfig::new()).unwrap_err();
         assert_eq!(error.to_string(), "`ca` of `security`: /nowhere/ca.pem can't be read");
         let (_file, password) = password("");
         let (mechanism, user) = (Mechanism::Plain, "weir".to_owned());
         let security = Security::Sasl { mechanism, user, password };
-        let error = security.apply(&mut ClientConfig::new()).unwrap_err();
+        let error = security.protect(ClientConfig::new()).unwrap_err();
         assert_eq!(error.to_string(), "`password` of `security`");
     }
 }

@@ -42,11 +42,12 @@ pub(super) enum NotNow {
 }
 
 /// A partition that the member owns.
-#[derive(Debug, Clone)]
-struct Owned {
-    topic: String,
-    number: i32,
-    metadata: String,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Owned {
+    pub(super) topic: String,
+    pub(super) number: i32,
+    /// What commits say beside the offset, such as the identity of the topic.
+    pub(super) metadata: String,
 }
 
 /// A group, shared by the source that is a member of it and the sink that commits its offsets.
@@ -146,10 +147,9 @@ impl SharedGroup {
     }
 
     /// Returns the partitions that the member owns, by the names of their assignments.
-    pub(super) fn owned(&self) -> BTreeMap<Partition, (String, i32)> {
+    pub(super) fn owned(&self) -> BTreeMap<Partition, Owned> {
         let state = self.lock();
-        let owned = state.owned.iter();
-        owned.map(|(name, owned)| (name.clone(), (owned.topic.clone(), owned.number))).collect()
+        state.owned.iter().map(|(name, owned)| (name.clone(), owned.clone())).collect()
     }
 
     /// Returns what is to be committed for these positions of assignments.

@@ -41,6 +41,7 @@ impl ClientContext for Callbacks {
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.taking.connection.look_for_silent(&statistics);
         self.taking.set_lag(&statistics, &self.topic.name);
     }
 }

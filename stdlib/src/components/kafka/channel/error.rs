@@ -131,12 +131,16 @@ impl ChannelError {
     /// The cause that the trouble of a repeated attempt has.
     pub(super) fn cause(&self) -> Cause {
         match self {
-            ChannelError::Security(_) => Cause::NotAuthorised,
+            ChannelError::Security(error) => error.cause(),
             _ => Cause::Failed,
         }
     }
 
     pub(super) fn into_failure(self) -> Failure {
+        if let ChannelError::Security(error) = &self {
+            let cause = error.cause();
+            return Failure::transient(self).caused_by(cause);
+        }
         match self.is_transient() {
             true => Failure::transient(self),
             false => Failure::permanent(self),

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `topic` | the topic: made, checked, known by its identity |
 //! | `puts`, `writer`, `sending` | puts, in transactions if a flow promises `exactly_once` |
+//! | `beginning` | where the groups of readers begin |
 //! | `offsets` | which records are delivered: plain data |
 //! | `assignment`, `identity`, `taker`, `taking` | the thread that takes records for a reader and commits offsets |
 //! | `lag` | the metric of the lag |
@@ -16,6 +17,7 @@
 //! | `error` | why a channel can't be opened or go on |
 
 mod assignment;
+mod beginning;
 mod connect;
 mod error;
 mod identity;
@@ -52,6 +54,7 @@ use weir_runtime::{ConnectFailure, Context, Failure};
 
 use super::asking::{Question, ask};
 use super::connection::Connection;
+use super::tokens::Renewal;
 use assignment::Callbacks;
 use connect::connect;
 use error::ChannelError;
@@ -70,6 +73,9 @@ const QUEUED_RECORDS_MAX: usize = 2;
 /// The first and the longest wait before a thread that has failed takes again.
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(200);
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How long it takes at most, beyond the session timeout, until each group has an offset in each partition.
+const BEGIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long the last commit and leaving the group may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -147,10 +153,19 @@ impl KafkaChannel {
     /// Finds the topic and makes a producer, then starts the tasks.
     async fn open_now(&self) -> Result<(), ChannelError> {
         let KafkaChannelSettings { topic, create, put_size, .. } = &self.settings;
+        let Context { component, meter, .. } = &self.context;
+        self.settings.security.prepare("channel", component, meter).await?;
         let config = self.settings.protected_config()?;
         let sizes = [*put_size, self.shared.encoder.bytes_max(*put_size)];
         let found = topic::find(&config, topic, *create, sizes, &self.context.component).await?;
         let found = Arc::new(found);
+        let cursors: Vec<Arc<Cursor>> = self.cursors().values().cloned().collect();
+        for cursor in &cursors {
+            let group = cursor.taking.group.clone();
+            let config = self.settings.consumer_config(&group, found.record_bytes_max)?;
+            let limit = self.settings.session_timeout + BEGIN_LIMIT;
+            beginning::begin(config, found.clone(), group, limit).await?;
+        }
         let mut writer = self.writer(found.clone())?;
         let ready = writer.open().await?;
         let mut positions = None;
@@ -173,7 +188,6 @@ impl KafkaChannel {
                 shared.fail(error);
             }
         }));
-        let cursors: Vec<Arc<Cursor>> = self.cursors().values().cloned().collect();
         cursors.into_iter().try_for_each(|cursor| self.start(cursor, &found))
     }
 
@@ -249,9 +263,10 @@ fn take_until_ended(
         let callbacks = Callbacks { taking: taking.clone(), topic: topic.clone(), ends };
         let started = std::time::Instant::now();
         let taker = settings.consumer_config(&taking.group, topic.record_bytes_max).and_then(|config| {
-            let consumer: Result<BaseConsumer<Callbacks>, _> = config.create_with_context(callbacks);
+            let consumer: Result<BaseConsumer<Callbacks>, _> = config.create(callbacks);
             let consumer = consumer.map_err(|error| ChannelError::Client(Box::new(error)))?;
-            Taker::new(consumer, settings.partitions.clone(), settings.session_timeout)
+            let renewal = Renewal::new(settings.security.tokens());
+            Taker::new(consumer, renewal, settings.partitions.clone(), settings.session_timeout)
         });
         let error = match taker {
             Ok(mut taker) => match taker.run(&mut queue) {

@@ -9,8 +9,11 @@ use weir_runtime::Context;
 
 use super::error::ChannelError;
 use super::topic::Create;
-use crate::components::kafka::connection::{STATISTICS_INTERVAL, client_config, milliseconds, set_member};
+use crate::components::kafka::connection::{
+    STATISTICS_INTERVAL, client_config, milliseconds, set_member, set_transaction_timeout,
+};
 use crate::components::kafka::positions::topic_of;
+use crate::components::kafka::protected::ProtectedConfig;
 use crate::components::kafka::security::Security;
 use crate::components::kafka::source::Partitions;
 use crate::formats::codec::{Codec, KAFKA_BATCHES};
@@ -100,10 +103,8 @@ impl KafkaChannelSettings {
     }
 
     /// The settings of any client, with those of security.
-    pub(super) fn protected_config(&self) -> Result<ClientConfig, ChannelError> {
-        let mut config = client_config(&self.brokers);
-        self.security.apply(&mut config)?;
-        Ok(config)
+    pub(super) fn protected_config(&self) -> Result<ProtectedConfig, ChannelError> {
+        Ok(self.security.protect(client_config(&self.brokers))?)
     }
 
     /// The transactional id, and the topic of its positions.
@@ -134,7 +135,8 @@ impl KafkaChannelSettings {
             .set("message.max.bytes", record_bytes_max.clamp(1_000, 1_000_000_000).to_string())
             .set("batch.size", BATCH_BYTES_MAX.min(record_bytes_max).max(1).to_string());
         if let Some(id) = transactional_id {
-            config.set("transactional.id", id).set("transaction.timeout.ms", write);
+            config.set("transactional.id", id);
+            set_transaction_timeout(&mut config, WRITE_TIMEOUT);
         }
         config
     }
@@ -144,7 +146,7 @@ impl KafkaChannelSettings {
         &self,
         group: &str,
         record_bytes_max: u64,
-    ) -> Result<ClientConfig, ChannelError> {
+    ) -> Result<ProtectedConfig, ChannelError> {
         let mut config = self.protected_config()?;
         set_member(&mut config, group, self.session_timeout);
         config

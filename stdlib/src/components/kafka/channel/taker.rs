@@ -32,6 +32,7 @@ use super::sending::TRANSACTION_HEADER;
 use super::taking::Taking;
 use super::topic::{REQUEST_TIMEOUT, Topic, check_identity, failure};
 use crate::components::kafka::source::Partitions;
+use crate::components::kafka::tokens::Renewal;
 
 /// The longest wait for a record.
 const POLL_WAIT: Duration = Duration::from_millis(100);
@@ -68,6 +69,7 @@ pub(super) type Queue = Option<mpsc::Sender<Arrival>>;
 /// The polling thread of a reader.
 pub(super) struct Taker {
     consumer: BaseConsumer<Callbacks>,
+    renewal: Renewal,
     partitions: Partitions,
     decoder: Decoder,
     /// A record that waits for space in the queue.
@@ -96,6 +98,7 @@ impl Taker {
     /// When the topic was made again, or the group can't be joined.
     pub(super) fn new(
         consumer: BaseConsumer<Callbacks>,
+        renewal: Renewal,
         partitions: Partitions,
         session_timeout: Duration,
     ) -> Result<Taker, ChannelError> {
@@ -106,6 +109,7 @@ impl Taker {
         }
         Ok(Taker {
             consumer,
+            renewal,
             partitions,
             decoder: Decoder::default(),
             held: None,
@@ -163,6 +167,7 @@ impl Taker {
         if let Some(error) = self.taking().take_failure() {
             return Err(error);
         }
+        self.renewal.renew(self.consumer.client());
         self.taking().connection.tick(self.consumer.client());
         self.look_up()?;
         if self.topic_checked.elapsed() >= LOOKUP_INTERVAL {

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
-use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -15,6 +14,7 @@ use tracing::{info, warn};
 
 use super::error::{ChannelError, is_refusal};
 use crate::components::kafka::native::{TopicId, known_id};
+use crate::components::kafka::protected::ProtectedConfig;
 
 /// The timeout of one request to the brokers.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,14 +68,15 @@ impl Topic {
 /// # Errors
 /// When the topic does not exist, can't be used by a channel, or the brokers don't answer.
 pub(super) async fn find(
-    config: &ClientConfig,
+    config: &ProtectedConfig,
     name: &str,
     create: Option<Create>,
     [put_size, needed]: [u64; 2],
     component: &str,
 ) -> Result<Topic, ChannelError> {
     let client = |error| ChannelError::Client(Box::new(error));
-    let admin: Arc<AdminClient<DefaultClientContext>> = Arc::new(config.create().map_err(client)?);
+    let admin: Arc<AdminClient<DefaultClientContext>> =
+        Arc::new(config.create(DefaultClientContext).map_err(client)?);
     let mut made: Option<Instant> = None;
     let (id, partitions) = loop {
         let (asked, of) = (admin.clone(), name.to_owned());
@@ -108,12 +109,13 @@ pub(super) async fn find(
 /// # Errors
 /// When the brokers don't answer.
 pub(super) async fn ends(
-    mut config: ClientConfig,
+    mut config: ProtectedConfig,
     topic: &Arc<Topic>,
 ) -> Result<BTreeMap<i32, u64>, ChannelError> {
     let of = topic.clone();
     let asked = tokio::task::spawn_blocking(move || {
-        let client: BaseConsumer = config.set("isolation.level", "read_uncommitted").create()?;
+        config.set("isolation.level", "read_uncommitted");
+        let client: BaseConsumer = config.create(DefaultConsumerContext)?;
         let end = |partition: i32| {
             let (_, high) = client.fetch_watermarks(&of.name, partition, REQUEST_TIMEOUT)?;
             Ok((partition, u64::try_from(high).unwrap_or(0)))

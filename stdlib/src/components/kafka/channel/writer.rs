@@ -10,6 +10,7 @@
 //! transaction would block all readers until the brokers end the transaction.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{FutureProducer, Producer};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 use weir_runtime::Meter;
 use weir_runtime::batch::Partition;
@@ -30,7 +31,9 @@ use super::topic::{Topic, check_identity, failure};
 use crate::components::kafka::connection::Connection;
 use crate::components::kafka::native::{TransactionError, commit_transaction};
 use crate::components::kafka::positions::{self, Positions, PositionsError};
+use crate::components::kafka::protected::ProtectedConfig;
 use crate::components::kafka::security::Security;
+use crate::components::kafka::tokens::Renewal;
 use crate::components::kafka::transaction_calls::{self, SLICE};
 use crate::tools::arrived::{Arrived, Settled};
 
@@ -39,6 +42,9 @@ const TRANSACTION_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long the end of a failed transaction is waited for.
 const ABORT_LIMIT: Duration = Duration::from_secs(2);
+
+/// The time between two looks for a token of an idle producer that has been renewed.
+const TOKEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The first and the longest wait after a failed attempt.
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(100);
@@ -97,6 +103,7 @@ impl ClientContext for Callbacks {
 /// A producer without an open transaction.
 struct Ready {
     producer: FutureProducer<Callbacks>,
+    renewal: Renewal,
     disturbed: Arc<AtomicBool>,
     /// What was written before; none without transactions.
     positions: Option<Positions>,
@@ -151,7 +158,15 @@ impl Writer {
         mut self,
         mut queue: mpsc::UnboundedReceiver<Submitted>,
     ) -> Result<(), ChannelError> {
-        while let Some(first) = queue.recv().await {
+        loop {
+            let received = match timeout(TOKEN_INTERVAL, queue.recv()).await {
+                Ok(received) => received,
+                Err(_idle) => {
+                    self.renew_token();
+                    continue;
+                }
+            };
+            let Some(first) = received else { return Ok(()) };
             let group = group_of(first, &mut queue);
             self.write(&group).await?;
             let count = group.len();
@@ -161,7 +176,13 @@ impl Writer {
             }
             self.unwritten.remove(count);
         }
-        Ok(())
+    }
+
+    /// Gives the producer the next token, if there is one.
+    fn renew_token(&mut self) {
+        if let Some(ReadyProducer(Ready { producer, renewal, .. })) = &mut self.ready {
+            renewal.renew(producer.client());
+        }
     }
 
     /// Writes puts, and tries again while that may succeed.
@@ -200,61 +221,24 @@ impl Writer {
     }
 
     /// Writes the puts once that are not written yet.
-    async fn write_once(
-        &mut self,
-        group: &[Submitted],
-        Progress { number, written }: &mut Progress,
-    ) -> Result<(), ChannelError> {
+    async fn write_once(&mut self, group: &[Submitted], progress: &mut Progress) -> Result<(), ChannelError> {
         if self.ready.is_none() {
             self.ready = Some(self.open().await?);
         }
-        let Some(ReadyProducer(ready)) = &mut self.ready else { return Ok(()) };
-        let mut own = Vec::new();
-        if let (Some(positions), Some(Transactions { id, writer, .. })) =
-            (&mut ready.positions, &self.transactions)
-        {
-            let number = *number.get_or_insert(positions.mark + 1);
-            if positions.mark >= number {
-                // The commit whose outcome was unknown has succeeded.
-                return Ok(());
-            }
-            let mut settled = Settled::new();
-            for (partition, through) in group.iter().flat_map(|put| &put.positions) {
-                let known = settled.entry(partition.clone()).or_default();
-                *known = (*through).max(*known);
-            }
-            own = positions.advance(&Arrived::new(), &settled, &BTreeMap::new());
-            positions.mark = number;
-            own.push(Positions::writer_record(id, writer, number));
-            let failed = |error| transaction_error(&self.topic.name, id, "beginning", error);
-            ready.producer.begin_transaction().map_err(TransactionError::from).map_err(failed)?;
-        }
-        let (topic, transactions) = (&self.topic.name, self.transactions.as_ref());
-        let mut reports = Vec::with_capacity(group.len() + own.len());
-        let unwritten = group.iter().enumerate().filter(|(put, _)| !written.contains(put));
-        let records = unwritten.filter_map(|(put, submitted)| Some((put, submitted.record.as_deref()?)));
-        let mut sent = send_puts(
-            &ready.producer,
-            &self.topic,
-            &mut self.partition,
-            records,
-            transactions.is_some(),
-            &mut reports,
-        )
-        .await;
-        if let Some(Transactions { positions, .. }) = transactions {
-            sent?;
-            sent = send_positions(&ready.producer, positions, &own, &mut reports).await;
-        }
-        let reported = await_reports(reports, transactions.is_none().then_some(written)).await;
-        sent?;
-        reported.map_err(|(error, bytes)| refused(topic, error, bytes))?;
-        if let Some(Transactions { id, .. }) = transactions {
-            commit(&ready.producer, topic, id).await?;
-            if ready.disturbed.swap(false, Ordering::AcqRel) {
-                // An answer that comes late must not end the next transaction.
-                self.discard().await;
-            }
+        let Some(ReadyProducer(Ready { producer, renewal, disturbed, positions })) = &mut self.ready else {
+            return Ok(());
+        };
+        let transactions = self.transactions.as_ref();
+        let attempt = Attempt { producer, topic: &self.topic, transactions, partition: &mut self.partition };
+        // After an outage, the brokers want a token that is still valid.
+        let has_committed = tokio::select! {
+            biased;
+            never = renew_tokens(renewal, producer) => match never {},
+            written = attempt.write(positions.as_mut(), group, progress) => written?,
+        };
+        if has_committed && disturbed.swap(false, Ordering::AcqRel) {
+            // An answer that comes late must not end the next transaction.
+            self.discard().await;
         }
         Ok(())
     }
@@ -270,11 +254,11 @@ impl Writer {
         }
         let disturbed = Arc::new(AtomicBool::new(false));
         let callbacks = Callbacks { connection: self.connection.clone(), disturbed: disturbed.clone() };
-        let (mut config, mut plain) = (self.config.clone(), self.plain.clone());
-        self.security.apply(&mut config)?;
-        self.security.apply(&mut plain)?;
+        self.security.prepare_once().await?;
+        let config = self.security.protect(self.config.clone())?;
+        let plain = self.security.protect(self.plain.clone())?;
         let client = |error| ChannelError::Client(Box::new(error));
-        let producer: FutureProducer<Callbacks> = config.create_with_context(callbacks).map_err(client)?;
+        let producer: FutureProducer<Callbacks> = config.create(callbacks).map_err(client)?;
         let (asked, topic) = (producer.clone(), self.topic.clone());
         let checked = tokio::task::spawn_blocking(move || check_identity(asked.client(), &topic)).await;
         checked.unwrap_or(Ok(()))?;
@@ -285,7 +269,8 @@ impl Writer {
             None => None,
         };
         disturbed.store(false, Ordering::Release);
-        Ok(ReadyProducer(Ready { producer, disturbed, positions }))
+        let renewal = Renewal::new(self.security.tokens());
+        Ok(ReadyProducer(Ready { producer, renewal, disturbed, positions }))
     }
 
     /// Gives up the producer, and what it has not committed.
@@ -303,11 +288,74 @@ impl Writer {
     }
 }
 
+/// Gives the producer each next token.
+async fn renew_tokens(renewal: &mut Renewal, producer: &FutureProducer<Callbacks>) -> Infallible {
+    loop {
+        renewal.renew(producer.client());
+        sleep(TOKEN_INTERVAL).await;
+    }
+}
+
+/// An attempt to write puts.
+struct Attempt<'w> {
+    producer: &'w FutureProducer<Callbacks>,
+    topic: &'w Topic,
+    transactions: Option<&'w Transactions>,
+    /// The partition of the last record.
+    partition: &'w mut i32,
+}
+
+impl Attempt<'_> {
+    /// Writes the puts that are not written yet. Returns whether it has committed a transaction.
+    async fn write(
+        self,
+        positions: Option<&mut Positions>,
+        group: &[Submitted],
+        Progress { number, written }: &mut Progress,
+    ) -> Result<bool, ChannelError> {
+        let Attempt { producer, topic, transactions, partition } = self;
+        let mut own = Vec::new();
+        if let (Some(positions), Some(Transactions { id, writer, .. })) = (positions, transactions) {
+            let number = *number.get_or_insert(positions.mark + 1);
+            if positions.mark >= number {
+                // The commit whose outcome was unknown has succeeded.
+                return Ok(false);
+            }
+            let mut settled = Settled::new();
+            for (partition, through) in group.iter().flat_map(|put| &put.positions) {
+                let known = settled.entry(partition.clone()).or_default();
+                *known = (*through).max(*known);
+            }
+            own = positions.advance(&Arrived::new(), &settled, &BTreeMap::new());
+            positions.mark = number;
+            own.push(Positions::writer_record(id, writer, number));
+            let failed = |error| transaction_error(&topic.name, id, "beginning", error);
+            producer.begin_transaction().map_err(TransactionError::from).map_err(failed)?;
+        }
+        let mut reports = Vec::with_capacity(group.len() + own.len());
+        let unwritten = group.iter().enumerate().filter(|(put, _)| !written.contains(put));
+        let records = unwritten.filter_map(|(put, submitted)| Some((put, submitted.record.as_deref()?)));
+        let in_transaction = transactions.is_some();
+        let mut sent = send_puts(producer, topic, partition, records, in_transaction, &mut reports).await;
+        if let Some(Transactions { positions, .. }) = transactions {
+            sent?;
+            sent = send_positions(producer, positions, &own, &mut reports).await;
+        }
+        let reported = await_reports(reports, (!in_transaction).then_some(written)).await;
+        sent?;
+        reported.map_err(|(error, bytes)| refused(&topic.name, error, bytes))?;
+        if let Some(Transactions { id, .. }) = transactions {
+            commit(producer, &topic.name, id).await?;
+        }
+        Ok(in_transaction)
+    }
+}
+
 /// Ends the transactions of earlier producers with the id, and reads what they have committed.
 async fn take_over(
     producer: &FutureProducer<Callbacks>,
     transactions: &mut Transactions,
-    config: ClientConfig,
+    config: ProtectedConfig,
     topic: &str,
     component: &str,
 ) -> Result<Positions, ChannelError> {

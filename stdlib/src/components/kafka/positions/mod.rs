@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
@@ -16,6 +16,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use thiserror::Error;
 use tracing::{debug, info, warn};
 
+use super::protected::ProtectedConfig;
 use records::Found;
 pub(super) use records::{PositionRecord, Positions};
 
@@ -133,7 +134,7 @@ impl ConsumerContext for Quiet {}
 /// # Errors
 /// When the topic can't be made or used, or the broker does not answer.
 pub(super) async fn ensure_topic(
-    config: &ClientConfig,
+    config: &ProtectedConfig,
     topic: &str,
     component: &str,
 ) -> Result<(), PositionsError> {
@@ -141,7 +142,7 @@ pub(super) async fn ensure_topic(
         let topic = topic.to_owned();
         move |source| PositionsError::Kafka { action, topic, source: Box::new(source) }
     };
-    let admin: AdminClient<Quiet> = config.create_with_context(Quiet).map_err(failed("asking for"))?;
+    let admin: AdminClient<Quiet> = config.create(Quiet).map_err(failed("asking for"))?;
     let options =
         AdminOptions::new().request_timeout(Some(CREATE_TIMEOUT)).operation_timeout(Some(CREATE_TIMEOUT));
     // By -1, the broker decides about replicas.
@@ -193,7 +194,7 @@ pub(super) async fn ensure_topic(
 ///
 /// # Errors
 /// When the topic can't be read, or what it says can't be used.
-pub(super) fn read(config: &ClientConfig, topic: &str, id: &str) -> Result<Positions, PositionsError> {
+pub(super) fn read(config: &ProtectedConfig, topic: &str, id: &str) -> Result<Positions, PositionsError> {
     let failed = |action| {
         let topic = topic.to_owned();
         move |source| PositionsError::Kafka { action, topic, source: Box::new(source) }
@@ -204,9 +205,12 @@ pub(super) fn read(config: &ClientConfig, topic: &str, id: &str) -> Result<Posit
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false");
     config.set("enable.partition.eof", "true").set("auto.offset.reset", "error").set("check.crcs", "true");
-    let client = |config: &ClientConfig| config.create_with_context(Quiet).map_err(failed("reading"));
-    let uncommitted: BaseConsumer<Quiet> = client(config.set("isolation.level", "read_uncommitted"))?;
-    let consumer: BaseConsumer<Quiet> = client(config.set("isolation.level", "read_committed"))?;
+    let mut client = |isolation| {
+        config.set("isolation.level", isolation);
+        config.create::<_, BaseConsumer<Quiet>>(Quiet).map_err(failed("reading"))
+    };
+    let uncommitted = client("read_uncommitted")?;
+    let consumer = client("read_committed")?;
     let metadata = uncommitted.fetch_metadata(Some(topic), REQUEST_TIMEOUT).map_err(failed("asking for"))?;
     let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
     if partitions > 1 {
@@ -250,6 +254,16 @@ pub(super) fn read(config: &ClientConfig, topic: &str, id: &str) -> Result<Posit
         true => Err(PositionsError::Later { topic: topic.to_owned() }),
         false => Ok(found.into_positions(id)),
     }
+}
+
+/// Returns what these records say of an id, which committed transactions have written.
+#[cfg(test)]
+pub(super) fn of_records(records: &[PositionRecord], id: &str) -> Positions {
+    let mut found = Found::default();
+    for PositionRecord { key, value } in records {
+        found.add(id, key.as_bytes(), value.as_ref().map(String::as_bytes)).expect("the sink has written it");
+    }
+    found.into_positions(id)
 }
 
 fn heard_long_ago(heard: Instant) -> bool {

@@ -1,5 +1,7 @@
 //! Tests against a server that gives the answers of a registry.
 
+use std::sync::Arc;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;

@@ -184,7 +184,6 @@ impl SinkError {
             | SinkError::RecordRefused { .. } => Failure::permanent(self),
             SinkError::Positions { ref source, .. } if !source.is_transient() => Failure::permanent(self),
             SinkError::Thread { .. }
-            | SinkError::Security { .. }
             | SinkError::BatchTooLarge { .. }
             | SinkError::NoTopic { .. }
             | SinkError::TimedOut { .. }
@@ -193,6 +192,10 @@ impl SinkError {
             | SinkError::Positions { .. }
             | SinkError::Offsets { .. }
             | SinkError::Failed { .. } => Failure::transient(self),
+            SinkError::Security { ref source, .. } => {
+                let cause = source.cause();
+                Failure::transient(self).caused_by(cause)
+            }
         }
     }
 }
@@ -248,10 +251,9 @@ impl ErrorContext {
             RDKafkaErrorCode::MessageSizeTooLarge => {
                 SinkError::TooLarge { component, topic, bytes, limit: self.limit }
             }
-            RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::ClusterAuthorizationFailed
-            | RDKafkaErrorCode::SaslAuthenticationFailed
-            | RDKafkaErrorCode::Authentication => SinkError::Refused { component, topic, code },
+            RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+                SinkError::Refused { component, topic, code }
+            }
             RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition => {
                 SinkError::NoTopic { component, topic }
             }

@@ -14,8 +14,6 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info};
 use weir_runtime::Failure;
@@ -27,7 +25,7 @@ use super::transactions::TransactionalProducer;
 use super::upstreams::{Brought, Kept, Offsets, is_of_another_generation};
 use super::{KafkaSink, TRANSACTION_TIMEOUT_MAX, unrejected};
 use crate::components::kafka::connection::client_config;
-use crate::components::kafka::positions::{self, PositionRecord, Positions, PositionsError};
+use crate::components::kafka::positions::{PositionRecord, Positions};
 use crate::tools::arrived::{Arrived, Settled, note};
 
 /// How long the end of a failed transaction is waited for.
@@ -95,8 +93,19 @@ impl Transactions {
 impl KafkaSink {
     /// Makes a producer, and reads what its predecessors have committed.
     async fn open(&mut self, transactions: &mut Transactions) -> Result<Ready, SinkError> {
+        let was_taken = transactions.taken;
+        let ready = self.open_once(transactions).await?;
+        if was_taken || !ready.producer.handle().reports().was_disturbed() {
+            return Ok(ready);
+        }
+        // The transaction that has taken the id may be committed twice, and the second request must not end the next one.
+        ready.producer.end(false).await;
+        self.open_once(transactions).await
+    }
+
+    async fn open_once(&mut self, transactions: &mut Transactions) -> Result<Ready, SinkError> {
         let limit = self.settings.timeout.min(TRANSACTION_TIMEOUT_MAX);
-        let producer = TransactionalProducer::new(self.start()?, transactions.id.clone(), limit);
+        let producer = TransactionalProducer::new(self.start().await?, transactions.id.clone(), limit);
         let reports = producer.handle().reports().clone();
         let opened = tokio::select! {
             biased;
@@ -122,29 +131,27 @@ impl KafkaSink {
     ) -> Result<(Positions, Brought), SinkError> {
         let component = || self.context.component.to_string();
         let unusable = |source| SinkError::Positions { component: component(), source };
-        let mut config = client_config(&self.settings.brokers);
-        let insecure = |source| SinkError::Security { component: component(), source };
-        self.settings.security.apply(&mut config).map_err(insecure)?;
+        let config = self.settings.security.protect(client_config(&self.settings.brokers));
+        let config = config.map_err(|source| self.insecure(source))?;
         let Transactions { id, topic, writer, taken, .. } = transactions;
         if !*taken {
-            positions::ensure_topic(&config, topic, &self.context.component).await.map_err(unusable)?;
+            let made = self.brokers.ensure_topic(&config, topic, &self.context.component).await;
+            made.map_err(unusable)?;
         }
         producer.initialise().await?;
         if !*taken {
-            producer.begin()?;
+            producer.begin().await?;
             write_all(producer, topic, &[Positions::writer_record(id, writer, 0)]).await?;
             producer.commit().await?;
             *taken = true;
         }
-        let positions = read(config.clone(), topic.clone(), id.clone()).await.map_err(unusable)?;
+        let positions = self.brokers.positions(&config, topic, id).await.map_err(unusable)?;
         if positions.writer.as_ref() != Some(writer) {
             return Err(SinkError::TakenOver { component: component(), id: id.clone() });
         }
-        let upstreams = self.upstreams.clone();
-        let looked_up = tokio::task::spawn_blocking(move || upstreams.look_up(&config)).await;
         let no_offsets = |source| SinkError::Offsets { component: component(), source: Box::new(source) };
-        let gone = KafkaError::Global(RDKafkaErrorCode::OperationTimedOut);
-        Ok((positions, looked_up.unwrap_or(Err(gone)).map_err(no_offsets)?))
+        let committed = self.brokers.offsets(&config, &self.upstreams).await.map_err(no_offsets)?;
+        Ok((positions, committed))
     }
 
     /// Reads what has arrived by earlier runs. See [`Sink::recover`](weir_runtime::sink::Sink).
@@ -176,11 +183,18 @@ impl KafkaSink {
         let Ready { producer, positions } = ready;
         let records = positions.adopt(&acceptance.channels, acceptance.mark);
         let adopting = async {
-            producer.begin()?;
+            producer.begin().await?;
             write_all(producer, topic, &records).await?;
             producer.commit().await
         };
-        adopting.await.map_err(SinkError::into_failure)
+        adopting.await.map_err(SinkError::into_failure)?;
+        if producer.handle().reports().was_disturbed()
+            && let Some(transactions) = &mut self.transactions
+            && let Some(Ready { producer, .. }) = transactions.ready.take()
+        {
+            producer.end(false).await;
+        }
+        Ok(())
     }
 
     /// Takes the state out of the sink, which is borrowed while it runs.
@@ -231,13 +245,6 @@ impl KafkaSink {
             info!(component = &*self.context.component, "{why}: another producer goes on");
         }
     }
-}
-
-/// Reads the positions on a thread of its own.
-async fn read(config: ClientConfig, topic: String, id: String) -> Result<Positions, PositionsError> {
-    let name = topic.clone();
-    let read = tokio::task::spawn_blocking(move || positions::read(&config, &topic, &id)).await;
-    read.unwrap_or(Err(PositionsError::Open { topic: name }))
 }
 
 /// Writes records of the sink itself into the open transaction.
@@ -299,7 +306,7 @@ impl Run<'_> {
                         Outcome::Moved => return Ok(Ended::Moved),
                         Outcome::Committed => {}
                     }
-                    if reports.was_disturbed() {
+                    if reports.was_disturbed() && !weir_runtime::put_back!("disturbed_producer_goes_on") {
                         return Ok(Ended::Disturbed);
                     }
                 }
@@ -311,7 +318,7 @@ impl Run<'_> {
     /// peer waits and there are no more events.
     async fn transaction(&mut self, port: &mut SinkPort, first: Delivery) -> Result<Outcome, Failure> {
         let reports = self.producer.handle().reports().clone();
-        self.producer.begin().map_err(SinkError::into_failure)?;
+        self.producer.begin().await.map_err(SinkError::into_failure)?;
         let mut open = Open {
             arrived: Arrived::new(),
             events: 0,
@@ -400,7 +407,7 @@ impl Run<'_> {
             #[cfg(weir_bug)]
             if weir_runtime::put_back!("positions_beside_the_commit") {
                 self.producer.commit().await?;
-                self.producer.begin()?;
+                self.producer.begin().await?;
             }
             write_all(self.producer, topic, &records).await?;
             if !self.send_offsets(offsets).await? {
@@ -424,6 +431,9 @@ impl Run<'_> {
         for of_group in offsets {
             match self.producer.send_offsets(&of_group).await {
                 Ok(()) => {}
+                Err(error)
+                    if is_of_another_generation(error.code)
+                        && weir_runtime::put_back!("refused_offsets_left_out") => {}
                 Err(error) if is_of_another_generation(error.code) => {
                     let Offsets { group, generation, .. } = of_group;
                     debug!(
@@ -447,7 +457,7 @@ impl Run<'_> {
         if self.sink.upstreams.take(&mut Arrived::new(), &mut port.settled()).is_empty() {
             return Ok(Outcome::Committed);
         }
-        self.producer.begin().map_err(SinkError::into_failure)?;
+        self.producer.begin().await.map_err(SinkError::into_failure)?;
         self.commit(port, Arrived::new()).await
     }
 
@@ -456,7 +466,7 @@ impl Run<'_> {
         let mut settled: Settled = port.settled();
         let brought = self.sink.upstreams.take(&mut Arrived::new(), &mut settled);
         if self.positions.lacks(&settled) || !brought.is_empty() {
-            self.producer.begin().map_err(SinkError::into_failure)?;
+            self.producer.begin().await.map_err(SinkError::into_failure)?;
             if let Outcome::Moved = self.commit(port, Arrived::new()).await? {
                 // Nothing but what is read again depends on it.
                 self.producer.abort(ABORT_LIMIT).await;

@@ -4,6 +4,7 @@
 //! Several batches are in flight at once. The sink waits only when librdkafka's queue, bounded by `buffer`, is full.
 //! Records of one partition keep their order, also over retries.
 
+mod brokers;
 mod error;
 mod exactly_once;
 mod preview;
@@ -28,12 +29,14 @@ use weir_runtime::source::Handover;
 use weir_runtime::{ConnectFailure, Context, Failure};
 
 use super::asking::{Question, ask};
-use super::connection::{Connection, milliseconds};
+use super::connection::{Connection, milliseconds, set_transaction_timeout};
 use super::positions::topic_of;
 use super::registry::RegistryError;
+use super::security::SecurityError;
 use crate::formats::messages::{Contents, MessageFormatting, Unwritable};
 use crate::language::types::Allowed;
 use crate::tools::template::Renderer;
+use brokers::{Brokers, Librdkafka};
 use error::{ErrorContext, SinkError};
 use exactly_once::Transactions;
 pub(crate) use preview::writes;
@@ -63,6 +66,7 @@ const GROUP_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(20);
 struct KafkaSink {
     context: Context,
     settings: KafkaSinkSettings,
+    brokers: Arc<dyn Brokers>,
     client: ClientConfig,
     topic: Renderer,
     /// Whether the topic differs between events.
@@ -85,6 +89,15 @@ struct KafkaSink {
 /// # Errors
 /// When the settings are invalid, or this version does not implement them.
 pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
+    Ok(Box::new(make_sink_on(Arc::new(Librdkafka), settings, context)?))
+}
+
+/// The same with these brokers.
+fn make_sink_on(
+    brokers: Arc<dyn Brokers>,
+    settings: &Settings,
+    context: Context,
+) -> Result<KafkaSink, Failure> {
     let settings: KafkaSinkSettings = settings.read().map_err(Failure::permanent)?;
     let KafkaSinkSettings { allow: None | Some(Allowed::Sensitive), .. } = settings;
     let formatting =
@@ -107,9 +120,10 @@ pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>,
     let headers = RecordHeaders::new(&settings.headers, &context.schema)
         .map_err(|header| SinkError::NoHeader { component: component.clone(), header })
         .map_err(SinkError::into_failure)?;
-    Ok(Box::new(KafkaSink {
+    Ok(KafkaSink {
         context,
         settings,
+        brokers,
         client,
         topic,
         topic_has_holes,
@@ -120,7 +134,7 @@ pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>,
         transactions,
         upstreams: Upstreams::default(),
         batch_bytes_max: BATCH_BYTES_MAX,
-    }))
+    })
 }
 
 /// Makes the transactions of a sink whose flow promises `exactly_once`.
@@ -146,8 +160,16 @@ impl KafkaSink {
         self.settings.timeout.min(longest)
     }
 
-    fn start(&self) -> Result<ProducerHandle, SinkError> {
+    /// Makes the error of connections that can't be protected.
+    fn insecure(&self, source: SecurityError) -> SinkError {
+        SinkError::Security { component: self.context.component.to_string(), source }
+    }
+
+    /// Makes a producer, whose token is renewed if the brokers want one.
+    async fn start(&self) -> Result<ProducerHandle, SinkError> {
         let KafkaSinkSettings { brokers, timeout, security, .. } = &self.settings;
+        let Context { component, meter, .. } = &self.context;
+        security.prepare("sink", component, meter).await.map_err(|source| self.insecure(source))?;
         let meanwhile = "the events stay in the channel";
         let connection =
             Connection::new("sink", &self.context.component, brokers, meanwhile, &self.context.meter);
@@ -158,20 +180,19 @@ impl KafkaSink {
             brokers: brokers.clone(),
             security: security.clone(),
         };
-        let mut client = self.client.clone();
-        let insecure = |source| SinkError::Security { component: context.component.clone(), source };
-        security.apply(&mut client).map_err(insecure)?;
+        let protected = security.protect(self.client.clone());
+        let mut client = protected.map_err(|source| self.insecure(source))?;
         client.set("batch.size", self.batch_bytes_max.to_string());
         if self.batch_bytes_max <= 1 {
             client.set("batch.num.messages", "1");
         }
         if !self.upstreams.is_empty() {
-            let limit = milliseconds(self.transaction_timeout());
-            client.set("transaction.timeout.ms", &limit).set("delivery.timeout.ms", limit);
+            set_transaction_timeout(&mut client, self.transaction_timeout());
+            client.set("delivery.timeout.ms", milliseconds(self.transaction_timeout()));
         }
         let in_transactions = self.context.exactly_once;
         let reports = DeliveryReports::new(connection, context, self.batch_bytes_max, in_transactions);
-        ProducerHandle::start(&client, reports)
+        self.brokers.start(&client, reports)
     }
 
     /// Asks the schema registry for the number of the schema, once.
@@ -368,7 +389,7 @@ impl Sink for KafkaSink {
         if self.context.exactly_once {
             return self.run_transactions(port).await;
         }
-        let producer = self.start().map_err(SinkError::into_failure)?;
+        let producer = self.start().await.map_err(SinkError::into_failure)?;
         let sent = self.send_all(port, &producer).await;
         if producer.reports().batch_was_refused() {
             self.make_batches_smaller();
@@ -402,3 +423,6 @@ impl Sink for KafkaSink {
         self.settings.retry.map_or_else(Retry::default, Retry::from)
     }
 }
+
+#[cfg(test)]
+mod histories;

@@ -6,18 +6,22 @@ use std::thread;
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Headers, Message};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
+use rdkafka::statistics::Statistics;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 use weir_runtime::Acknowledgement;
 use weir_runtime::sink::{Delivery, Rejecter};
 
+use super::brokers::Produces;
 use super::error::{ErrorContext, SinkError};
 use super::records::{Record, Records, fingerprint};
 use crate::components::kafka::connection::Connection;
+use crate::components::kafka::protected::ProtectedConfig;
+use crate::components::kafka::tokens::Renewal;
 use crate::formats::messages::Contents;
 
 /// The longest time of one poll.
@@ -90,13 +94,13 @@ impl PendingBatch {
     }
 
     /// Notes a record that is alone in its batch, so that its event is found if the broker refuses it.
-    fn note_alone(&self, record: &Record<'_>, row: usize) {
+    pub(super) fn note_alone(&self, record: &Record<'_>, row: usize) {
         let note = (record.fingerprint(), row);
         self.alone.lock().unwrap_or_else(PoisonError::into_inner).push(note);
     }
 
     /// Finds the row of a refused record. Of equal records, each is found once.
-    fn refused_row(&self, fingerprint: u128) -> Option<usize> {
+    pub(super) fn refused_row(&self, fingerprint: u128) -> Option<usize> {
         let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
         let index = alone.iter().position(|(known, _)| *known == fingerprint)?;
         Some(alone.remove(index).1)
@@ -191,6 +195,19 @@ impl DeliveryReports {
         drop(given_up);
     }
 
+    /// Notes the report that a record was not written, as the client does it.
+    #[cfg(test)]
+    pub(super) fn record_failed(&self, pending: &PendingBatch, error: SinkError) {
+        pending.failed.store(true, Ordering::Relaxed);
+        self.fail(error);
+    }
+
+    /// Notes an error of the client, such as a lost connection.
+    #[cfg(test)]
+    pub(super) fn disturb(&self) {
+        self.disturbed.store(true, Ordering::Release);
+    }
+
     /// Forgets the errors that the client has reported.
     pub(super) fn begin_undisturbed(&self) {
         self.disturbed.store(false, Ordering::Release);
@@ -207,7 +224,7 @@ impl DeliveryReports {
     }
 
     /// Whether a record of this size has a batch of its own.
-    fn is_alone(&self, bytes: usize) -> bool {
+    pub(super) fn is_alone(&self, bytes: usize) -> bool {
         bytes > self.batch_bytes_max || self.batch_bytes_max <= 1
     }
 
@@ -313,6 +330,10 @@ impl ClientContext for Callbacks {
         self.0.disturbed.store(true, Ordering::Release);
         self.0.connection.error(code, reason);
     }
+
+    fn stats(&self, statistics: Statistics) {
+        self.0.connection.look_for_silent(&statistics);
+    }
 }
 
 impl ProducerContext for Callbacks {
@@ -350,27 +371,28 @@ pub(super) enum Enqueued {
 /// A producer and its polling thread. Dropping it gives up the records that are not reported.
 pub(super) struct ProducerHandle {
     reports: Arc<DeliveryReports>,
-    producer: Option<Arc<BaseProducer<Callbacks>>>,
+    producer: Option<Box<dyn Produces>>,
     ending: Arc<AtomicBool>,
     ended: oneshot::Receiver<()>,
 }
 
 impl ProducerHandle {
     pub(super) fn start(
-        config: &ClientConfig,
+        config: &ProtectedConfig,
         reports: Arc<DeliveryReports>,
     ) -> Result<ProducerHandle, SinkError> {
         let component = reports.context.component.clone();
         let no_client = |error| SinkError::Client { component: component.clone(), source: Box::new(error) };
         let producer: BaseProducer<Callbacks> =
-            config.create_with_context(Callbacks(reports.clone())).map_err(no_client)?;
+            config.create(Callbacks(reports.clone())).map_err(no_client)?;
         let producer = Arc::new(producer);
         let ending = Arc::new(AtomicBool::new(false));
+        let renewal = Renewal::new(reports.context.security.tokens());
         let (end_sender, ended) = oneshot::channel();
         let poll = {
             let (producer, ending) = (producer.clone(), ending.clone());
             move || {
-                poll_until(&producer, &ending);
+                poll_until(&producer, renewal, &ending);
                 // This is the last reference to the producer. Dropping it blocks for a while.
                 drop(producer);
                 let _nobody_waits = end_sender.send(());
@@ -378,7 +400,15 @@ impl ProducerHandle {
         };
         let thread = thread::Builder::new().name(format!("kafka {component}"));
         thread.spawn(poll).map_err(|source| SinkError::Thread { component, source })?;
-        Ok(ProducerHandle { reports, producer: Some(producer), ending, ended })
+        Ok(ProducerHandle { reports, producer: Some(Box::new(producer)), ending, ended })
+    }
+
+    /// A producer of simulated brokers, which needs no thread that polls it.
+    #[cfg(test)]
+    pub(super) fn simulated(producer: Box<dyn Produces>, reports: Arc<DeliveryReports>) -> ProducerHandle {
+        let (ended_already, ended) = oneshot::channel();
+        drop(ended_already);
+        ProducerHandle { reports, producer: Some(producer), ending: Arc::default(), ended }
     }
 
     pub(super) fn reports(&self) -> &Arc<DeliveryReports> {
@@ -394,50 +424,15 @@ impl ProducerHandle {
         rows: std::ops::Range<usize>,
         pending: &Arc<PendingBatch>,
     ) -> Enqueued {
-        let Some(producer) = &self.producer else { return Enqueued::Full(rows.start) };
-        let context = &self.reports.context;
-        for row in rows.clone() {
-            if contents.is_unwritable(row) {
-                continue;
-            }
-            let record = records.record(contents, row);
-            if !record.has_topic_name {
-                return Enqueued::Refused(row, context.no_topic_name(record.topic));
-            }
-            let bytes = record.bytes();
-            let too_large = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
-            if bytes as u64 > context.limit {
-                return Enqueued::Refused(row, context.record(too_large, record.topic, bytes));
-            }
-            let send = BaseRecord {
-                topic: record.topic,
-                partition: None,
-                payload: record.body,
-                key: record.key,
-                timestamp: record.time,
-                headers: record.owned_headers(),
-                delivery_opaque: pending.clone(),
-            };
-            // The report may come before `send` returns.
-            let is_alone = self.reports.is_alone(bytes);
-            if is_alone {
-                pending.note_alone(&record, row);
-            }
-            let Err((error, _)) = producer.send(send) else { continue };
-            if is_alone {
-                pending.refused_row(record.fingerprint());
-            }
-            if matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) {
-                return Enqueued::Full(row);
-            }
-            return Enqueued::Refused(row, context.record(error, record.topic, bytes));
+        match &self.producer {
+            Some(producer) => producer.enqueue(&self.reports, records, contents, rows, pending),
+            None => Enqueued::Full(rows.start),
         }
-        Enqueued::All(rows.end)
     }
 
     /// The client; none when it has been dropped.
-    pub(super) fn producer(&self) -> Option<&Arc<BaseProducer<Callbacks>>> {
-        self.producer.as_ref()
+    pub(super) fn producer(&self) -> Option<&dyn Produces> {
+        self.producer.as_deref()
     }
 
     /// Drops the producer and the records that it has not written, and waits until it has ended.
@@ -468,9 +463,10 @@ impl Drop for ProducerHandle {
     }
 }
 
-fn poll_until(producer: &BaseProducer<Callbacks>, ending: &AtomicBool) {
+fn poll_until(producer: &BaseProducer<Callbacks>, mut renewal: Renewal, ending: &AtomicBool) {
     while !ending.load(Ordering::Acquire) {
         producer.poll(POLL_TIMEOUT);
+        renewal.renew(producer.client());
         let reports = &producer.context().0;
         reports.connection.tick(producer.client());
         if let Some(refusal) = reports.connection.take_refusal() {

@@ -6,7 +6,9 @@ use rdkafka::ClientConfig;
 use serde::Deserialize;
 use weir_plan::Template;
 
-use crate::components::kafka::connection::{client_config, milliseconds};
+use crate::components::kafka::connection::{
+    STATISTICS_INTERVAL, client_config, milliseconds, set_transaction_timeout,
+};
 use crate::components::kafka::security::Security;
 use crate::formats::codec::{Codec, KAFKA_BATCHES, UnsupportedCodec};
 use crate::formats::messages::MessageFormat;
@@ -106,17 +108,16 @@ impl KafkaSinkSettings {
             .set("queue.buffering.max.kbytes", (self.buffer / 1024).to_string())
             .set("queue.buffering.max.messages", (self.buffer / RECORD_BYTES).to_string())
             .set("message.max.bytes", self.record_bytes_max().to_string())
-            .set("partitioner", partitioner);
+            .set("partitioner", partitioner)
+            .set("statistics.interval.ms", milliseconds(STATISTICS_INTERVAL));
         if !idempotent {
             // Without idempotence, a later request may be written before the retry of an earlier one.
             config.set("max.in.flight.requests.per.connection", "1");
         }
         if let Some(id) = transactional_id {
-            let timeout = milliseconds(self.timeout.min(TRANSACTION_TIMEOUT_MAX));
-            config
-                .set("transactional.id", id)
-                .set("transaction.timeout.ms", &timeout)
-                .set("delivery.timeout.ms", timeout);
+            let timeout = self.timeout.min(TRANSACTION_TIMEOUT_MAX);
+            config.set("transactional.id", id).set("delivery.timeout.ms", milliseconds(timeout));
+            set_transaction_timeout(&mut config, timeout);
         }
         Ok(config)
     }

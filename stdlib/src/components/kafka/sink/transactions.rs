@@ -5,23 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tokio::time::sleep;
 
+use super::brokers::Call;
 use super::error::SinkError;
-use super::producer::{Callbacks, PendingBatch, ProducerHandle};
-use super::upstreams::{Offsets, list_of};
-use crate::components::kafka::native::{TransactionError, commit_transaction, send_offsets};
-use crate::components::kafka::positions::{PARTITION, PositionRecord};
-use crate::components::kafka::transaction_calls::{self, SLICE};
+use super::producer::{PendingBatch, ProducerHandle};
+use super::upstreams::Offsets;
+use crate::components::kafka::native::TransactionError;
+use crate::components::kafka::positions::PositionRecord;
 
 /// How long a producer may take to be initialised before the sink reports an error and tries again.
 const INITIALISE_LIMIT: Duration = Duration::from_secs(30);
 
 /// The wait for space in the producer's queue.
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
-
-type BlockingCall = fn(&BaseProducer<Callbacks>) -> Result<(), TransactionError>;
 
 /// A producer with transactions.
 pub(super) struct TransactionalProducer {
@@ -51,17 +48,15 @@ impl TransactionalProducer {
     /// # Errors
     /// When the broker does not do so within the limit.
     pub(super) async fn initialise(&self) -> Result<(), SinkError> {
-        self.call("beginning", INITIALISE_LIMIT, |producer| Ok(producer.init_transactions(SLICE)?)).await
+        self.call("beginning", INITIALISE_LIMIT, Call::Initialise).await
     }
 
     /// Begins a transaction. Does not block.
     ///
     /// # Errors
     /// When the producer can't go on.
-    pub(super) fn begin(&self) -> Result<(), SinkError> {
-        let Some(producer) = self.handle.producer() else { return Ok(()) };
-        let failed = |error| self.handle.reports().context.transaction(&self.id, "beginning", error);
-        producer.begin_transaction().map_err(TransactionError::from).map_err(failed)
+    pub(super) async fn begin(&self) -> Result<(), SinkError> {
+        self.call("beginning", self.limit, Call::Begin).await
     }
 
     /// Adds offsets of a group to the transaction.
@@ -69,13 +64,10 @@ impl TransactionalProducer {
     /// # Errors
     /// When the brokers don't take them: the transaction can only be aborted.
     pub(super) async fn send_offsets(&self, offsets: &Offsets) -> Result<(), TransactionError> {
-        let list = list_of(&offsets.offsets).map_err(TransactionError::from)?;
-        let next = || {
-            let producer = self.handle.producer()?.clone();
-            let (list, generation) = (list.clone(), offsets.generation.clone());
-            Some(move || send_offsets(producer.client(), &list, &generation, SLICE))
-        };
-        transaction_calls::repeat(self.limit, next).await
+        match self.handle.producer() {
+            Some(producer) => producer.call(Call::Offsets(offsets), self.limit).await,
+            None => Ok(()),
+        }
     }
 
     /// Commits the transaction, and acknowledges its events.
@@ -85,10 +77,7 @@ impl TransactionalProducer {
     pub(super) async fn commit(&self) -> Result<(), SinkError> {
         let reports = self.handle.reports();
         reports.begin_undisturbed();
-        let committed =
-            self.call("committing", self.limit, |producer| commit_transaction(producer.client(), SLICE));
-        let committed = committed.await;
-        if let Err(error) = committed {
+        if let Err(error) = self.call("committing", self.limit, Call::Commit).await {
             // The error of a record says more than that of its transaction.
             return Err(reports.take_failure().unwrap_or(error));
         }
@@ -99,8 +88,7 @@ impl TransactionalProducer {
 
     /// Ends the transaction without its records, if that succeeds soon. If not, the next producer ends it.
     pub(super) async fn abort(&self, limit: Duration) {
-        let aborted = self.call("ending", limit, |producer| Ok(producer.abort_transaction(SLICE)?));
-        if let Err(error) = aborted.await {
+        if let Err(error) = self.call("ending", limit, Call::Abort).await {
             let component = &self.handle.reports().context.component;
             tracing::debug!(component, "{error}: the next producer ends it");
         }
@@ -116,27 +104,17 @@ impl TransactionalProducer {
         record: &PositionRecord,
         pending: &Arc<PendingBatch>,
     ) -> Result<(), SinkError> {
-        let PositionRecord { key, value } = record;
         let reports = self.handle.reports();
         while let Some(producer) = self.handle.producer() {
-            let send = BaseRecord {
-                topic,
-                partition: Some(PARTITION),
-                payload: value.as_deref(),
-                key: Some(key.as_str()),
-                timestamp: None,
-                headers: None,
-                delivery_opaque: pending.clone(),
-            };
-            match producer.send(send) {
+            match producer.write(topic, record, pending) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => tokio::select! {
+                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => tokio::select! {
                     biased;
                     error = reports.failure() => return Err(error),
                     () = sleep(QUEUE_FULL_PAUSE) => {}
                 },
-                Err((error, _)) => {
-                    let bytes = key.len() + value.as_ref().map_or(0, String::len);
+                Err(error) => {
+                    let bytes = record.key.len() + record.value.as_ref().map_or(0, String::len);
                     return Err(reports.context.record(error, topic, bytes));
                 }
             }
@@ -152,12 +130,9 @@ impl TransactionalProducer {
         }
     }
 
-    async fn call(&self, action: &'static str, limit: Duration, call: BlockingCall) -> Result<(), SinkError> {
-        let next = || {
-            let producer = self.handle.producer()?.clone();
-            Some(move || call(&producer))
-        };
-        let called = transaction_calls::repeat(limit, next).await;
+    async fn call(&self, action: &'static str, limit: Duration, call: Call<'_>) -> Result<(), SinkError> {
+        let Some(producer) = self.handle.producer() else { return Ok(()) };
+        let called = producer.call(call, limit).await;
         called.map_err(|error| self.handle.reports().context.transaction(&self.id, action, error))
     }
 }

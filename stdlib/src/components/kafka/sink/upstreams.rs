@@ -11,15 +11,17 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::time::{Instant, sleep};
 use weir_runtime::batch::{Identities, Partition};
 use weir_runtime::source::Handover;
 
 use crate::components::kafka::connection::set_member;
-use crate::components::kafka::shared_group::{Generation, GroupOffset, NotNow, SharedGroup};
+use crate::components::kafka::protected::ProtectedConfig;
+use crate::components::kafka::shared_group::{Generation, GroupOffset, NotNow, Owned, SharedGroup};
+use crate::components::kafka::source::name_different_topics;
 use crate::tools::arrived::{Arrived, Settled};
 
 /// How long the sink waits for a generation of the member.
@@ -210,7 +212,7 @@ impl Upstreams {
     ///
     /// # Errors
     /// When the brokers don't answer.
-    pub(super) fn look_up(&self, config: &ClientConfig) -> KafkaResult<Brought> {
+    pub(super) fn look_up(&self, config: &ProtectedConfig) -> KafkaResult<Brought> {
         let mut found = Brought::new();
         for (place, Upstream { group, .. }) in self.all.iter().enumerate() {
             let owned = group.owned();
@@ -220,26 +222,39 @@ impl Upstreams {
             let mut config = config.clone();
             // With the isolation of a member, the brokers wait for open transactions.
             set_member(&mut config, &group.group, NO_SESSION);
-            let client: BaseConsumer = config.create()?;
+            let client: BaseConsumer = config.create(DefaultConsumerContext)?;
             let offsets = committed_offsets(&client, owned.values())?;
-            for (name, (topic, number)) in owned {
-                let offset = offsets.find_partition(&topic, number).map(|element| element.offset());
-                if let Some(Offset::Offset(offset)) = offset {
-                    found.insert((place, name), u64::try_from(offset).unwrap_or(0));
-                }
-            }
+            let found_here = of_assignments(owned, &offsets).map(|(name, offset)| ((place, name), offset));
+            found.extend(found_here);
         }
         Ok(found)
     }
 }
 
+/// Returns the offsets of assignments. The offset of a topic that was deleted since is none: what has its name now is another topic,
+/// whose start the member has yet to commit.
+fn of_assignments(
+    owned: BTreeMap<Partition, Owned>,
+    offsets: &TopicPartitionList,
+) -> impl Iterator<Item = (Partition, u64)> {
+    owned.into_iter().filter_map(|(name, Owned { topic, number, metadata })| {
+        let found = offsets.find_partition(&topic, number)?;
+        match found.offset() {
+            Offset::Offset(offset) if !name_different_topics(found.metadata(), &metadata) => {
+                Some((name, u64::try_from(offset).unwrap_or(0)))
+            }
+            _ => None,
+        }
+    })
+}
+
 /// Asks for the offsets of a group, again while a transaction with offsets is open.
 fn committed_offsets<'p>(
     client: &BaseConsumer,
-    partitions: impl Iterator<Item = &'p (String, i32)>,
+    partitions: impl Iterator<Item = &'p Owned>,
 ) -> KafkaResult<TopicPartitionList> {
     let mut asked = TopicPartitionList::new();
-    for (topic, number) in partitions {
+    for Owned { topic, number, .. } in partitions {
         asked.add_partition(topic, *number);
     }
     let begin = std::time::Instant::now();
@@ -346,6 +361,24 @@ mod tests {
         scene.group.revoke([&lost_name].into_iter());
         let kept = Kept { rows: vec![2..4, 5..6], lost: 2 };
         assert_eq!(scene.upstreams.kept(&identities, all), Some(kept));
+    }
+
+    #[test]
+    fn an_offset_of_a_deleted_topic_is_no_offset_of_an_assignment() {
+        let owned = |number: i32, metadata: &str| {
+            let (topic, metadata) = ("logs".to_owned(), metadata.to_owned());
+            (Partition::new(format!("logs/{number}")), Owned { topic, number, metadata })
+        };
+        let mut offsets = TopicPartitionList::new();
+        for (number, metadata) in [(0, "weir topic=07"), (1, "weir topic=08"), (2, "")] {
+            let mut element = offsets.add_partition("logs", number);
+            element.set_metadata(metadata);
+            element.set_offset(Offset::Offset(40 + i64::from(number))).unwrap();
+        }
+        offsets.add_partition("logs", 3);
+        let assigned = (0..5).map(|number| owned(number, "weir partitions=4 topic=08")).collect();
+        let found: Vec<(Partition, u64)> = of_assignments(assigned, &offsets).collect();
+        assert_eq!(found, [(Partition::new("logs/1"), 41), (Partition::new("logs/2"), 42)]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -168,8 +168,11 @@ impl SourceError {
             | SourceError::WentBack { .. }
             | SourceError::MadeAgain { .. }
             | SourceError::LookUp { .. }
-            | SourceError::Security { .. }
             | SourceError::Fatal { .. } => Failure::transient(self),
+            SourceError::Security { ref source, .. } => {
+                let cause = source.cause();
+                Failure::transient(self).caused_by(cause)
+            }
         }
     }
 }
@@ -181,8 +184,6 @@ pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
         RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::GroupAuthorizationFailed
             | RDKafkaErrorCode::ClusterAuthorizationFailed
-            | RDKafkaErrorCode::SaslAuthenticationFailed
-            | RDKafkaErrorCode::Authentication
             | RDKafkaErrorCode::InconsistentGroupProtocol
             | RDKafkaErrorCode::InvalidGroupId
             | RDKafkaErrorCode::InvalidSessionTimeout

@@ -271,14 +271,15 @@ impl Member {
             _ => consumer.incremental_assign(&started),
         };
         assigned.map_err(|error| self.lookup_error(error))?;
+        if self.goes_on.exactly_once || self.committer.is_some() {
+            self.commit_starts(consumer, &mut start_offsets)?;
+        }
+        // From now on the sink behind may ask for the group's offset: before, that of a deleted topic may have been there.
         start_offsets.iter_mut().for_each(|start| self.name_assignment(start));
         self.log_partitions("reads", start_offsets.iter().map(|start| &start.partition));
         let mut positions = lock(&self.positions);
         start_offsets.iter().for_each(|start| positions.assign(start));
         drop(positions);
-        if self.goes_on.exactly_once || self.committer.is_some() {
-            self.commit_starts(consumer)?;
-        }
         self.renew_generation(consumer);
         lock(&self.changes).extend(start_offsets.into_iter().map(Change::Assigned));
         if self.paused.load(Ordering::Relaxed) {

@@ -39,6 +39,7 @@ use super::connection::{STATISTICS_INTERVAL, client_config, milliseconds, set_me
 use super::native::Records;
 use super::security::Security;
 use super::shared_group::SharedGroup;
+use super::tokens::Renewal;
 use batch_builder::BatchBuilder;
 use channels::Channels;
 use error::SourceError;
@@ -48,6 +49,7 @@ use positions::GoesOn;
 pub(super) use selection::Partitions;
 use selection::Selection;
 use start::Start;
+pub(super) use start::name_different_topics;
 
 /// The most batches in the queue between the polling thread and the source's task.
 const QUEUED_BATCHES_MAX: usize = 2;
@@ -177,15 +179,16 @@ impl KafkaSource {
         let member = Member::new(&self.context, &self.settings, channels, goes_on, committer);
         let batch_builder = self.batch_builder()?.with_identities(identities);
         let no_client = |error| SourceError::Client { component: component.clone(), source: Box::new(error) };
-        let mut config = self.settings.client_config();
         let insecure = |source| SourceError::Security { component: component.clone(), source };
-        self.settings.security.apply(&mut config).map_err(insecure)?;
-        let consumer: BaseConsumer<Member> = config.create_with_context(member).map_err(no_client)?;
+        let KafkaSourceSettings { security, .. } = &self.settings;
+        let config = security.protect(self.settings.client_config()).map_err(insecure)?;
+        let consumer: BaseConsumer<Member> = config.create(member).map_err(no_client)?;
         let member = consumer.context().clone();
         let (sender, batches) = mpsc::channel(QUEUED_BATCHES_MAX);
         let (end_sender, ended) = oneshot::channel();
         let records = Records::new(consumer).expect("a consumer with a group has a queue");
-        let mut poller = Poller::new(records, self.selection.clone(), batch_builder, sender);
+        let renewal = Renewal::new(security.tokens());
+        let mut poller = Poller::new(records, renewal, self.selection.clone(), batch_builder, sender);
         let spawned = thread::Builder::new().name(format!("kafka {component}")).spawn(move || {
             let result = poller.run();
             // A failure is reported at once, and success after the member has left the group.
@@ -286,6 +289,10 @@ impl Source for KafkaSource {
             true => GoesOn::after(&port.given, &port.delivered),
             false => GoesOn::default(),
         };
+        let Context { component, meter, .. } = &self.context;
+        let prepared = self.settings.security.prepare("source", component, meter).await;
+        let insecure = |source| SourceError::Security { component: component.to_string(), source };
+        prepared.map_err(|source| insecure(source).into_failure())?;
         let joined = self.join(channels, goes_on, port.wants_identities());
         let (mut polling, batches) = joined.map_err(SourceError::into_failure)?;
         let SourcePort { outlet, deliveries, stop, .. } = port;

@@ -27,6 +27,7 @@ use super::member::{Change, Member};
 use super::selection::Selection;
 use crate::components::kafka::connection::PROBE_TIMEOUT;
 use crate::components::kafka::native::{Records, TakenRecord};
+use crate::components::kafka::tokens::Renewal;
 
 /// The longest wait for a record.
 const POLL_WAIT: Duration = Duration::from_millis(100);
@@ -46,6 +47,7 @@ const TOPIC_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// The state of the polling thread.
 pub(super) struct Poller {
     records: Records<Member>,
+    renewal: Renewal,
     selection: Selection,
     builder: BatchBuilder,
     batches: mpsc::Sender<Batch>,
@@ -64,12 +66,13 @@ struct Backpressure {
 impl Poller {
     pub(super) fn new(
         records: Records<Member>,
+        renewal: Renewal,
         selection: Selection,
         builder: BatchBuilder,
         batches: mpsc::Sender<Batch>,
     ) -> Poller {
         let (committed, topics_checked) = (Instant::now(), Instant::now());
-        Poller { records, selection, builder, batches, committed, topics_checked, backpressure: None }
+        Poller { records, renewal, selection, builder, batches, committed, topics_checked, backpressure: None }
     }
 
     fn consumer(&self) -> &BaseConsumer<Member> {
@@ -111,6 +114,7 @@ impl Poller {
             return Err(error);
         }
         self.member().check_security()?;
+        self.renewal.renew(self.records.consumer().client());
         self.member().connection().tick(self.consumer().client());
         if self.topics_checked.elapsed() >= TOPIC_CHECK_INTERVAL {
             self.topics_checked = Instant::now();

@@ -62,6 +62,19 @@ pub(super) struct StartOffset {
     pub(super) stored: bool,
 }
 
+impl StartOffset {
+    /// Returns the commit that makes this start the group's.
+    pub(super) fn commit(&self) -> Commit {
+        Commit {
+            partition: self.partition.clone(),
+            id: self.id,
+            offset: self.delivered,
+            partitions_at_start: self.partitions_at_start,
+            stored: self.stored,
+        }
+    }
+}
+
 /// The positions after which partitions go on in a run of the source: with `exactly_once`, the channels and sinks behind know them
 /// better than the group, whose last commit may be missing.
 #[derive(Debug, Default)]

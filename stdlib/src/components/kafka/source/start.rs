@@ -300,6 +300,12 @@ fn is_of_another_topic(metadata: &str, now: Option<TopicId>) -> bool {
     matches!((named, now), (Some(named), Some(now)) if named != now.to_string())
 }
 
+/// Whether the metadata of two commits name different topics.
+pub(in crate::components::kafka) fn name_different_topics(one: &str, other: &str) -> bool {
+    let (one, other) = (metadata_part(one, TOPIC), metadata_part(other, TOPIC));
+    one.is_some() && other.is_some() && one != other
+}
+
 fn partitions_of_metadata(metadata: &str) -> Option<i32> {
     metadata_part(metadata, PARTITIONS)?.parse().ok()
 }

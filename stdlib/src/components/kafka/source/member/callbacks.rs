@@ -28,6 +28,7 @@ impl ClientContext for Member {
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.connection.look_for_silent(&statistics);
         self.set_lag(&statistics);
     }
 }

@@ -91,19 +91,24 @@ impl Member {
 
     /// Commits the offsets at which partitions start, before anything is read from there: with `exactly_once`, a partition of which
     /// something is known has a commit, unless its topic was deleted.
-    pub(super) fn commit_starts(&self, consumer: &BaseConsumer<Member>) -> Result<(), SourceError> {
+    pub(super) fn commit_starts(
+        &self,
+        consumer: &BaseConsumer<Member>,
+        starts: &mut [StartOffset],
+    ) -> Result<(), SourceError> {
         if self.untraced {
             return Ok(());
         }
-        let owned = self.owned();
-        let commits = lock(&self.positions).unconfirmed(&owned);
-        if commits.is_empty() {
+        let chosen = starts.iter_mut().filter(|start| !start.committed);
+        let mut chosen: Vec<&mut StartOffset> = chosen.collect();
+        if chosen.is_empty() {
             return Ok(());
         }
+        let commits: Vec<Commit> = chosen.iter().map(|start| start.commit()).collect();
         consumer
             .commit(&self.commit_list(&commits), CommitMode::Sync)
             .map_err(|error| self.lookup_error(error))?;
-        lock(&self.positions).committed(&commits);
+        chosen.iter_mut().for_each(|start| start.committed = true);
         Ok(())
     }
 

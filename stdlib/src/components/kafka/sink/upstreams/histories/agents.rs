@@ -260,8 +260,8 @@ impl Agent {
     /// Asks for the offsets of the present assignments.
     fn look_up(&mut self, brokers: &Brokers) {
         let mut found = Brought::new();
-        for (name, (_, number)) in self.group.owned() {
-            let Some(offset) = brokers.offset(number as usize) else { return };
+        for (name, owned) in self.group.owned() {
+            let Some(offset) = brokers.offset(owned.number as usize) else { return };
             found.insert((0, name), offset);
         }
         self.upstreams.committed(found);
