@@ -70,3 +70,24 @@ fn the_strongest_promise_is_kept() {
     }
     assert!(tried > 60, "{tried} promises were tried");
 }
+
+/// The least programs of a family that must be refused, and the least that must pass.
+const OF_A_FAMILY: usize = 25;
+
+/// What is proven is shown by programs on both sides: delivery (E07), resources (E08), security (E09).
+#[test]
+fn each_family_has_programs_that_are_refused_and_programs_that_pass() {
+    type Passes = fn(&Fixture) -> bool;
+    let families: [(&str, Passes); 3] = [
+        ("E07", |program| program.text.contains(" delivers ")),
+        ("E08", |program| ["agent {", "expect:", "roll:"].iter().any(|word| program.text.contains(word))),
+        ("E09", |program| program.name.starts_with("security_")),
+    ];
+    let (right, wrong) = (Fixture::all("right"), Fixture::all("wrong"));
+    for (family, passes) in families {
+        let is_refused = |program: &&Fixture| program.expected.iter().any(|line| line.starts_with(family));
+        let refused = wrong.iter().filter(is_refused).count();
+        let proven = right.iter().filter(|program| passes(program)).count();
+        assert!(refused.min(proven) >= OF_A_FAMILY, "{family}: {refused} are refused, {proven} pass");
+    }
+}

@@ -51,6 +51,17 @@ pub(super) fn pipeline(seed: u64) -> Pipeline {
     generator.pipeline
 }
 
+/// Gives branches without steps to the same place a step, since a program may not name a place twice.
+fn apart<'c>(branches: impl Iterator<Item = &'c mut Chain>) {
+    let mut bare: Vec<To> = Vec::new();
+    for branch in branches.filter(|branch| branch.steps.is_empty()) {
+        if bare.contains(&branch.to) {
+            branch.steps.push(Step::SetStamp);
+        }
+        bare.push(branch.to.clone());
+    }
+}
+
 impl Generator {
     fn flows(&mut self) {
         let promises =
@@ -174,6 +185,7 @@ impl Generator {
                 let count = 2 + usize::from(self.random.one_in(4));
                 let mut branches: Vec<_> = (0..count).map(|_| branch(self)).collect();
                 branches[0].0 = false;
+                apart(branches.iter_mut().map(|(_, chain)| chain));
                 To::Copy(branches)
             }
             2 | 3 if forks => {
@@ -196,6 +208,7 @@ impl Generator {
                 };
                 let stays = |step: &Step| !rejects(step) && !drops(step);
                 branches.iter_mut().for_each(|branch| branch.steps.retain(stays));
+                apart(branches.iter_mut());
                 To::Failover(branches)
             }
             7.. if !known.behind_channel => self.random_channel(known, depth),
@@ -224,7 +237,9 @@ impl Generator {
             };
             Chain { steps, to }
         };
-        (0..2).map(|_| branch(self)).collect()
+        let mut branches: Vec<Chain> = (0..2).map(|_| branch(self)).collect();
+        apart(branches.iter_mut());
+        branches
     }
 
     fn random_channel(&mut self, known: Known, depth: usize) -> To {
