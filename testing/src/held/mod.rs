@@ -37,11 +37,11 @@ use pipeline::Pipeline;
 use play::{Compiled, compile};
 
 /// The pipelines that a test run plays, unless `WEIR_PIPELINES` says another number.
-const PIPELINES: u64 = 700;
+const PIPELINES: u64 = 5_000;
 /// The runs of each pipeline.
 const RUNS: u64 = 4;
 /// Of this many pipelines, at most one may have errors besides its promises.
-const ERRORS_ONE_IN: usize = 5;
+const ERRORS_ONE_IN: usize = 100;
 
 /// The most failures that are shown, and that are made smaller.
 const SHOWN_MAX: usize = 40;
