@@ -1,9 +1,7 @@
 //! The most memory and disk space that the two programs take.
 
-use std::collections::BTreeSet;
-
 use weir_grammar::tree::Role;
-use weir_plan::{Bytes, Plan, WorstCase};
+use weir_plan::{Bytes, WorstCase};
 
 use super::{Compared, Effect, PlanChange, by_name, subject};
 use crate::spelling::bytes_in_words;
@@ -40,20 +38,17 @@ fn compare(subject: &str, (before, after): (Bytes, Bytes), changes: &mut Vec<Pla
     }
 }
 
-/// Returns the names of the components of a plan, in the order of its roles.
-fn named(plan: &Plan) -> impl Iterator<Item = (Role, &str)> {
-    let roles = [Role::Source, Role::Channel, Role::Sink].into_iter();
-    roles.flat_map(|role| by_name(plan, role).into_keys().map(move |name| (role, name)))
-}
-
 impl Compared<'_> {
-    /// Compares what the programs take, first as a whole. A plan that was compiled before the amounts were part of plans says nothing.
+    /// Compares what the programs take: first as a whole, then the components that both have. A plan that was compiled before the
+    /// amounts were part of plans says nothing.
     pub(super) fn resources(&self, changes: &mut Vec<PlanChange>) {
         let (Some(old), Some(new)) = (&self.old.worst_case, &self.new.worst_case) else { return };
         compare("program", (sum(old), sum(new)), changes);
-        let mut told = BTreeSet::new();
-        for (role, name) in named(self.old).chain(named(self.new)).filter(|named| told.insert(*named)) {
-            compare(&subject(role, name), (of(old, name), of(new, name)), changes);
+        for role in [Role::Source, Role::Channel, Role::Sink] {
+            let kept = by_name(self.new, role);
+            for name in by_name(self.old, role).into_keys().filter(|name| kept.contains_key(name)) {
+                compare(&subject(role, name), (of(old, name), of(new, name)), changes);
+            }
         }
     }
 }

@@ -231,6 +231,7 @@ impl Generator {
                 true => vec![generator.step(known)],
                 false => Vec::new(),
             };
+            let known = Known { key: known.key && !steps.contains(&Step::Rename), ..known };
             let to = match into_channels {
                 true => generator.random_channel(known, DEPTH_MAX),
                 false => generator.random_sink(known),
@@ -273,7 +274,16 @@ impl Generator {
     fn random_sink(&mut self, known: Known) -> To {
         if !self.sinks.is_empty() && self.random.one_in(8) {
             let sinks = self.sinks.clone();
-            return To::Sink(self.random.among(&sinks));
+            let sink = self.random.among(&sinks);
+            let fits = match self.pipeline.sinks[sink] {
+                SinkKind::FilesByPart => known.exploded,
+                SinkKind::FilesByFile => known.source.name() == "files",
+                SinkKind::KafkaByKey => known.key,
+                _ => true,
+            };
+            if fits {
+                return To::Sink(sink);
+            }
         }
         let kinds: &[SinkKind] = match (known.key, known.source) {
             _ if known.exploded => &[SinkKind::FilesByPart, SinkKind::Files, SinkKind::Kafka],

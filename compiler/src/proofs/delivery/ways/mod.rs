@@ -236,14 +236,14 @@ impl Walk<'_, '_> {
     fn through(&self, channel: Option<ComponentIndex>, leg: &Leg, trail: &mut Trail) {
         let Some(channel) = channel else { return };
         trail.passed.push(Passed::Channel(channel));
+        self.explodes_before(channel, trail);
+        trail.exploded = None;
         trail.is_behind = true;
         trail.varying = Varying::begin(true);
         let again: Vec<String> = trail.reread.columns().collect();
         trail.reread = Varying::begin(true).with_tables().with_columns(again);
         let again: Vec<String> = trail.tables.columns().collect();
         trail.tables = Varying::begin(true).with_tables().with_columns(again);
-        self.explodes_before(channel, trail);
-        trail.exploded = None;
         leg.to.legs().into_iter().for_each(|leg| self.begin_behind(leg, trail));
     }
 
