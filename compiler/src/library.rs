@@ -212,7 +212,7 @@ impl Reader {
 
     /// Reports a word after `orders` that names no order.
     fn order_known(&mut self, name: &Name) {
-        self.word_known(name, &["totally", "nothing"], "order");
+        self.word_known(name, &["totally", "nothing", "once"], "order");
     }
 
     /// Reports kinds of clauses about the surroundings that do not exist.

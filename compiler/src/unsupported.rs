@@ -195,14 +195,14 @@ fn last_step(leg: &Leg) -> Option<&Step> {
 fn is_refused(reason: &Reason, promised: Delivery) -> bool {
     match reason.rule {
         Rule::DecisionBehindChannel | Rule::RejectedElement => true,
-        Rule::DecisionBeforeChannel => {
+        Rule::DecisionBeforeChannel | Rule::HeaderVaries | Rule::TableVaries => {
             promised != Delivery::BestEffort && (promised.never_repeats() || !reason.with_positions)
         }
-        Rule::HeaderVaries
-        | Rule::Balance
+        Rule::Balance
         | Rule::Failover
         | Rule::ExplodeBehindChannel
         | Rule::ExplodeBeforeVolatile
+        | Rule::CopiesOfOnePosition
         | Rule::VolatileRejects
         | Rule::StepVaries => promised.never_repeats(),
         _ => false,
@@ -218,10 +218,14 @@ fn refused_part(rule: Rule) -> String {
         Rule::HeaderVaries => {
             format!("a `match`, a `balance by` or a step that rejects, {}", support::VARYING_HEADER)
         }
+        Rule::TableVaries => {
+            format!("a `match`, a `balance by` or a step that rejects, {}", support::VARYING_TABLE)
+        }
         Rule::Balance => support::LOOSE_BALANCE.to_owned(),
         Rule::Failover => support::LOOSE_FAILOVER.to_owned(),
         Rule::ExplodeBehindChannel => support::EXPLODED_BEHIND_A_CHANNEL.to_owned(),
         Rule::ExplodeBeforeVolatile => support::EXPLODED_INTO_A_VOLATILE_CHANNEL.to_owned(),
+        Rule::CopiesOfOnePosition => support::COPIED_TO_ONE_SINK.to_owned(),
         Rule::RejectedElement => support::REJECTED_ELEMENT.to_owned(),
         _ => "a step that may decide differently after a restart, with steps that reject behind a channel"
             .to_owned(),

@@ -37,7 +37,7 @@ pub struct Plan {
     /// The settings of the program's `agent { … }`; empty without it.
     #[serde(default)]
     pub agent: Settings,
-    /// The most memory and disk space that the program takes, if its `agent { … }` limits them.
+    /// The most memory and disk space that the program takes. Plans that were compiled before may lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worst_case: Option<WorstCase>,
 }

@@ -23,6 +23,9 @@ pub const VARYING_DECISION: &str =
 /// Why a decision must not depend on some headers before a durable channel, or with a promise that stores positions.
 pub const VARYING_HEADER: &str = "which depends on a header that may be another one when the source reads the event again after a \
                                   crash, so that the event gets lost";
+/// Why a decision must not depend on a lookup table where a restart makes it again.
+pub const VARYING_TABLE: &str =
+    "which depends on a lookup table that may have other rows after a restart, so that the event gets lost";
 /// The sources that read events again, each with the headers of its events that may differ then: a file may have been renamed,
 /// and the time of the reading is another one.
 const VARYING_HEADERS: &[(&str, &[&str])] =
@@ -43,6 +46,9 @@ pub const EXPLODED_BEHIND_A_CHANNEL: &str = "`explode` behind a channel with the
 /// Why an `explode` must not be before a volatile channel with the promise `exactly_once`.
 pub const EXPLODED_INTO_A_VOLATILE_CHANNEL: &str =
     "`explode` before a channel that is not durable with the promise `exactly_once`";
+/// Why several branches of a `copy` behind a channel must not lead to one sink with the promise `exactly_once`.
+pub const COPIED_TO_ONE_SINK: &str =
+    "a `copy` behind a channel with several branches to one sink with the promise `exactly_once`";
 /// A path behind a channel from which no sink takes events, so that nobody reads the channel and applies the steps.
 pub const DEAD_PATH: &str = "a path behind a channel that drops or rejects all events";
 /// Returns the headers of this kind of source that may differ when the source reads an event again.

@@ -123,7 +123,7 @@ pub enum HopKind {
 }
 
 /// The effects of a reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
     /// Events may be lost.
     Loses,
@@ -131,6 +131,17 @@ pub enum Effect {
     Repeats,
     /// Events may arrive in another order.
     Reorders,
+}
+
+impl Effect {
+    /// Returns the effect in a word: what a rule does to events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Effect::Loses => "loses",
+            Effect::Repeats => "repeats",
+            Effect::Reorders => "reorders",
+        }
+    }
 }
 
 /// A reason why a path may lose, repeat or reorder events.
@@ -183,6 +194,8 @@ pub enum Rule {
     DecisionBeforeChannel,
     /// A decision by a header that may differ when a source reads the event again.
     HeaderVaries,
+    /// A decision by a lookup table, whose file may change before a restart.
+    TableVaries,
     /// A `balance` without `by`.
     Balance,
     /// A `failover`.
@@ -191,6 +204,8 @@ pub enum Rule {
     ExplodeBehindChannel,
     /// An `explode` before a volatile channel.
     ExplodeBeforeVolatile,
+    /// Several branches of a `copy` behind a channel that lead to one sink.
+    CopiesOfOnePosition,
     /// A step that rejects elements of an `explode` behind a channel.
     RejectedElement,
     /// Rejects behind a channel into a volatile channel.
@@ -213,7 +228,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules, in the order of the documentation.
-    pub const ALL: [Rule; 20] = [
+    pub const ALL: [Rule; 22] = [
         Rule::Class,
         Rule::Clause,
         Rule::NoPositions,
@@ -221,10 +236,12 @@ impl Rule {
         Rule::DecisionBehindChannel,
         Rule::DecisionBeforeChannel,
         Rule::HeaderVaries,
+        Rule::TableVaries,
         Rule::Balance,
         Rule::Failover,
         Rule::ExplodeBehindChannel,
         Rule::ExplodeBeforeVolatile,
+        Rule::CopiesOfOnePosition,
         Rule::RejectedElement,
         Rule::VolatileRejects,
         Rule::StepVaries,
@@ -246,10 +263,12 @@ impl Rule {
             Rule::DecisionBehindChannel => "decision_behind_channel",
             Rule::DecisionBeforeChannel => "decision_before_channel",
             Rule::HeaderVaries => "header_varies",
+            Rule::TableVaries => "table_varies",
             Rule::Balance => "balance",
             Rule::Failover => "failover",
             Rule::ExplodeBehindChannel => "explode_behind_channel",
             Rule::ExplodeBeforeVolatile => "explode_before_volatile",
+            Rule::CopiesOfOnePosition => "copies_of_one_position",
             Rule::RejectedElement => "rejected_element",
             Rule::VolatileRejects => "volatile_rejects",
             Rule::StepVaries => "step_varies",
@@ -259,6 +278,32 @@ impl Rule {
             Rule::SeveralPaths => "several_paths",
             Rule::ColumnChanged => "column_changed",
             Rule::OtherKey => "other_key",
+        }
+    }
+
+    /// Returns the effects that the rule may have on events.
+    pub fn effects(self) -> &'static [Effect] {
+        match self {
+            Rule::Class | Rule::NotPromised => &[Effect::Loses, Effect::Repeats],
+            Rule::NoPositions => &[Effect::Repeats],
+            Rule::CopiesOfOnePosition | Rule::RejectedElement => &[Effect::Loses],
+            Rule::VolatileRejects => &[Effect::Repeats, Effect::Reorders],
+            Rule::Clause
+            | Rule::DecisionBehindChannel
+            | Rule::DecisionBeforeChannel
+            | Rule::HeaderVaries
+            | Rule::TableVaries
+            | Rule::Balance
+            | Rule::Failover
+            | Rule::ExplodeBehindChannel
+            | Rule::ExplodeBeforeVolatile
+            | Rule::StepVaries
+            | Rule::TooManyPaths => &[Effect::Loses, Effect::Repeats, Effect::Reorders],
+            Rule::PartitionsOfSource
+            | Rule::SeveralSources
+            | Rule::SeveralPaths
+            | Rule::ColumnChanged
+            | Rule::OtherKey => &[Effect::Reorders],
         }
     }
 }

@@ -1,6 +1,7 @@
-//! What changes when an agent goes from one plan to another: for events, promises and state.
+//! What changes when an agent goes from one plan to another: for events, promises, resources and state.
 
 mod events;
+mod resources;
 mod state;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ pub enum Effect {
     Refused,
     /// Events may arrive in another order.
     Reorders,
+    /// The program takes another amount of memory or disk space.
+    Takes,
     /// Nothing of that kind.
     None,
 }
@@ -37,7 +40,7 @@ pub enum Effect {
 impl Effect {
     /// Returns whether a deployment should stop at the change.
     pub fn matters(self) -> bool {
-        self != Effect::None
+        !matches!(self, Effect::Takes | Effect::None)
     }
 
     /// Returns the effect as a heading.
@@ -49,6 +52,7 @@ impl Effect {
             Effect::BeginsAgain => "begins again",
             Effect::Refused => "is refused at the start",
             Effect::Reorders => "may reorder events",
+            Effect::Takes => "takes more or less",
             Effect::None => "other changes",
         }
     }
@@ -143,6 +147,7 @@ pub fn differences(old: &Plan, new: &Plan, library: &Library) -> Difference {
     compared.renamed_sources(&mut changes);
     compared.readers(&mut changes);
     compared.events(&mut changes);
+    compared.resources(&mut changes);
     changes.extend(settings("agent", &old.agent, &new.agent, &|_| false));
     // The order of the text is kept within an effect.
     changes.sort_by_key(|change| change.effect);

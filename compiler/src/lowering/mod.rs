@@ -72,7 +72,7 @@ pub fn lower_with_unread(analysis: &Analysis) -> Option<Plan> {
         event_types: event_types.all,
         functions: analysis.functions.iter().cloned().collect::<Option<Vec<_>>>()?,
         flows: Vec::new(),
-        worst_case: (!agent.values.is_empty()).then(|| worst_case(analysis)),
+        worst_case: Some(worst_case(analysis)),
         agent,
     };
     for (component, event_type) in graph.components.iter().zip(types) {

@@ -264,9 +264,10 @@ fn changed(what: &[(&str, &str)]) -> String {
 
 #[test]
 fn changes_of_a_program_are_told() {
-    let changes: [&[(&str, &str)]; 13] = [
+    let changes: [&[(&str, &str)]; 14] = [
         &[],
         &[("path: \"/var/lib/weir/buffer\"", "path: \"/var/lib/weir/buffer\", capacity: 1_000")],
+        &[("path: \"/var/lib/weir/buffer\"", "path: \"/var/lib/weir/buffer\", byte_capacity: 32GiB")],
         &[("-> copy { lake, copy }", "-> lake"), ("sink copy = files { path: \"/copy\" }\n", "")],
         &[("sink copy", "sink mirror"), ("lake, copy }", "lake, mirror }")],
         &[("source logs", "source lines"), ("logs ->", "lines ->")],

@@ -193,10 +193,10 @@ pub struct Shortfall {
     pub because: Because,
 }
 
-/// `orders totally if CONDITION because "…"`, and the same with `nothing` and `by NAME`
+/// `orders totally if CONDITION because "…"`, and the same with `nothing`, `once` and `by NAME`
 #[derive(Debug, Clone, PartialEq)]
 pub struct OrderClause {
-    /// `totally` or `nothing`, or the header, column or setting after `by`.
+    /// `totally`, `nothing` or `once`, or the header, column or setting after `by`.
     pub name: Name,
     /// Whether the name stands after `by`.
     pub by: bool,

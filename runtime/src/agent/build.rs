@@ -47,6 +47,7 @@ pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> 
     if !registry.trusts_plans {
         builder.problems.extend(rejects::varying(plan));
         builder.problems.extend(rejects::exploding(plan, &channels));
+        builder.problems.extend(rejects::copied_twice(plan));
         builder.problems.extend(rejects::lacking(plan, &channels));
     }
     builder.problems.extend(rejects::in_circles(plan));

@@ -36,7 +36,8 @@ pub(super) fn varying(plan: &Plan) -> Vec<String> {
         for path in &flow.paths {
             let is_behind = matches!(path.from, Origin::Channel(_));
             let mut reached = channels(&path.leg).into_iter().chain(rejected.iter().copied());
-            let is_safe = !exactly_once && !reached.any(|name| is_durable(plan, name));
+            let has_durable = reached.any(|name| is_durable(plan, name));
+            let is_safe = !exactly_once && !has_durable;
             if !is_behind && (flow.delivers == Delivery::BestEffort || is_safe) {
                 continue;
             }
@@ -47,12 +48,22 @@ pub(super) fn varying(plan: &Plan) -> Vec<String> {
                 let what = varying_decision(&path.leg, begin(plan, path, &arriving)).filter(|_| counts)?;
                 Some((what, support::VARYING_HEADER))
             });
+            let found = found.or_else(|| {
+                let is_read_again = has_durable || begins_durable(plan, path);
+                let counts = exactly_once || is_read_again && flow.delivers != Delivery::BestEffort;
+                let what = decision_by_table(&path.leg, is_behind, begin(plan, path, &arriving))?;
+                counts.then_some((what, support::VARYING_TABLE))
+            });
             problems.extend(found.map(|(what, why)| {
                 format!("flow {}: this version can't carry out {what}, {why}", flow.name)
             }));
         }
     }
     problems
+}
+
+fn begins_durable(plan: &Plan, path: &Path) -> bool {
+    matches!(&path.from, Origin::Channel(name) if is_durable(plan, name))
 }
 
 fn is_durable(plan: &Plan, channel: &str) -> bool {
@@ -91,7 +102,7 @@ fn arriving(plan: &Plan) -> BTreeMap<&str, BTreeSet<String>> {
     loop {
         let before = all.clone();
         for path in plan.flows.iter().flat_map(|flow| &flow.paths) {
-            arrive(&path.leg, &begin(plan, path, &before), &mut all);
+            arrive(&path.leg, &begin(plan, path, &before).with_tables(), &mut all);
         }
         if all == before {
             return all;
@@ -106,6 +117,20 @@ fn varying_decision(leg: &Leg, mut before: Varying) -> Option<String> {
         Some(Decision::Step(index)) => Some(format!("the step `{}`", leg.steps[index].label)),
         Some(Decision::Fork) => Some("a `match` or `balance by`".to_owned()),
         None => leg.to.legs().into_iter().find_map(|leg| varying_decision(leg, before.clone())),
+    }
+}
+
+/// Returns a decision of a leg that may differ when the files of lookup tables have changed. Behind a channel, only the forks: without
+/// stored positions a step there rejects again, and with them `lacking` asks for more.
+fn decision_by_table(leg: &Leg, is_behind: bool, before: Varying) -> Option<String> {
+    let mut before = before.with_tables();
+    if !is_behind {
+        return varying_decision(leg, before);
+    }
+    before = before.behind(leg.steps.iter().map(|step| &step.action));
+    match before.decision(std::iter::empty(), leg.to.conditions()) {
+        Some(_) => Some("a `match` or `balance by`".to_owned()),
+        None => leg.to.legs().into_iter().find_map(|leg| decision_by_table(leg, true, before.clone())),
     }
 }
 
@@ -145,6 +170,27 @@ fn sinks(leg: &Leg) -> BTreeSet<&str> {
         _ => None,
     };
     own.into_iter().chain(leg.to.legs().into_iter().flat_map(sinks)).collect()
+}
+
+/// Returns the sinks to which several branches of a `copy` behind a channel lead, where positions are stored: the copies of an event
+/// have one position there.
+pub(super) fn copied_twice(plan: &Plan) -> Vec<String> {
+    fn is_copied(leg: &Leg) -> bool {
+        let legs = leg.to.legs();
+        let mut seen = BTreeSet::new();
+        let is_copy = matches!(leg.to, Route::Copy(_));
+        is_copy && legs.iter().flat_map(|leg| sinks(leg)).any(|sink| !seen.insert(sink))
+            || legs.into_iter().any(is_copied)
+    }
+    let mut problems = Vec::new();
+    for flow in plan.flows.iter().filter(|flow| flow.delivers.never_repeats()) {
+        let mut behind = flow.paths.iter().filter(|path| matches!(path.from, Origin::Channel(_)));
+        if behind.any(|path| is_copied(&path.leg)) {
+            let what = support::COPIED_TO_ONE_SINK;
+            problems.push(format!("flow {}: this version can't carry out {what}", flow.name));
+        }
+    }
+    problems
 }
 
 /// Returns the steps `explode` whose events have no identity of their own where they need one: the events of one element

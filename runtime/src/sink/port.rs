@@ -58,6 +58,11 @@ enum Next {
 }
 
 impl Feed {
+    /// Whether both feeds read the same channel.
+    fn reads_with(&self, other: &Feed) -> bool {
+        Arc::ptr_eq(&self.meter, &other.meter)
+    }
+
     /// Waits for the next events. Dropping the future takes nothing.
     async fn next(&mut self) -> Next {
         if let Some((begin, _)) = self.slowed.front() {
@@ -317,9 +322,22 @@ impl SinkPort {
     /// from [`Sink::recover`](super::Sink::recover). Positions never decrease; a partition that is missing has not
     /// moved.
     pub fn settled(&self) -> BTreeMap<Partition, u64> {
-        let mut settled = BTreeMap::new();
-        for feed in &self.feeds {
-            settled.extend(feed.reader.settled());
+        let mut settled: BTreeMap<Partition, u64> = BTreeMap::new();
+        for (index, feed) in self.feeds.iter().enumerate() {
+            let own = feed.reader.settled();
+            // Over two branches behind one channel, a sink has two readers there, and one may be far behind the other.
+            let mut before = self.feeds[..index].iter().filter(|before| before.reads_with(feed));
+            match before.next() {
+                None => settled.extend(own),
+                Some(first) => {
+                    for partition in first.reader.settled().into_keys() {
+                        match (settled.get_mut(&partition), own.get(&partition)) {
+                            (Some(through), Some(own)) => *through = (*through).min(*own),
+                            _ => drop(settled.remove(&partition)),
+                        }
+                    }
+                }
+            }
             for (prefix, progress) in &feed.sources {
                 let positions = progress.settled().into_iter();
                 settled.extend(

@@ -48,7 +48,40 @@ pub(super) fn pipeline(seed: u64) -> Pipeline {
     let mut generator = Generator { random, pipeline: empty, plain: Vec::new(), sinks: Vec::new() };
     generator.flows();
     generator.sources();
-    generator.pipeline
+    let mut pipeline = generator.pipeline;
+    without_samples_behind_failovers(&mut pipeline);
+    pipeline
+}
+
+/// Removes each `sample` behind the channels of a `failover`: events have no identities there, so this version can't run it.
+fn without_samples_behind_failovers(pipeline: &mut Pipeline) {
+    fn channels_of(chain: &Chain, in_failover: bool, found: &mut Vec<usize>) {
+        if let (To::Channel(channel), true) = (&chain.to, in_failover) {
+            found.push(*channel);
+        }
+        let in_failover = in_failover || matches!(chain.to, To::Failover(_));
+        chain.to.chains().into_iter().for_each(|chain| channels_of(chain, in_failover, found));
+    }
+    fn drop_samples(chain: &mut Chain) {
+        chain.steps.retain(|step| *step != Step::Sample);
+        chain.to.chains_mut().into_iter().for_each(drop_samples);
+    }
+    let mut found = Vec::new();
+    pipeline.sources.iter().for_each(|source| channels_of(&source.chain, false, &mut found));
+    for channel in found {
+        drop_samples(&mut pipeline.channels[channel].chain);
+    }
+}
+
+/// Gives branches without steps to the same place a step, since a program may not name a place twice.
+fn apart<'c>(branches: impl Iterator<Item = &'c mut Chain>) {
+    let mut bare: Vec<To> = Vec::new();
+    for branch in branches.filter(|branch| branch.steps.is_empty()) {
+        if bare.contains(&branch.to) {
+            branch.steps.push(Step::SetStamp);
+        }
+        bare.push(branch.to.clone());
+    }
 }
 
 impl Generator {
@@ -174,6 +207,7 @@ impl Generator {
                 let count = 2 + usize::from(self.random.one_in(4));
                 let mut branches: Vec<_> = (0..count).map(|_| branch(self)).collect();
                 branches[0].0 = false;
+                apart(branches.iter_mut().map(|(_, chain)| chain));
                 To::Copy(branches)
             }
             2 | 3 if forks => {
@@ -196,6 +230,7 @@ impl Generator {
                 };
                 let stays = |step: &Step| !rejects(step) && !drops(step);
                 branches.iter_mut().for_each(|branch| branch.steps.retain(stays));
+                apart(branches.iter_mut());
                 To::Failover(branches)
             }
             7.. if !known.behind_channel => self.random_channel(known, depth),
@@ -218,13 +253,16 @@ impl Generator {
                 true => vec![generator.step(known)],
                 false => Vec::new(),
             };
+            let known = Known { key: known.key && !steps.contains(&Step::Rename), ..known };
             let to = match into_channels {
                 true => generator.random_channel(known, DEPTH_MAX),
                 false => generator.random_sink(known),
             };
             Chain { steps, to }
         };
-        (0..2).map(|_| branch(self)).collect()
+        let mut branches: Vec<Chain> = (0..2).map(|_| branch(self)).collect();
+        apart(branches.iter_mut());
+        branches
     }
 
     fn random_channel(&mut self, known: Known, depth: usize) -> To {
@@ -258,7 +296,16 @@ impl Generator {
     fn random_sink(&mut self, known: Known) -> To {
         if !self.sinks.is_empty() && self.random.one_in(8) {
             let sinks = self.sinks.clone();
-            return To::Sink(self.random.among(&sinks));
+            let sink = self.random.among(&sinks);
+            let fits = match self.pipeline.sinks[sink] {
+                SinkKind::FilesByPart => known.exploded,
+                SinkKind::FilesByFile => known.source.name() == "files",
+                SinkKind::KafkaByKey => known.key,
+                _ => true,
+            };
+            if fits {
+                return To::Sink(sink);
+            }
         }
         let kinds: &[SinkKind] = match (known.key, known.source) {
             _ if known.exploded => &[SinkKind::FilesByPart, SinkKind::Files, SinkKind::Kafka],

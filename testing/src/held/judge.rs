@@ -15,7 +15,7 @@ pub(super) struct Verdict {
     /// What is worse than what was derived, in words.
     pub(super) worse: Vec<String>,
     /// The rules of which one alone explains what has happened, each with the effect.
-    pub(super) shown: BTreeSet<(Rule, &'static str)>,
+    pub(super) shown: BTreeSet<(Rule, Effect)>,
 }
 
 /// Returns whether a reason counts on a path: without stored positions, some effects don't happen.
@@ -69,7 +69,7 @@ impl Judge<'_> {
         reasons.map(|reason| reason.rule).collect()
     }
 
-    fn found(&mut self, rules: &BTreeSet<Rule>, effect: &'static str, what: impl FnOnce() -> String) {
+    fn found(&mut self, rules: &BTreeSet<Rule>, effect: Effect, what: impl FnOnce() -> String) {
         match rules.iter().collect::<Vec<_>>()[..] {
             [] => self.verdict.worse.push(what()),
             [rule] => drop(self.verdict.shown.insert((*rule, effect))),
@@ -94,14 +94,14 @@ impl Judge<'_> {
             let counts = all.remove(&number).unwrap_or_default();
             for sinks in wanted.lost(&counts) {
                 let rules = self.rules(source, &sinks, Effect::Loses);
-                self.found(&rules, "loses", || {
+                self.found(&rules, Effect::Loses, || {
                     format!("event {number} is lost: it had to come to {sinks:?}, of {wanted:?} it came to {counts:?}")
                 });
             }
             let sinks = wanted.repeated(&counts);
             if !sinks.is_empty() {
                 let rules = self.rules(source, &sinks, Effect::Repeats);
-                self.found(&rules, "repeats", || {
+                self.found(&rules, Effect::Repeats, || {
                     format!("event {number} is repeated at {sinks:?}: of {wanted:?} it came to {counts:?}")
                 });
             }
@@ -132,7 +132,7 @@ impl Judge<'_> {
                     let what = format!("at sink {sink}, {what}, although {:?} is derived", path.order);
                     self.verdict.worse.push(what);
                 } else if let Some(rule) = kept.broken_by(path) {
-                    self.verdict.shown.insert((rule, "reorders"));
+                    self.verdict.shown.insert((rule, Effect::Reorders));
                 }
             }
         }

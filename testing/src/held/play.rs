@@ -9,6 +9,7 @@ use arrow_schema::{DataType, FieldRef};
 use weir_compiler::analysis::{Effect, Rule};
 use weir_compiler::{Analysis, Library, Options, analyse, lower_with_unread};
 use weir_plan::{Plan, Table};
+use weir_runtime::agent::Agent;
 use weir_runtime::expressions::TableRows;
 use weir_runtime::storage::Moment;
 use weir_runtime::{Registry, SeededRandom};
@@ -18,7 +19,7 @@ use super::sinks::{Arrived, HeldSink, Store, arrived, places_of};
 use super::sources::{EVENTS, HeldSource, NUMBERS, Repeats, Supply};
 use crate::driver::Driver;
 use crate::run::in_virtual_time;
-use crate::scene::{self, Scene, SentEvent};
+use crate::scene::{self, Scene, SentEvent, VirtualClock};
 use crate::stage::{Classes, fill_disk, with_channels, with_lineage};
 
 /// The most stops of the machine in one run.
@@ -126,7 +127,7 @@ impl Compiled {
             let scene = Arc::new(Scene::new(seed));
             let stores: Vec<Arc<Mutex<Store>>> = self.pipeline.sinks.iter().map(|_| Arc::default()).collect();
             let supplies = self.populate(&scene, seed);
-            let registry = self.registry(&scene, &supplies, &stores);
+            let registry = self.registry(&scene, &supplies, &stores).trusting_plans();
             let mut driver = Driver::new(self.plan.clone(), registry, scene.clone());
             let most = random.among(&[10, 30, 100]);
             let moments = [Moment::Before, Moment::Within, Moment::After];
@@ -151,6 +152,22 @@ impl Compiled {
                 |supply: &Arc<Supply>| (0..EVENTS).map(|event| supply.sequence_of(event)).collect();
             let sequences = supplies.iter().map(of_source).collect();
             Ok(Played { arrived: stores.iter().map(|store| arrived(store)).collect(), sequences })
+        })
+    }
+
+    /// Builds the agent of the pipeline, as a user's agent is built.
+    ///
+    /// # Errors
+    /// When the runtime refuses the plan, in words.
+    pub(super) fn build(&self) -> Result<(), String> {
+        in_virtual_time(0, async {
+            let scene = Arc::new(Scene::new(0));
+            let stores: Vec<Arc<Mutex<Store>>> = self.pipeline.sinks.iter().map(|_| Arc::default()).collect();
+            let supplies = self.populate(&scene, 0);
+            let registry = self.registry(&scene, &supplies, &stores);
+            let clock = Arc::new(VirtualClock(scene));
+            let built = Agent::build(&self.plan, &registry, clock);
+            built.map(drop).map_err(|error| error.to_string())
         })
     }
 
@@ -182,7 +199,7 @@ impl Compiled {
         supplies: &[Arc<Supply>],
         stores: &[Arc<Mutex<Store>>],
     ) -> Registry {
-        let mut registry = weir_stdlib::registry().table_reader(read_table).trusting_plans();
+        let mut registry = weir_stdlib::registry().table_reader(read_table);
         for source in &self.plan.sources {
             let supplies = supplies.to_vec();
             registry = registry.source(source.kind.clone(), move |_, context| {

@@ -93,11 +93,13 @@ fn channel_text(kind: ChannelKind, number: usize) -> String {
         Overflow::DropOldest => ", overflow: drop_oldest",
     };
     let limits = format!("capacity: {}, transaction_capacity: 16", 16 + number % 2 * 16);
+    // A smaller log is filled with fewer zeros at each start.
+    let durable = format!("byte_capacity: 16MiB, {limits}");
     match kind {
         ChannelKind::Memory(full) => format!("memory {{ {limits}{} }}", overflow(full)),
-        ChannelKind::File(full) => format!("file {{ path: \"/c{number}\", {limits}{} }}", overflow(full)),
+        ChannelKind::File(full) => format!("file {{ path: \"/c{number}\", {durable}{} }}", overflow(full)),
         ChannelKind::Kafka => format!(
-            "kafka {{ brokers: [\"kafka:9092\"], topic: \"c{number}\", group: \"c{number}\", partitions: all, {limits}, \
+            "kafka {{ brokers: [\"kafka:9092\"], topic: \"c{number}\", group: \"c{number}\", partitions: all, {durable}, \
              create: {{ partitions: 1 }} }}"
         ),
     }

@@ -10,6 +10,7 @@ use super::steps::OrderChange;
 use crate::analysis::graph::Component;
 use crate::analysis::proofs::{Effect, KeptOrder, Reason, Rule};
 use crate::analysis::settings::Values;
+use crate::signatures::classes::Class;
 use crate::values::requirements::applies;
 
 const REORDERS: &[Effect] = &[Effect::Reorders];
@@ -23,6 +24,8 @@ pub(super) struct OrderState {
     partition: bool,
     /// The columns of which events with equal values are in order.
     keys: BTreeSet<String>,
+    /// Whether the source gives each event once, whatever fails.
+    once: bool,
     /// What has made the order weaker.
     lost: Vec<Reason>,
 }
@@ -30,7 +33,14 @@ pub(super) struct OrderState {
 impl OrderState {
     /// Returns the order of the events that a source gives.
     pub(super) fn of_source(source: &Component) -> OrderState {
-        let mut state = OrderState { total: false, partition: true, keys: BTreeSet::new(), lost: Vec::new() };
+        let class = source.signature.as_ref().map(|signature| signature.class);
+        let mut state = OrderState {
+            total: false,
+            partition: true,
+            keys: BTreeSet::new(),
+            once: class == Some(Class::FireAndForget),
+            lost: Vec::new(),
+        };
         let name = &source.declared.name;
         for clause in clauses(source) {
             match (&*clause.name.text, clause.by) {
@@ -58,11 +68,12 @@ impl OrderState {
     }
 
     /// Returns a state that keeps just the promised order, with the present name of the column that it goes by.
-    fn promised(promised: &Order, column: &str) -> OrderState {
+    fn promised(promised: &Order, column: &str, once: bool) -> OrderState {
         OrderState {
             total: *promised == Order::Total,
             partition: *promised == Order::Partition,
             keys: matches!(promised, Order::By(_)).then(|| column.to_owned()).into_iter().collect(),
+            once,
             lost: Vec::new(),
         }
     }
@@ -94,9 +105,18 @@ impl OrderState {
                 reason(rule, REORDERS, component.declared.span, what, clause.because.text.as_str())
                     .said_at(clause.because.span)
             };
-            if !clause.by {
-                self.nothing(because(Rule::Clause, format!("`{name}` keeps no order")));
-                continue;
+            match (&*clause.name.text, clause.by) {
+                ("once", false) if self.once => continue,
+                ("once", false) => {
+                    let what = format!("`{name}` keeps no order of events that come again");
+                    self.nothing(because(Rule::Clause, what));
+                    continue;
+                }
+                (_, false) => {
+                    self.nothing(because(Rule::Clause, format!("`{name}` keeps no order")));
+                    continue;
+                }
+                (_, true) => {}
             }
             let Some(Value::Template(key)) = component.settings.value(&clause.name.text) else { continue };
             let holes = key.parts.iter().filter_map(|part| match part {
@@ -190,7 +210,7 @@ impl<'o> Breaks<'o> {
         };
         if !holds {
             self.found.extend(self.state.lost.pop());
-            self.state = OrderState::promised(self.promised, &self.column);
+            self.state = OrderState::promised(self.promised, &self.column, self.state.once);
         }
     }
 

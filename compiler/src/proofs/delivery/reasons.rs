@@ -23,6 +23,7 @@ pub(super) fn reason(
     what: impl Into<String>,
     why: impl Into<String>,
 ) -> Reason {
+    debug_assert!(effects.iter().all(|effect| rule.effects().contains(effect)), "{rule:?} has this effect");
     let shown = UnkeptReason {
         place,
         what: what.into(),

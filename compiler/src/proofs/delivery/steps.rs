@@ -54,14 +54,10 @@ pub(super) fn decided_before_channel(place: Span, what: &str) -> Reason {
 }
 
 /// Returns the reason of a decision by a lookup table, whose file may change before a restart.
-pub(super) fn decided_by_table(place: Span, what: &str, is_behind_channel: bool) -> Reason {
-    let rule = match is_behind_channel {
-        true => Rule::DecisionBehindChannel,
-        false => Rule::DecisionBeforeChannel,
-    };
+pub(super) fn decided_by_table(place: Span, what: &str) -> Reason {
     let what = format!("{what} by a lookup table, whose file may be another one after a restart");
     let why = "then the event may go another way, where its position counts as known, or come a second time";
-    reason(rule, BOTH, place, what, why).with_remedy("decide by values that are always the same")
+    reason(Rule::TableVaries, BOTH, place, what, why).with_remedy("decide by values that are always the same")
 }
 
 /// Returns the reason of a decision by a header that may be another one when the event is read again.

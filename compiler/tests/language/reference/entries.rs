@@ -197,6 +197,7 @@ fn order(text: &Text, clause: &OrderClause) -> String {
     let what = match (clause.by, &**name) {
         (true, _) => format!("Keeps the order of events with equal `{name}`"),
         (false, "totally") => "Keeps the order of all its events".to_owned(),
+        (false, "once") => "Keeps no order of events that may come again".to_owned(),
         (false, _) => "Keeps no order".to_owned(),
     };
     let when = clause.condition.as_ref().map(|condition| format!(" if `{}`", text.slice(condition.span)));

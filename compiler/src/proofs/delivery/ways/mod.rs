@@ -2,6 +2,8 @@
 
 mod order;
 
+use std::collections::BTreeSet;
+
 use weir_grammar::Span;
 use weir_grammar::tree::Role;
 use weir_plan::Action;
@@ -65,6 +67,8 @@ struct Trail {
     /// Whether a `dedupe` behind a channel is before.
     is_deduped: bool,
     is_optional: bool,
+    /// The sinks that several branches of a `copy` behind a channel lead to.
+    copied: BTreeSet<ComponentIndex>,
 }
 
 /// Returns the ways of an edge.
@@ -81,6 +85,7 @@ pub(super) fn of_edge(program: &Program<'_>, index: usize) -> Vec<Way> {
         exploded: None,
         is_deduped: false,
         is_optional: false,
+        copied: BTreeSet::new(),
     };
     let rejected = program.reject_channels(edge.flow);
     let mut reached = program.channels(&edge.leg);
@@ -149,6 +154,9 @@ impl Walk<'_, '_> {
             Destination::Component(arrival) => self.arrive(arrival, trail),
             Destination::End | Destination::Unknown => self.end(None, trail),
             Destination::Copy(branches) => {
+                if trail.is_behind {
+                    trail.copied.extend(self.sinks_of_several(branches));
+                }
                 for (optional, branch) in branches {
                     let mut trail = trail.clone();
                     trail.is_optional |= optional;
@@ -202,18 +210,40 @@ impl Walk<'_, '_> {
         }
     }
 
+    /// Returns the sinks that several of the branches lead to.
+    fn sinks_of_several(&self, branches: &[(bool, Leg)]) -> BTreeSet<ComponentIndex> {
+        let (mut seen, mut several) = (BTreeSet::new(), BTreeSet::new());
+        for (_, branch) in branches {
+            let sinks: BTreeSet<ComponentIndex> = branch.components().into_iter().collect();
+            let sinks = sinks.into_iter().filter(|index| self.program.role(*index) == Role::Sink);
+            several.extend(sinks.filter(|sink| !seen.insert(*sink)));
+        }
+        several
+    }
+
+    /// Returns the reason that the copies of an event have one position at a sink.
+    fn copies_of_one_position(&self, sink: ComponentIndex) -> Reason {
+        let declared = &self.program.component(sink).declared;
+        let from = &self.program.component(self.edge.from).declared.name;
+        let what = format!("several branches of a `copy` lead from `{from}` to `{}`", declared.name);
+        let why = "the copies of an event have one position there: after a crash, one is taken for the other";
+        reason(Rule::CopiesOfOnePosition, LOSES, declared.span, what, why)
+            .with_positions(true)
+            .with_remedy("lead each branch to a sink of its own")
+    }
+
     /// Goes on behind a channel that the compiler added before the branches of a fork.
     fn through(&self, channel: Option<ComponentIndex>, leg: &Leg, trail: &mut Trail) {
         let Some(channel) = channel else { return };
         trail.passed.push(Passed::Channel(channel));
+        self.explodes_before(channel, trail);
+        trail.exploded = None;
         trail.is_behind = true;
         trail.varying = Varying::begin(true);
         let again: Vec<String> = trail.reread.columns().collect();
         trail.reread = Varying::begin(true).with_tables().with_columns(again);
         let again: Vec<String> = trail.tables.columns().collect();
         trail.tables = Varying::begin(true).with_tables().with_columns(again);
-        self.explodes_before(channel, trail);
-        trail.exploded = None;
         leg.to.legs().into_iter().for_each(|leg| self.begin_behind(leg, trail));
     }
 
@@ -274,9 +304,9 @@ impl Walk<'_, '_> {
         let found = match (varies, trail.is_behind) {
             (true, true) => decided_behind_channel(place, &what, trail.is_deduped && step.is_none()),
             (true, false) => decided_before_channel(place, &what).with_positions(!self.has_durable),
-            (false, is_behind) if varies_by_table => {
+            (false, _) if varies_by_table => {
                 let is_durable = self.has_durable || self.program.is_durable(self.edge.from);
-                decided_by_table(place, &what, is_behind).with_positions(!is_durable)
+                decided_by_table(place, &what).with_positions(!is_durable)
             }
             // Without stored positions, only a durable channel takes an event for known.
             (false, is_behind) => {
@@ -402,6 +432,9 @@ impl Walk<'_, '_> {
             trail.passed.push(Passed::Channel(channel));
         }
         trail.passed.extend(self.sorts_by_varying(arrival.to, &trail).map(Passed::Change));
+        if trail.copied.contains(&arrival.to) {
+            trail.reasons.push(self.copies_of_one_position(arrival.to));
+        }
         let mut passed_on = Vec::new();
         if self.rejects_itself(arrival.to)
             && let Some(origin) = self.program.rejects(self.edge.flow)

@@ -107,6 +107,7 @@ pub(super) fn random_setup(seed: u64, fails_cleanly: bool) -> Setup {
         mode: modes[random.below(4) as usize],
         rejects: rejects[random.below(5) as usize],
         explodes: false,
+        meets: false,
         forked: Some(forked),
     }
 }

@@ -37,7 +37,7 @@ use weir_runtime::agent::{Ending, Stop};
 use weir_runtime::number_from_environment;
 use weir_runtime::storage::{Moment, StepCounts};
 
-use setup::{EXPLODING, REJECTING, Rejects, SETUPS, Setup};
+use setup::{EXPLODING, MEETING, REJECTING, Rejects, SETUPS, Setup};
 use world::{StopPoint, World, simulate};
 
 const HISTORIES: u64 = 5_000;
@@ -250,6 +250,18 @@ fn both_elements_of_every_line_arrive_once_whatever_step_the_machine_stops_at() 
 #[test]
 fn both_elements_of_every_line_arrive_once_however_often_the_machine_stops() {
     play_often(&EXPLODING, HISTORIES / 5);
+}
+
+/// A sink that two branches behind one channel lead to has two readers there. What one of them has passed may wait for the other.
+#[test]
+fn every_line_of_both_branches_arrives_once_whatever_step_the_machine_stops_at() {
+    let stops = stop_at_each_step(MEETING.into_iter());
+    assert!(stops > 500, "{stops} stops show little");
+}
+
+#[test]
+fn every_line_of_both_branches_arrives_once_however_often_the_machine_stops() {
+    play_often(&MEETING, HISTORIES / 5);
 }
 
 /// Rejected lines are in their own file exactly once, and the others in theirs.

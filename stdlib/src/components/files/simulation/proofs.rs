@@ -7,7 +7,7 @@ use weir_compiler::Analysis;
 use weir_compiler::analysis::{Effect, KeptOrder, PathProof, Reason, Rule};
 
 use super::forks::random_setup;
-use super::setup::{EXPLODING, REJECTING, SETUPS, Setup};
+use super::setup::{EXPLODING, MEETING, REJECTING, SETUPS, Setup};
 
 fn paths(analysis: &Analysis) -> &[PathProof] {
     &analysis.proofs.flows[0].paths
@@ -37,7 +37,7 @@ fn agree(setup: Setup) {
 
 #[test]
 fn the_compiler_derives_what_the_histories_check() {
-    SETUPS.into_iter().chain(REJECTING).chain(EXPLODING).for_each(agree);
+    SETUPS.into_iter().chain(REJECTING).chain(EXPLODING).chain(MEETING).for_each(agree);
     (0..1_000).for_each(|seed| agree(random_setup(seed, seed % 2 == 0)));
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Setup {
     pub(super) rejects: Rejects,
     /// Whether a step makes two events of each line, which end in different files.
     pub(super) explodes: bool,
+    /// Whether a `match` behind the channel leads the lines to the sink over two branches.
+    pub(super) meets: bool,
     /// The fork that divides the events between two sinks; none if one sink takes them.
     pub(super) forked: Option<Forked>,
 }
@@ -61,6 +63,7 @@ const PLAIN: Setup = Setup {
     mode: Mode::Follow,
     rejects: Rejects::None,
     explodes: false,
+    meets: false,
     forked: None,
 };
 
@@ -94,6 +97,13 @@ pub(super) const EXPLODING: [Setup; 3] = [
     Setup { explodes: true, ..PLAIN },
     Setup { positions: false, explodes: true, ..PLAIN },
     Setup { mode: Mode::Rename, explodes: true, ..PLAIN },
+];
+
+/// The pipelines whose sink reads the channel with two readers.
+pub(super) const MEETING: [Setup; 3] = [
+    Setup { meets: true, ..PLAIN },
+    Setup { positions: false, meets: true, ..PLAIN },
+    Setup { durable: false, meets: true, ..PLAIN },
 ];
 
 impl Setup {
@@ -142,6 +152,10 @@ impl Setup {
              {positions}\n  poll: 50ms\n  batch: 20\n}}"
         );
         let (sinks, paths) = match self.forked {
+            None if self.meets => (
+                files("out", "{@file}"),
+                format!("logs -> buffer -> match {{ {OF_ODD_FILES} -> out, _ -> out }}"),
+            ),
             None => {
                 (files("out", &format!("{side}{{@file}}")), format!("logs {before}-> buffer {behind}-> out"))
             }
@@ -178,6 +192,9 @@ impl Setup {
         plans.entry(self).or_insert_with(compiled).clone()
     }
 }
+
+/// Whether a line is of a file with an odd number.
+const OF_ODD_FILES: &str = "body matches r\"^\\d*[13579] \"";
 
 /// The step that rejects the lines of some files.
 pub(super) const REJECT: &str = "reject if body matches r\"^\\d*[13579] \" because \"odd\"";
