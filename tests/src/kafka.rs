@@ -59,7 +59,9 @@ impl Kafka {
             result.unwrap_or_else(|(name, code)| panic!("making topic {name}: {code}"));
         }
         // The controller has made it; the broker may not know it yet.
-        wait_until(&format!("topic {topic}"), PATIENCE, || (self.partitions(topic) == partitions).then_some(()));
+        wait_until(&format!("topic {topic}"), PATIENCE, || {
+            (self.partitions(topic) == partitions).then_some(())
+        });
     }
 
     /// Deletes a topic, and waits until it is gone.

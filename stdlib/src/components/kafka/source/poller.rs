@@ -72,7 +72,16 @@ impl Poller {
         batches: mpsc::Sender<Batch>,
     ) -> Poller {
         let (committed, topics_checked) = (Instant::now(), Instant::now());
-        Poller { records, renewal, selection, builder, batches, committed, topics_checked, backpressure: None }
+        Poller {
+            records,
+            renewal,
+            selection,
+            builder,
+            batches,
+            committed,
+            topics_checked,
+            backpressure: None,
+        }
     }
 
     fn consumer(&self) -> &BaseConsumer<Member> {
