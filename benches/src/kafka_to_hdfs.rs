@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::Outcome;
 use crate::kafka::{brokers, consume, consumer, fill_topic};
-use crate::peers::run_flume_to_hdfs;
+use crate::peers::{FLUME_IDLE, run_flume_to_hdfs};
 use crate::pipeline::{Until, compile, run};
 use crate::rounds::{Run, pairs};
 
@@ -100,8 +100,8 @@ fn one_file(
     Ok(Run { events, bytes, took: began.elapsed() })
 }
 
-/// Runs Flume from when it creates its file until the file has all events and is closed, so that the start of its virtual machine
-/// and joining the group do not count.
+/// Runs Flume from when it creates its file until the file is closed. The start of its virtual machine, joining the group and
+/// waiting for a further event do not count.
 fn run_flume(
     runtime: &Runtime,
     (brokers, topic, group): (&str, &str, &str),
@@ -113,7 +113,7 @@ fn run_flume(
     let started = Instant::now();
     let (mut began, mut complete) = (None, None);
     let group = format!("{topic}-{group}");
-    run_flume_to_hdfs((brokers, topic, &group), &format!("{url}{directory}"), events, || {
+    run_flume_to_hdfs((brokers, topic, &group), &format!("{url}{directory}"), || {
         if started.elapsed() > PATIENCE {
             return Err("Flume has not written its file in time".into());
         }
@@ -127,7 +127,7 @@ fn run_flume(
         complete = files.into_iter().find(|file| !file.path.ends_with(".tmp")).map(|file| file.path);
         Ok(complete.is_none())
     })?;
-    let took = began.unwrap_or(started).elapsed();
+    let took = began.unwrap_or(started).elapsed().saturating_sub(FLUME_IDLE);
     let file = runtime.block_on(async {
         let mut reader = client.read(&complete.unwrap_or_default()).await?;
         let length = reader.file_length();

@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     sample: Option<NonZeroUsize>,
     /// How many seconds to wait for the events of `--sample`
     #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "sample")]
-    wait: u64,
+    wait: u32,
     #[command(flatten)]
     params: Params,
     #[command(flatten)]
@@ -131,7 +131,7 @@ fn sample_of(
     };
     log.with_writer(to).with_ansi(arguments.colours.on_standard_error()).init();
     IS_SAMPLING.store(true, Ordering::Relaxed);
-    let wanted = Wanted { events: events.get(), wait: Duration::from_secs(arguments.wait) };
+    let wanted = Wanted { events: events.get(), wait: Duration::from_secs(arguments.wait.into()) };
     let sample = sample(program, source, wanted);
     IS_SAMPLING.store(false, Ordering::Relaxed);
     sample.map_err(|error| match error {

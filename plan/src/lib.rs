@@ -16,6 +16,7 @@ mod expression;
 mod faults;
 mod graph;
 pub mod grok;
+mod readers;
 mod settings;
 pub mod support;
 mod time;
@@ -34,6 +35,7 @@ pub use graph::{
     Action, Branch, Case, Component, DEDUPE_VALUE_BYTES, DEDUPE_VALUES_MAX, Delivery, FieldFormat, Flow, Leg,
     OnFailure, Order, Origin, PLAN_VERSION, ParsedField, Path, Plan, PlanError, Route, Rule, Step,
 };
+pub use readers::{reader_name, readers_of, shared_reader};
 pub use settings::{NotCarriedOut, Settings, SettingsError};
 pub use time::{TIME_MAX, microseconds_of, read_time, shown_in, time_text};
 pub use value::{Hole, HoleFormat, SecretReference, Template, TemplatePart, Value};

@@ -46,9 +46,8 @@ pub const EXPLODED_BEHIND_A_CHANNEL: &str = "`explode` behind a channel with the
 /// Why an `explode` must not be before a volatile channel with the promise `exactly_once`.
 pub const EXPLODED_INTO_A_VOLATILE_CHANNEL: &str =
     "`explode` before a channel that is not durable with the promise `exactly_once`";
-/// Why several branches of a `copy` behind a channel must not lead to one sink with the promise `exactly_once`.
-pub const COPIED_TO_ONE_SINK: &str =
-    "a `copy` behind a channel with several branches to one sink with the promise `exactly_once`";
+/// Why several branches of a `copy` behind a channel must not lead to one sink where positions are stored.
+pub const COPIED_TO_ONE_SINK: &str = "a `copy` behind a channel with several branches to one sink with the promise `exactly_once` or `at_most_once`";
 /// A path behind a channel from which no sink takes events, so that nobody reads the channel and applies the steps.
 pub const DEAD_PATH: &str = "a path behind a channel that drops or rejects all events";
 /// Returns the headers of this kind of source that may differ when the source reads an event again.

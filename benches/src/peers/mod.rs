@@ -12,6 +12,7 @@ mod syslog;
 use std::time::Duration;
 
 use crate::Outcome;
+pub(crate) use programs::FLUME_IDLE;
 use programs::{Peer, Work, flume_to_hdfs};
 
 /// Runs Flume from a topic of Kafka into a directory of HDFS until `goes_on` returns false, which is asked again and again.
@@ -21,10 +22,9 @@ use programs::{Peer, Work, flume_to_hdfs};
 pub(crate) fn run_flume_to_hdfs(
     topic: (&str, &str, &str),
     directory: &str,
-    events: u64,
     mut goes_on: impl FnMut() -> Result<bool, Box<dyn std::error::Error>>,
 ) -> Outcome {
-    let mut server = server::Server::spawn(flume_to_hdfs(topic, directory, events)?)?;
+    let mut server = server::Server::spawn(flume_to_hdfs(topic, directory)?)?;
     while goes_on()? {
         server.check_running()?;
         std::thread::sleep(Duration::from_millis(10));

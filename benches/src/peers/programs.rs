@@ -3,8 +3,12 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use super::server::Program;
+
+/// After this time without an event, Flume closes its file on HDFS.
+pub(crate) const FLUME_IDLE: Duration = Duration::from_secs(1);
 
 /// The events that a channel in memory holds, in Weir and in Flume.
 const CAPACITY: u32 = 100_000;
@@ -133,12 +137,11 @@ fn flume_agent(classpath: &str) -> Command {
     command
 }
 
-/// Flume's source of Kafka, channel in memory and sink of HDFS: one file compressed with gzip, which is complete when it has all
-/// events. With one DataNode, Flume would close a file at each batch without `minBlockReplicas`.
+/// Flume's source of Kafka, channel in memory and sink of HDFS: one file compressed with gzip, which is closed when no event has
+/// come for [`FLUME_IDLE`]. With one DataNode, Flume would close a file at each batch without `minBlockReplicas`.
 pub(super) fn flume_to_hdfs(
     (brokers, topic, group): (&str, &str, &str),
     directory: &str,
-    events: u64,
 ) -> Result<Program, String> {
     let classpath = fetched("WEIR_PEERS_FLUME_HDFS")?;
     let text = format!(
@@ -149,7 +152,9 @@ pub(super) fn flume_to_hdfs(
          a.channels.c.type=memory\na.channels.c.capacity=1000000\na.channels.c.transactionCapacity=10000\n\
          a.sinks.k.type=hdfs\na.sinks.k.channel=c\na.sinks.k.hdfs.path={directory}\na.sinks.k.hdfs.batchSize=5000\n\
          a.sinks.k.hdfs.fileType=CompressedStream\na.sinks.k.hdfs.codeC=gzip\na.sinks.k.hdfs.rollInterval=0\n\
-         a.sinks.k.hdfs.rollSize=0\na.sinks.k.hdfs.rollCount={events}\na.sinks.k.hdfs.minBlockReplicas=1\n"
+         a.sinks.k.hdfs.rollSize=0\na.sinks.k.hdfs.rollCount=0\na.sinks.k.hdfs.idleTimeout={}\n\
+         a.sinks.k.hdfs.minBlockReplicas=1\n",
+        FLUME_IDLE.as_secs()
     );
     Ok(Program { command: flume_agent(&classpath), text, in_memory: false })
 }

@@ -30,8 +30,9 @@ fn sum(worst: &WorstCase) -> Bytes {
 fn compare(subject: &str, (before, after): (Bytes, Bytes), changes: &mut Vec<PlanChange>) {
     for (name, amount) in RESOURCES {
         let (before, after) = (amount(&before), amount(&after));
+        let (before, after) = (bytes_in_words(before), bytes_in_words(after));
+        // Amounts are told with two digits, and smaller changes are none.
         if before != after {
-            let (before, after) = (bytes_in_words(before), bytes_in_words(after));
             let says = format!("takes at most {after} of {name} instead of {before}");
             changes.push(PlanChange::new(Effect::Takes, subject, says));
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use weir_grammar::tree::Role;
-use weir_plan::{Component, Leg, Origin, Plan, Route, Value};
+use weir_plan::{Component, Leg, Origin, Plan, Route, Value, readers_of};
 
 use super::{Compared, Effect, PlanChange, by_name, settings, subject};
 use crate::flows::surface::texts;
@@ -30,16 +30,6 @@ fn ends<'l>(leg: &'l Leg, found: &mut Vec<(&'l str, bool)>) {
         Route::Sink(name) => found.push((name, true)),
         other => other.legs().into_iter().for_each(|leg| ends(leg, found)),
     }
-}
-
-/// Returns the sinks that read a channel.
-fn readers<'p>(plan: &'p Plan, channel: &str) -> BTreeSet<&'p str> {
-    let paths = plan.flows.iter().flat_map(|flow| &flow.paths);
-    let mut found = Vec::new();
-    for path in paths.filter(|path| matches!(&path.from, Origin::Channel(name) if name == channel)) {
-        ends(&path.leg, &mut found);
-    }
-    found.into_iter().filter(|(_, is_sink)| *is_sink).map(|(name, _)| name).collect()
 }
 
 /// Returns whether a flow with the sink, or with a channel before it, stores positions.
@@ -190,25 +180,25 @@ impl Compared<'_> {
             {
                 continue;
             }
-            let (before, after) = (readers(self.old, name), readers(self.new, name));
+            let (before, after) = (readers_of(self.old, name), readers_of(self.new, name));
             let directory = self.directory(channel);
-            for reader in before.difference(&after) {
+            for reader in before.keys().filter(|reader| !after.contains_key(*reader)) {
                 let says = format!(
-                    "keeps events for {}; reader `{reader}` is gone: its events would stay for nobody",
+                    "keeps events for {}; reader `{reader}` is gone: its events would stay for nobody, so the agent does not start",
                     count(before.len())
                 );
                 let shown = directory.as_deref().unwrap_or("DIRECTORY");
                 let advice = format!(
-                    "add the sink again, or give its events up: `weir channel forget-reader {shown} {reader}`"
+                    "let the same sinks read the channel, or give the events up: `weir channel forget-reader {shown} '{reader}'`"
                 );
                 let mut change = PlanChange::new(Effect::Strands, subject(Role::Channel, name), says);
                 if directory.is_some() {
                     change = change.advice(advice);
                 }
-                (change.directory, change.reader) = (directory.clone(), Some((*reader).to_owned()));
+                (change.directory, change.reader) = (directory.clone(), Some(reader.clone()));
                 changes.push(change);
             }
-            for reader in after.difference(&before) {
+            for reader in after.keys().filter(|reader| !before.contains_key(*reader)) {
                 let says = format!(
                     "has the new reader `{reader}`, which begins with the oldest event that another reader still needs"
                 );

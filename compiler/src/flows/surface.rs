@@ -167,11 +167,12 @@ impl Component {
 
 impl Library {
     /// Returns the variants of a setting's enum that expose nothing of this kind, whatever their settings are.
-    pub(crate) fn variants_without(&self, value_type: &Type, what: &str) -> Vec<&Variant> {
+    pub(crate) fn variants_without(&self, value_type: &Type, what: &[&str]) -> Vec<&Variant> {
         let Type::Named(named) = value_type else { return Vec::new() };
         let Some(Named::Enum(variants)) = self.types.get(named) else { return Vec::new() };
-        let exposes =
-            |variant: &&Variant| variant.surface.exposes.iter().any(|clause| *clause.what.text == *what);
+        let exposes = |variant: &&Variant| {
+            variant.surface.exposes.iter().any(|clause| what.contains(&&*clause.what.text))
+        };
         variants.iter().filter(|variant| !exposes(variant)).collect()
     }
 }

@@ -264,12 +264,21 @@ fn changed(what: &[(&str, &str)]) -> String {
 
 #[test]
 fn changes_of_a_program_are_told() {
-    let changes: [&[(&str, &str)]; 14] = [
+    let changes: [&[(&str, &str)]; 16] = [
         &[],
         &[("path: \"/var/lib/weir/buffer\"", "path: \"/var/lib/weir/buffer\", capacity: 1_000")],
         &[("path: \"/var/lib/weir/buffer\"", "path: \"/var/lib/weir/buffer\", byte_capacity: 32GiB")],
         &[("-> copy { lake, copy }", "-> lake"), ("sink copy = files { path: \"/copy\" }\n", "")],
         &[("sink copy", "sink mirror"), ("lake, copy }", "lake, mirror }")],
+        &[
+            ("delivers exactly_once, ordered", "delivers at_least_once"),
+            ("-> copy { lake, copy }", "-> match { @host == \"a\" -> lake, _ -> lake }"),
+            ("sink copy = files { path: \"/copy\" }\n", ""),
+        ],
+        &[
+            ("delivers exactly_once, ordered", "delivers at_least_once"),
+            ("-> copy { lake", "-> balance { lake"),
+        ],
         &[("source logs", "source lines"), ("logs ->", "lines ->")],
         &[("\"/var/lib/weir/buffer\"", "\"/var/lib/weir/other\"")],
         &[("channel buffer = file { path: \"/var/lib/weir/buffer\" }", "channel buffer = memory {}")],

@@ -5,7 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use weir_plan::{Action, Bytes, Component, Leg as PlannedLeg, Origin, Path, Plan, Route, Value, WorstCase};
+use weir_plan::{
+    Action, Bytes, Component, Leg as PlannedLeg, Origin, Path, Plan, Route, Value, WorstCase, reader_name,
+    shared_reader,
+};
 
 use super::exactly_once::{ExactlyOnce, progress_into};
 use super::handover::hand_over;
@@ -319,12 +322,11 @@ impl Builder<'_> {
                 let SinkPath { mut steps, demand, shared } = way;
                 let Feeds { names, bases, readers, required, feeds } =
                     feeds.entry(sink.to_string()).or_default();
-                // Readers with the same name share a channel's events, so another path to this sink needs another
-                // name.
-                let base = shared.as_ref().map_or_else(|| sink.to_string(), |shared| shared.sinks.join("|"));
+                let base = shared.as_ref().map(|shared| shared_reader(&shared.sinks));
+                let base = base.unwrap_or_else(|| sink.to_string());
                 let base = (name.clone(), base, shared.as_ref().map_or(0, |shared| shared.index));
                 let before = bases.iter().filter(|before| **before == base).count();
-                let reader = if before == 0 { base.1.clone() } else { format!("{}#{}", base.1, before + 1) };
+                let reader = reader_name(&base.1, before);
                 bases.push(base);
                 names.push(name.clone());
                 if demand == Demand::Required {

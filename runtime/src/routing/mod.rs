@@ -228,9 +228,11 @@ impl Segment {
         match &self.to {
             Route::Channel(target) => {
                 let batch = widened(batch, target.schema.as_ref(), &target.name)?;
-                let batch = match target.knows_positions {
-                    true => batch,
-                    false => batch.without_identities().with_origins(Origins::default()),
+                let batch = match (target.knows_positions, target.channel.knows_positions()) {
+                    (true, _) => batch,
+                    // A `sample` behind the channel chooses events by their identities.
+                    (false, false) => batch.with_origins(Origins::default()),
+                    (false, true) => batch.without_identities().with_origins(Origins::default()),
                 };
                 puts.push(Put { target: target.clone(), batch: batch.compacted(), others: None });
             }

@@ -48,29 +48,7 @@ pub(super) fn pipeline(seed: u64) -> Pipeline {
     let mut generator = Generator { random, pipeline: empty, plain: Vec::new(), sinks: Vec::new() };
     generator.flows();
     generator.sources();
-    let mut pipeline = generator.pipeline;
-    without_samples_behind_failovers(&mut pipeline);
-    pipeline
-}
-
-/// Removes each `sample` behind the channels of a `failover`: events have no identities there, so this version can't run it.
-fn without_samples_behind_failovers(pipeline: &mut Pipeline) {
-    fn channels_of(chain: &Chain, in_failover: bool, found: &mut Vec<usize>) {
-        if let (To::Channel(channel), true) = (&chain.to, in_failover) {
-            found.push(*channel);
-        }
-        let in_failover = in_failover || matches!(chain.to, To::Failover(_));
-        chain.to.chains().into_iter().for_each(|chain| channels_of(chain, in_failover, found));
-    }
-    fn drop_samples(chain: &mut Chain) {
-        chain.steps.retain(|step| *step != Step::Sample);
-        chain.to.chains_mut().into_iter().for_each(drop_samples);
-    }
-    let mut found = Vec::new();
-    pipeline.sources.iter().for_each(|source| channels_of(&source.chain, false, &mut found));
-    for channel in found {
-        drop_samples(&mut pipeline.channels[channel].chain);
-    }
+    generator.pipeline
 }
 
 /// Gives branches without steps to the same place a step, since a program may not name a place twice.

@@ -41,12 +41,16 @@ fn refused_by(compiled: &Compiled, proof: &FlowProof) -> Option<Rule> {
     reasons.next().map(|reason| reason.rule)
 }
 
-/// Returns how the compiler and the runtime differ about a pipeline, in words.
-fn difference(seed: u64) -> Option<String> {
+/// Returns the pipeline of a seed, if it can be compared.
+fn comparable(seed: u64) -> Option<Compiled> {
     let pipeline = generate::pipeline(seed);
     // Each flow is checked alone by the runtime, so that it does not see a promise that another flow breaks.
     let promises: Vec<_> = pipeline.flows.iter().map(|flow| flow.promise).collect();
-    let compiled = compile(pipeline).ok().filter(|_| promises.iter().all(|one| *one == promises[0]))?;
+    compile(pipeline).ok().filter(|_| promises.iter().all(|one| *one == promises[0]))
+}
+
+/// Returns how the compiler and the runtime differ about a pipeline, in words.
+fn difference(seed: u64, compiled: &Compiled) -> Option<String> {
     let built = compiled.build();
     let differs = match compiled.analysis.has_errors() {
         false => {
@@ -59,8 +63,7 @@ fn difference(seed: u64) -> Option<String> {
             }
         }
         true => {
-            let rule =
-                compiled.analysis.proofs.flows.iter().find_map(|proof| refused_by(&compiled, proof))?;
+            let rule = compiled.analysis.proofs.flows.iter().find_map(|proof| refused_by(compiled, proof))?;
             built.ok()?;
             format!("the compiler refuses a promise by `{}`, and the runtime builds the agent", rule.name())
         }
@@ -70,6 +73,12 @@ fn difference(seed: u64) -> Option<String> {
 
 #[test]
 fn the_runtime_refuses_what_the_compiler_refuses() {
-    let differences: Vec<String> = (0..PIPELINES).filter_map(difference).collect();
+    let mut compared = 0;
+    let mut differences = Vec::new();
+    for (seed, compiled) in (0..PIPELINES).filter_map(|seed| Some((seed, comparable(seed)?))) {
+        compared += 1;
+        differences.extend(difference(seed, &compiled));
+    }
+    assert!(compared > PIPELINES / 2, "only {compared} pipelines were compared");
     assert!(differences.is_empty(), "{} pipelines:\n{}", differences.len(), differences.join("\n"));
 }

@@ -173,7 +173,8 @@ impl Token {
     /// The time at which it expires, in milliseconds since 1970.
     pub(super) fn expires_ms(&self) -> i64 {
         let since = self.expires.duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        // librdkafka counts in microseconds.
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX).min(i64::MAX / 1000)
     }
 
     pub(super) fn text(&self) -> &str {
@@ -299,8 +300,13 @@ impl Tokens {
 
     fn put(&self, token: Token) {
         let mut present = self.lock();
-        if present.as_ref().is_some_and(|present| present.text == token.text) {
-            return;
+        if let Some(before) = present.as_ref().filter(|before| before.text == token.text) {
+            let enough = token.obtained.checked_add(UNKNOWN_LIFETIME / 2);
+            if before.expires >= token.expires || enough.is_none_or(|enough| before.expires > enough) {
+                // The next renewal waits for a part of the time that is left.
+                *present = Some(Arc::new(Token { expires: before.expires, ..token }));
+                return;
+            }
         }
         *present = Some(Arc::new(token));
         self.number.fetch_add(1, Ordering::AcqRel);

@@ -3,28 +3,28 @@
 //!
 //! ```text
 //! partition ─┐
-//! partition ─┼─► queue of records ─► Records::take
+//! partition ─┼─► queue of records ─► Records::fill
 //! partition ─┘
 //! the group, statistics, errors ───► BaseConsumer::poll
 //! ```
 
-use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::time::Duration;
 
 use rdkafka::bindings::{
-    rd_kafka_consume_callback_queue, rd_kafka_header_get_all, rd_kafka_headers_t, rd_kafka_message_headers,
-    rd_kafka_message_t, rd_kafka_message_timestamp, rd_kafka_queue_destroy, rd_kafka_queue_forward,
-    rd_kafka_queue_get_consumer, rd_kafka_queue_get_partition, rd_kafka_queue_length, rd_kafka_queue_new,
-    rd_kafka_queue_t, rd_kafka_t, rd_kafka_topic_name, rd_kafka_yield,
+    rd_kafka_consume_batch_queue, rd_kafka_header_get_all, rd_kafka_headers_t, rd_kafka_message_destroy,
+    rd_kafka_message_headers, rd_kafka_message_t, rd_kafka_message_timestamp, rd_kafka_queue_destroy,
+    rd_kafka_queue_forward, rd_kafka_queue_get_consumer, rd_kafka_queue_get_partition, rd_kafka_queue_length,
+    rd_kafka_queue_new, rd_kafka_queue_t, rd_kafka_topic_name,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
+
+/// The most records that one call takes.
+const TAKEN_MAX: usize = 1024;
 
 /// A consumer, and the queue to which the partitions that it [takes over](Records::take_over) pass their records.
 ///
@@ -33,7 +33,10 @@ pub(in super::super) struct Records<C: ConsumerContext + 'static> {
     queue: NonNull<rd_kafka_queue_t>,
     /// The consumer's own queue, from which `BaseConsumer::poll` takes.
     events: NonNull<rd_kafka_queue_t>,
-    /// Dropped after both queues, which [`Records::drop`] destroys.
+    /// The records that were taken. Those before `next` are destroyed.
+    taken: Vec<*mut rd_kafka_message_t>,
+    next: usize,
+    /// Dropped after the records and both queues, which [`Records::drop`] destroys.
     consumer: BaseConsumer<C>,
 }
 
@@ -53,16 +56,18 @@ impl<C: ConsumerContext + 'static> Records<C> {
             unsafe { rd_kafka_queue_destroy(queue.as_ptr()) };
             return None;
         };
-        Some(Records { queue, events, consumer })
+        Some(Records { queue, events, taken: Vec::with_capacity(TAKEN_MAX), next: 0, consumer })
     }
 
     pub(in super::super) fn consumer(&self) -> &BaseConsumer<C> {
         &self.consumer
     }
 
-    /// Makes an assigned partition pass its records to the queue of records, also after it was revoked and assigned again. Records that
-    /// it has passed to the consumer's queue before stay there, so that queue has to be [empty](Records::has_events) before the next
-    /// record is taken from here.
+    /// Makes a partition pass its records to the queue of records. Has to be called after each assignment: librdkafka forgets it when
+    /// the partition is revoked, and passes the records to no queue until then if it was called once.
+    ///
+    /// Records that the partition has passed to the consumer's queue before stay there, so that queue has to be
+    /// [empty](Records::has_events) before the next record is taken from here.
     pub(in super::super) fn take_over(&self, topic: &str, partition: i32) {
         let Ok(topic) = CString::new(topic) else { return };
         // SAFETY: the client and the text are alive during the calls. The partition's queue is a reference that belongs to the caller,
@@ -83,58 +88,72 @@ impl<C: ConsumerContext + 'static> Records<C> {
         unsafe { rd_kafka_queue_length(self.events.as_ptr()) > 0 }
     }
 
-    /// Passes the records that are in the queue to `each`, one after the other, until it breaks. Waits for the first one, and for no
-    /// other.
-    pub(in super::super) fn take<F>(&self, wait: Duration, mut each: F)
-    where
-        F: FnMut(&TakenRecord<'_>) -> ControlFlow<()>,
-    {
-        let milliseconds = wait.as_micros().div_ceil(1000);
-        let milliseconds = i32::try_from(milliseconds).unwrap_or(i32::MAX);
-        let handle = self.consumer.client().native_ptr();
-        let mut call = Call { each: &mut each, handle, panic: None };
-        // SAFETY: the queue is alive until `self` is dropped. The function is called on this thread before the call returns, with `call`,
-        // which is not used meanwhile.
-        unsafe {
-            let call = (&raw mut call).cast();
-            rd_kafka_consume_callback_queue(self.queue.as_ptr(), milliseconds, Some(pass_on::<F>), call);
+    /// Takes at most `most` records for [`Records::next`], if there are none. Waits for the first one, and for no other. Returns whether
+    /// there are any now.
+    ///
+    /// All others stay in the queue, where librdkafka counts them: it fetches no more than its queues may hold.
+    pub(in super::super) fn fill(&mut self, most: usize, wait: Duration) -> bool {
+        if self.next == self.taken.len() {
+            self.taken.clear();
+            self.next = 0;
+            self.take(most, Duration::ZERO);
+            // With a time to wait, librdkafka would wait until it has all.
+            if self.taken.is_empty() && !wait.is_zero() {
+                self.take(1, wait);
+            }
         }
-        if let Some(panic) = call.panic {
-            resume_unwind(panic);
+        !self.taken.is_empty()
+    }
+
+    fn take(&mut self, most: usize, wait: Duration) {
+        let milliseconds = i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+        self.taken.resize(most.clamp(1, TAKEN_MAX), ptr::null_mut());
+        // SAFETY: the queue is alive until `self` is dropped, and `taken` has room for as many pointers as it is long.
+        let count = unsafe {
+            rd_kafka_consume_batch_queue(
+                self.queue.as_ptr(),
+                milliseconds,
+                self.taken.as_mut_ptr(),
+                self.taken.len(),
+            )
+        };
+        self.taken.truncate(usize::try_from(count).unwrap_or(0));
+    }
+
+    /// Returns the next record that was taken.
+    pub(in super::super) fn next(&mut self) -> Option<TakenRecord<'_>> {
+        let message = *self.taken.get(self.next)?;
+        self.next += 1;
+        // SAFETY: librdkafka has returned the record, which belongs to the caller. `next` goes past it, so nothing else destroys it.
+        Some(TakenRecord(unsafe { &mut *message }))
+    }
+
+    /// Drops the records of a partition that were taken and not yet returned.
+    pub(in super::super) fn forget(&mut self, topic: &str, partition: i32) {
+        let rest = self.taken.split_off(self.next);
+        self.taken.clear();
+        self.next = 0;
+        for message in rest {
+            // SAFETY: as in `next`: the record is dropped here, or put back.
+            let record = TakenRecord(unsafe { &mut *message });
+            if record.partition() == partition && record.topic() == topic {
+                drop(record);
+            } else {
+                std::mem::forget(record);
+                self.taken.push(message);
+            }
         }
     }
-}
 
-/// One call of [`Records::take`].
-struct Call<'a, F> {
-    each: &'a mut F,
-    handle: *mut rd_kafka_t,
-    /// What `each` has panicked with, which must not unwind into librdkafka.
-    panic: Option<Box<dyn Any + Send>>,
-}
-
-/// Passes a record on, and asks librdkafka to keep the others if it is the last one.
-///
-/// # Safety
-/// The record is alive during the call. `call` is a `Call<F>` that nothing else uses during the call.
-unsafe extern "C" fn pass_on<F>(record: *mut rd_kafka_message_t, call: *mut c_void)
-where
-    F: FnMut(&TakenRecord<'_>) -> ControlFlow<()>,
-{
-    // SAFETY: by the contract of this function.
-    let (record, call) = unsafe { (TakenRecord(&*record), &mut *call.cast::<Call<'_, F>>()) };
-    let passed = catch_unwind(AssertUnwindSafe(|| (call.each)(&record)));
-    if !matches!(passed, Ok(ControlFlow::Continue(()))) {
-        // SAFETY: the client is alive, and this thread is in a call of it.
-        unsafe { rd_kafka_yield(call.handle) };
-    }
-    if let Err(panic) = passed {
-        call.panic = Some(panic);
+    /// Drops the records that were taken and not yet returned.
+    pub(in super::super) fn clear(&mut self) {
+        while self.next().is_some() {}
     }
 }
 
 impl<C: ConsumerContext + 'static> Drop for Records<C> {
     fn drop(&mut self) {
+        self.clear();
         // SAFETY: both belong to `self`, and are not used again. Partitions that still pass records to the queue keep it alive, and
         // librdkafka drops what they pass.
         unsafe {
@@ -144,11 +163,18 @@ impl<C: ConsumerContext + 'static> Drop for Records<C> {
     }
 }
 
-/// A record, or the error of a partition, which belongs to librdkafka.
-pub(in super::super) struct TakenRecord<'a>(&'a rd_kafka_message_t);
+/// A record, or the error of a partition.
+pub(in super::super) struct TakenRecord<'a>(&'a mut rd_kafka_message_t);
+
+impl Drop for TakenRecord<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the record belongs to `self`, and nothing that refers to it outlives `self`.
+        unsafe { rd_kafka_message_destroy(self.0) };
+    }
+}
 
 impl TakenRecord<'_> {
-    /// The error that the partition has, instead of a record.
+    /// The error that the partition has, instead of a record. If it has an offset, librdkafka takes the record at that offset for read.
     pub(in super::super) fn error(&self) -> Option<RDKafkaErrorCode> {
         (self.0.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| self.0.err.into())
     }

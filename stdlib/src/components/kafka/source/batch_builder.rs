@@ -88,6 +88,8 @@ pub(super) struct BatchBuilder {
     parts: Vec<BatchPart>,
     rows: Rows,
     since: Option<Instant>,
+    /// The mean length of the records of the last batch.
+    record_bytes: usize,
     /// Whether batches have identities.
     identities: bool,
 }
@@ -182,6 +184,7 @@ impl BatchBuilder {
             parts: Vec::new(),
             rows: Rows { headers, ..Rows::default() },
             since: None,
+            record_bytes: 0,
             identities: false,
         })
     }
@@ -273,6 +276,18 @@ impl BatchBuilder {
         !self.owned.is_empty()
     }
 
+    /// Returns the next offset of each partition.
+    pub(super) fn positions(&self) -> impl Iterator<Item = (&str, i32, u64)> {
+        self.owned.iter().map(|owned| (&*owned.topic, owned.number, owned.position))
+    }
+
+    /// Returns how many records should be added until the batch is full, if they are as long as those before; at least one.
+    pub(super) fn room(&self) -> usize {
+        let rows = self.batch.saturating_sub(self.rows.parts.len());
+        let bytes = BATCH_BYTES_MAX.saturating_sub(self.rows.bytes());
+        rows.min(bytes / self.record_bytes.max(1)).max(1)
+    }
+
     /// Whether the batch is full.
     pub(super) fn is_full(&self) -> bool {
         self.rows.parts.len() >= self.batch || self.rows.bytes() >= BATCH_BYTES_MAX
@@ -303,6 +318,7 @@ impl BatchBuilder {
     pub(super) fn take(&mut self) -> Result<Option<Batch>, BatchError> {
         let parts = self.end_batch();
         let rows = self.rows.parts.len();
+        self.record_bytes = self.rows.bytes() / rows.max(1);
         let kept = parts.iter().filter(|part| !part.revoked);
         let origins = kept.map(|part| Interval {
             partition: part.partition.clone(),

@@ -101,6 +101,9 @@ pub(super) enum SourceError {
     /// A record can't be decoded, for example because of a wrong checksum.
     #[error("source {component}: a record can't be read: {code}; it is not skipped, offsets stay before it")]
     Unreadable { component: String, code: RDKafkaErrorCode },
+    /// A partition can't be read at present.
+    #[error("source {component}: a partition can't be read: {code}; undelivered records are read again")]
+    Interrupted { component: String, code: RDKafkaErrorCode },
     /// A partition's offsets went backwards within one assignment.
     #[error("source {component}: offset {offset} of {partition} came after {position}")]
     WentBack { component: String, partition: String, offset: i64, position: u64 },
@@ -165,6 +168,7 @@ impl SourceError {
             | SourceError::Column { .. } => Failure::permanent(self),
             SourceError::Thread { .. }
             | SourceError::ThreadEnded { .. }
+            | SourceError::Interrupted { .. }
             | SourceError::WentBack { .. }
             | SourceError::MadeAgain { .. }
             | SourceError::LookUp { .. }

@@ -181,11 +181,6 @@ impl Member {
         lock(&self.positions).partitions()
     }
 
-    /// Returns the offset before which all records of a partition are delivered, if the member owns it.
-    pub(super) fn delivered_of(&self, topic: &str, number: i32) -> Option<u64> {
-        lock(&self.positions).delivered_of(&TopicPartition::new(topic, number))
-    }
-
     /// Checks that the topics that are read are still the ones that they were.
     ///
     /// # Errors

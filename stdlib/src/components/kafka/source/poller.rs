@@ -4,10 +4,9 @@
 //! partition has passed on before that, comes from the consumer's queue, which is emptied first.
 //!
 //! The thread always goes on polling, since a group removes a member that does not. When the queue of batches is full,
-//! the thread stops taking records, which keeps the prefetched ones. After a second it pauses the partitions, which
-//! discards the prefetched records, and goes on polling.
+//! the thread stops taking records, which keeps the prefetched ones. After a second it pauses the partitions, and goes on polling for
+//! what the group says. librdkafka reads the prefetched records again afterwards, and drops them from the queue then.
 
-use std::ops::ControlFlow;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -146,7 +145,10 @@ impl Poller {
                     self.builder.assign(start);
                     self.records.take_over(&start.partition.topic, start.partition.number);
                 }
-                Change::Revoked(partition) => self.builder.revoke(partition),
+                Change::Revoked(partition) => {
+                    self.builder.revoke(partition);
+                    self.records.forget(&partition.topic, partition.number);
+                }
             }
         }
         !changes.is_empty()
@@ -154,32 +156,40 @@ impl Poller {
 
     /// Takes records until the batch is full or no record is available.
     fn take_records(&mut self) -> Result<(), SourceError> {
-        // Without a partition, only the group has something to say.
-        self.take_events_within(if self.builder.owns_any() { Duration::ZERO } else { POLL_WAIT })?;
+        let owns_any = self.builder.owns_any();
+        self.take_events_within(if owns_any { Duration::ZERO } else { POLL_WAIT })?;
         // The records of a partition in the consumer's queue lie before those in its own queue.
-        if self.apply_changes() || self.records.has_events() || self.builder.is_full() {
+        if !owns_any || self.apply_changes() || self.records.has_events() || self.builder.is_full() {
             return Ok(());
         }
         let Poller { records, builder, .. } = self;
-        let consumer = records.consumer();
-        let member: &Member = consumer.context();
-        let wait = builder.remaining(Instant::now()).map_or(POLL_WAIT, |left| left.min(POLL_WAIT));
+        let member = records.consumer().context().clone();
+        let mut wait = builder.remaining(Instant::now()).map_or(POLL_WAIT, |left| left.min(POLL_WAIT));
         let mut last = LastPartition::default();
-        let mut done = Ok(());
-        records.take(wait, |taken| {
-            done = match taken.error() {
-                None => add_taken(builder, member, taken, &mut last),
-                Some(code) => handle_error(consumer, KafkaError::MessageConsumption(code)),
-            };
-            match done.is_err() || builder.is_full() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
+        let mut failed = None;
+        while failed.is_none() && !builder.is_full() && records.fill(builder.room(), wait) {
+            wait = Duration::ZERO;
+            while let Some(taken) = records.next() {
+                failed = taken.error().map(|code| (code, taken.offset()));
+                if failed.is_some() {
+                    break;
+                }
+                add_taken(builder, &member, &taken, &mut last)?;
+                if builder.is_full() {
+                    break;
+                }
             }
-        });
+        }
         if last.index.is_some() {
             member.connection().answered();
         }
-        done
+        let Some((code, offset)) = failed else { return Ok(()) };
+        handle_error(records.consumer(), builder, KafkaError::MessageConsumption(code))?;
+        // After a pause, librdkafka would go on behind the record at this offset, which nobody has read.
+        match offset >= 0 {
+            true => Err(SourceError::Interrupted { component: member.component(), code }),
+            false => Ok(()),
+        }
     }
 
     /// Handles what the consumer's queue holds: what the group and the brokers say, and records of partitions that were assigned just
@@ -192,7 +202,7 @@ impl Poller {
             wait = Duration::ZERO;
             match polled {
                 Ok(message) => add_message(builder, consumer.context(), &message)?,
-                Err(error) => return handle_error(consumer, error),
+                Err(error) => return handle_error(consumer, builder, error),
             }
             if builder.is_full() {
                 break;
@@ -242,6 +252,7 @@ impl Poller {
     /// Polls without taking records after the source was stopped: the member only commits, and answers its group.
     fn drain(&mut self) -> Result<(), SourceError> {
         self.builder.clear();
+        self.records.clear();
         let paused =
             self.backpressure.get_or_insert_with(|| Backpressure { since: Instant::now(), paused: false });
         if !paused.paused {
@@ -319,7 +330,11 @@ fn add(
 }
 
 /// Decides whether an error of librdkafka stops the source.
-fn handle_error(consumer: &BaseConsumer<Member>, error: KafkaError) -> Result<(), SourceError> {
+fn handle_error(
+    consumer: &BaseConsumer<Member>,
+    builder: &BatchBuilder,
+    error: KafkaError,
+) -> Result<(), SourceError> {
     let member: &Member = consumer.context();
     let component = member.component();
     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
@@ -330,7 +345,7 @@ fn handle_error(consumer: &BaseConsumer<Member>, error: KafkaError) -> Result<()
         }
         RDKafkaErrorCode::AutoOffsetReset
         | RDKafkaErrorCode::OffsetOutOfRange
-        | RDKafkaErrorCode::LogTruncation => Err(offset_gone(consumer)),
+        | RDKafkaErrorCode::LogTruncation => Err(offset_gone(consumer, builder)),
         _ if is_refusal(code) => Err(member.refused(code)),
         _ if is_unreadable(code) => Err(SourceError::Unreadable { component, code }),
         RDKafkaErrorCode::PollExceeded => {
@@ -346,22 +361,18 @@ fn handle_error(consumer: &BaseConsumer<Member>, error: KafkaError) -> Result<()
 }
 
 /// Finds out which offset the broker no longer has.
-fn offset_gone(consumer: &BaseConsumer<Member>) -> SourceError {
+fn offset_gone(consumer: &BaseConsumer<Member>, builder: &BatchBuilder) -> SourceError {
     let member: &Member = consumer.context();
     if let Err(made_again) = member.check_topics(consumer) {
         return made_again;
     }
     let (component, group) = (member.component(), member.group());
-    let positions = consumer.position();
-    for element in positions.iter().flat_map(|list| list.elements()) {
-        let (topic, partition) = (element.topic().to_string(), element.partition());
-        // Before the first record is read, the position is the start offset.
-        let position = element.offset().to_raw().and_then(|offset| u64::try_from(offset).ok());
-        let position = position.or_else(|| member.delivered_of(&topic, partition));
-        let watermarks = consumer.fetch_watermarks(&topic, partition, PROBE_TIMEOUT);
-        if let (Some(position), Ok((low, high))) = (position, watermarks)
+    for (topic, partition, position) in builder.positions() {
+        let watermarks = consumer.fetch_watermarks(topic, partition, PROBE_TIMEOUT);
+        if let Ok((low, high)) = watermarks
             && i64::try_from(position).is_ok_and(|position| position < low || position > high)
         {
+            let topic = topic.to_owned();
             return SourceError::OffsetGone { component, group, topic, partition, position, low, high };
         }
     }

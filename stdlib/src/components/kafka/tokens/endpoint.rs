@@ -33,9 +33,29 @@ pub(super) struct Endpoint {
 #[serde(default)]
 struct Answer {
     access_token: Option<String>,
-    expires_in: Option<f64>,
+    expires_in: Option<Seconds>,
     error: Option<String>,
     error_description: Option<String>,
+}
+
+/// A number, which some servers write as a text.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(f64),
+    Text(String),
+    Other(serde::de::IgnoredAny),
+}
+
+impl Seconds {
+    fn lifetime(&self) -> Option<Duration> {
+        let seconds = match self {
+            Seconds::Number(seconds) => *seconds,
+            Seconds::Text(text) => text.trim().parse().ok()?,
+            Seconds::Other(_) => return None,
+        };
+        Duration::try_from_secs_f64(seconds).ok()
+    }
 }
 
 impl Endpoint {
@@ -67,8 +87,7 @@ impl Endpoint {
         let answer: Answer = serde_json::from_slice(&answer).unwrap_or_default();
         match &answer.access_token {
             Some(token) if status.is_success() => {
-                let seconds = answer.expires_in;
-                let lifetime = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                let lifetime = answer.expires_in.as_ref().and_then(Seconds::lifetime);
                 let now = SystemTime::now();
                 let token = Token::new(token.clone(), lifetime, now).filter(|token| token.is_valid(now));
                 token.ok_or_else(|| TokenError::NoToken { url: self.url.clone(), status })

@@ -38,6 +38,19 @@ async fn a_token_in_a_file_is_read_again_only_when_it_is_needed() {
     assert_eq!(tokens.number.load(Ordering::Acquire), 2);
 }
 
+#[test]
+fn a_token_that_does_not_say_how_long_it_is_valid_stays_valid_as_long_as_it_is_given() {
+    let (_file, tokens) = in_file();
+    let (token, begin) = (|now| Token::new("opaque".to_owned(), None, now).unwrap(), SystemTime::now());
+    for seconds in [0, 100, 200, 400] {
+        tokens.put(token(begin + Duration::from_secs(seconds)));
+    }
+    let last = tokens.lock().clone().unwrap();
+    assert_eq!(last.expires, begin + Duration::from_secs(400) + UNKNOWN_LIFETIME);
+    // Clients got it when half of its time was over, and not each time that it was read.
+    assert_eq!(tokens.number.load(Ordering::Acquire), 3);
+}
+
 #[tokio::test]
 async fn a_token_that_can_be_of_no_use_is_an_error_that_names_the_setting_and_the_place() {
     let (file, tokens) = in_file();
