@@ -15,7 +15,7 @@ use crate::batch::Batch;
 use crate::channel::Fill;
 use crate::environment::storage::Storage;
 
-/// Reading in advance stops after this many bytes.
+/// Reading in advance stops after this many bytes on the disk or in memory.
 const LOAD_BYTES: u64 = 1 << 20;
 
 /// A put that readers can lease.
@@ -84,7 +84,8 @@ pub(super) fn load<S: Storage>(storage: &S, request: &LoadRequest) -> Result<Vec
             let fill = Fill { events: rows, bytes: header.charged };
             let (next, events_before) = (record.next, header.events_before);
             items.push(StoredPut { sequence: wanted, batch, fill, location, next, events_before });
-            bytes += header.span();
+            // A compressed put may take a hundred times its bytes on the disk.
+            bytes += header.span().max(header.charged);
             if !request.ahead || bytes >= LOAD_BYTES || wanted + 1 >= request.below {
                 return Ok(items);
             }

@@ -95,7 +95,10 @@ fn change(folder: &std::path::Path, file: &str, change: impl FnOnce(&mut Vec<u8>
 impl<S: Storage> Open<S> {
     /// Puts numbers. The receiver gets the outcome when they are on disk.
     async fn put(&self, numbers: std::ops::Range<u64>) -> tokio::sync::mpsc::UnboundedReceiver<bool> {
-        let batch = batch(numbers);
+        self.put_batch(batch(numbers)).await
+    }
+
+    async fn put_batch(&self, batch: Batch) -> tokio::sync::mpsc::UnboundedReceiver<bool> {
         let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
         let transaction = self.channel.reserve(Fill::of(&batch)).await.unwrap();
         let acknowledgement = Acknowledgement::new(1, Box::new(Outcome(sender)));

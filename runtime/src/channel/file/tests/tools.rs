@@ -195,27 +195,58 @@ async fn no_events_are_kept_when_only_optional_readers_are_left() {
     assert_eq!(inspect(folder.path(), None).unwrap().held_events, 0);
 }
 
+/// Reads the put of this number and later ones below another, from a place in the log on.
+fn read_ahead(
+    storage: &Directory,
+    from: segment::Location,
+    puts: std::ops::Range<u64>,
+    found: &survey::Survey,
+) -> Vec<reading::StoredPut> {
+    let uuid = survey::read_superblock(storage).unwrap().unwrap().uuid;
+    let segments = Arc::new(found.segments.clone());
+    let (sequence, below, schema) = (puts.start, puts.end, schema());
+    let request = reading::LoadRequest { from, sequence, below, ahead: true, uuid, segments, schema };
+    reading::load(storage, &request).unwrap()
+}
+
+fn surveyed(storage: &Directory) -> survey::Survey {
+    survey::survey(storage, survey::read_superblock(storage).unwrap().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn compressed_puts_are_read_in_advance_by_their_bytes_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { byte_capacity: 64 << 20, ..options(folder.path()).limits };
+    let options = FileChannelOptions { limits, compression: Compression::Zstd, ..options(folder.path()) };
+    let open = open(options).await;
+    let body = vec![b'x'; 300_000];
+    for number in 0..20 {
+        let origins = Origins::one(Partition::new("p"), number, number + 1);
+        let bodies = BinaryViewArray::from_iter_values([&body]);
+        let batch = Batch::new(schema(), vec![bodies.into()], 1, origins).unwrap();
+        assert_eq!(open.put_batch(batch).await.recv().await, Some(true));
+    }
+    open.channel.shut().await.unwrap();
+    let storage = Directory::open(folder.path()).unwrap();
+    let found = surveyed(&storage);
+    let (number, info) = found.segments.iter().next().unwrap();
+    let (from, first) = (segment::Location { segment: *number, offset: info.begin }, info.first_sequence);
+    let items = read_ahead(&storage, from, first..first + 20, &found);
+    assert_eq!(items.len(), 4, "four puts have a mebibyte");
+}
+
 #[tokio::test]
 async fn a_reader_at_the_end_of_a_deleted_segment_continues_in_the_next() {
     let folder = tempfile::tempdir().unwrap();
     filled(folder.path()).await;
     let storage = Directory::open(folder.path()).unwrap();
-    let superblock = survey::read_superblock(&storage).unwrap().unwrap();
-    let found = survey::survey(&storage, superblock).unwrap();
+    let found = surveyed(&storage);
     let mut listed = found.segments.iter();
     let ((gone, _), (_, next)) = (listed.next().unwrap(), listed.next().unwrap());
-    let request = reading::LoadRequest {
-        // After the last put of the first segment, where acknowledgements may follow.
-        from: segment::Location { segment: *gone, offset: found.segments[gone].end - segment::PAGE },
-        sequence: next.first_sequence,
-        below: next.first_sequence + 1,
-        ahead: true,
-        uuid: superblock.uuid,
-        segments: Arc::new(found.segments.clone()),
-        schema: schema(),
-    };
+    // After the last put of the first segment, where acknowledgements may follow.
+    let from = segment::Location { segment: *gone, offset: found.segments[gone].end - segment::PAGE };
     // All readers have acknowledged the puts in this segment, so the log may have deleted it.
     std::fs::remove_file(folder.path().join(segment::segment_name(*gone))).unwrap();
-    let items = reading::load(&storage, &request).unwrap();
+    let items = read_ahead(&storage, from, next.first_sequence..next.first_sequence + 1, &found);
     assert_eq!(items[0].sequence, next.first_sequence);
 }
