@@ -28,7 +28,7 @@ mod steps;
 pub use environment::blocking::BlockingExecutor;
 pub use environment::clock::{Clock, SystemClock};
 pub use environment::descriptors::{Descriptor, DescriptorCounts, Descriptors, Purpose, TooFewDescriptors};
-pub use environment::random::{SeededRandom, number_from_environment};
+pub use environment::random::{SeededRandom, number_from_environment, seeds_from_environment};
 pub use environment::storage;
 pub use environment::workers::{QueueId, WorkerPanicked, Workers};
 pub use failure::{

@@ -1,4 +1,4 @@
-//! What was derived about the memory and the disk space that a program takes at most.
+//! The most memory and disk space that a program takes, as the compiler derives it.
 
 use weir_grammar::Span;
 
@@ -9,15 +9,15 @@ use crate::names::scopes::ComponentIndex;
 pub struct Resources {
     /// The components, in the order of the graph.
     pub components: Vec<ComponentResources>,
-    /// What the process takes beside its components.
+    /// The memory of the process beside its components.
     pub process: Amounts,
-    /// What follows from the expected rates of sources.
+    /// The outages that channels bridge, and the files of sinks, at the expected rates of sources.
     pub rates: Rates,
     /// Whether all components have an amount; those with errors in their settings have none.
     pub complete: bool,
 }
 
-/// What follows from the expected rates of sources.
+/// The outages that channels bridge, and the files of sinks, at the expected rates of sources.
 #[derive(Debug, Clone, Default)]
 pub struct Rates {
     /// How long the channels bridge an outage of all their sinks.

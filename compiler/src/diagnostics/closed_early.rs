@@ -17,7 +17,7 @@ pub struct ClosedEarly {
     pub channel: String,
     /// Whether the compiler has added the channel.
     pub implicit: bool,
-    /// What the channel stores.
+    /// The capacity of the channel, in words.
     pub stored: String,
     /// The setting of the channel that limits it.
     pub limit: Option<String>,

@@ -5,7 +5,7 @@ use super::Description;
 /// A test, or an expectation of it, that can't fail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExpectsNothing {
-    /// What can't fail, in words.
+    /// The name of the test or the expectation, in words.
     pub what: &'static str,
     /// Why it can't, in words.
     pub reason: &'static str,

@@ -2,7 +2,7 @@ use weir_grammar::Span;
 
 use super::{Description, Diagnostic, Fix, listed};
 
-/// What a component exposes to others on the network.
+/// A component whose connections or port others on the network can use or read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Exposed {
     /// The component.

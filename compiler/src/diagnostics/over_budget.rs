@@ -8,15 +8,15 @@ use crate::spelling::bytes_in_words;
 pub struct OverBudget {
     /// `memory` or `disk`.
     pub resource: &'static str,
-    /// What is allowed, in bytes.
+    /// The limit of `agent { … }`, in bytes.
     pub allowed: u64,
     /// The place of this limit.
     pub place: Span,
-    /// What the program may take, in bytes.
+    /// The worst case of the program, in bytes.
     pub sum: u64,
     /// A limit that suffices, in bytes.
     pub enough: u64,
-    /// What the process takes beside its components, in bytes.
+    /// The part of the process beside its components, in bytes.
     pub process: u64,
     /// The largest parts, the largest first.
     pub parts: Vec<LargePart>,

@@ -166,14 +166,22 @@ impl Component {
 }
 
 impl Library {
-    /// Returns the variants of a setting's enum that expose nothing of this kind, whatever their settings are.
-    pub(crate) fn variants_without(&self, value_type: &Type, what: &[&str]) -> Vec<&Variant> {
-        let Type::Named(named) = value_type else { return Vec::new() };
-        let Some(Named::Enum(variants)) = self.types.get(named) else { return Vec::new() };
-        let exposes = |variant: &&Variant| {
-            variant.surface.exposes.iter().any(|clause| what.contains(&&*clause.what.text))
-        };
-        variants.iter().filter(|variant| !exposes(variant)).collect()
+    /// Returns the variants of a setting's enum; none if its type is no enum.
+    pub(crate) fn variants(&self, value_type: &Type) -> &[Variant] {
+        match value_type {
+            Type::Named(named) => match self.types.get(named) {
+                Some(Named::Enum(variants)) => variants,
+                _ => &[],
+            },
+            _ => &[],
+        }
+    }
+}
+
+impl Variant {
+    /// Whether the variant has a clause by which it exposes this, such as `link`, whatever its settings are.
+    pub(crate) fn may_expose(&self, what: &str) -> bool {
+        self.surface.exposes.iter().any(|clause| *clause.what.text == *what)
     }
 }
 

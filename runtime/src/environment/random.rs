@@ -1,5 +1,7 @@
 //! Random numbers that a seed determines, so that a simulated history can be repeated.
 
+use std::ops::Range;
+
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::SplitMix64;
 
@@ -48,6 +50,15 @@ impl Default for SeededRandom {
 /// Reads a number from the environment variable `name`: the seed of a test of histories, or how many to play.
 pub fn number_from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
+}
+
+/// Returns the seeds of the histories that a test plays: as many as `WEIR_HISTORIES` says, from `WEIR_SEED` on. With `WEIR_SEED` alone
+/// there is one, and with neither there are `usual`, from 0 on.
+pub fn seeds_from_environment(usual: u64) -> Range<u64> {
+    let (first, count) = (number_from_environment("WEIR_SEED"), number_from_environment("WEIR_HISTORIES"));
+    let count = count.unwrap_or(if first.is_some() { 1 } else { usual });
+    let first = first.unwrap_or(0);
+    first..first + count
 }
 
 #[cfg(test)]

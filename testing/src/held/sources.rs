@@ -61,6 +61,22 @@ struct State {
     renamed: bool,
 }
 
+impl State {
+    /// Chooses a sequence with events after these positions, and some of the events that follow there; none if there are none.
+    fn next_events(&mut self, after: &[u64]) -> Option<(usize, Vec<u64>)> {
+        let open = (0..after.len()).filter(|at| after[*at] < self.sequences[*at].len() as u64);
+        let open: Vec<usize> = open.collect();
+        if open.is_empty() {
+            return None;
+        }
+        let sequence = self.random.among(&open);
+        let begin = after[sequence];
+        let most = (self.sequences[sequence].len() as u64 - begin).min(BATCH);
+        let through = begin + 1 + self.random.below(most);
+        Some((sequence, self.sequences[sequence][begin as usize..through as usize].to_vec()))
+    }
+}
+
 /// A request of a peer.
 struct Request {
     events: Vec<u64>,
@@ -341,17 +357,8 @@ impl HeldSource {
             Repeats::FromPosition { .. } => {
                 let (sequence, begin, events, run) = {
                     let mut state = supply.lock();
-                    let open = (0..after.len()).filter(|at| after[*at] < state.sequences[*at].len() as u64);
-                    let open: Vec<usize> = open.collect();
-                    if open.is_empty() {
-                        return Ok(None);
-                    }
-                    let sequence = state.random.among(&open);
-                    let begin = after[sequence];
-                    let most = (state.sequences[sequence].len() as u64 - begin).min(BATCH);
-                    let count = 1 + state.random.below(most);
-                    let events = state.sequences[sequence][begin as usize..(begin + count) as usize].to_vec();
-                    (sequence, begin, events, state.runs)
+                    let Some((sequence, events)) = state.next_events(after) else { return Ok(None) };
+                    (sequence, after[sequence], events, state.runs)
                 };
                 let through = begin + events.len() as u64;
                 let partition = supply.partition(sequence, run);
@@ -395,18 +402,10 @@ impl HeldSource {
     fn next_sent(&self) -> Option<Vec<u64>> {
         let events = {
             let mut state = self.supply.lock();
-            let open =
-                (0..state.saved.len()).filter(|at| state.saved[*at] < state.sequences[*at].len() as u64);
-            let open: Vec<usize> = open.collect();
-            if open.is_empty() {
-                return None;
-            }
-            let sequence = state.random.among(&open);
-            let begin = state.saved[sequence];
-            let most = (state.sequences[sequence].len() as u64 - begin).min(BATCH);
-            let through = begin + 1 + state.random.below(most);
-            state.saved[sequence] = through;
-            state.sequences[sequence][begin as usize..through as usize].to_vec()
+            let sent = state.saved.clone();
+            let (sequence, events) = state.next_events(&sent)?;
+            state.saved[sequence] += events.len() as u64;
+            events
         };
         self.supply.count_delivered();
         Some(events)

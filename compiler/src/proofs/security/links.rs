@@ -153,7 +153,8 @@ impl Link<'_> {
         let setting = link.decided_by.first().copied();
         let value = setting.and_then(|setting| setting.value.as_ref()).map(chosen);
         let protecting: Vec<&Variant> = setting.map_or(Vec::new(), |setting| {
-            self.input.library.variants_without(&setting.value_type, &["link", "secret"])
+            let variants = self.input.library.variants(&setting.value_type).iter();
+            variants.filter(|variant| !variant.may_expose("link") && !variant.may_expose("secret")).collect()
         });
         let place = setting.and_then(|setting| match setting.origin {
             Origin::Written(span) => Some((setting.name.clone(), span, false)),
@@ -174,9 +175,9 @@ impl Link<'_> {
     fn fix(&self, setting: &Setting, protecting: &[&Variant]) -> Option<Fix> {
         // A setting of the variant could expose the same by its default.
         let is_safe = |setting: &SettingSignature| {
-            let variants = self.input.library.variants_without(&setting.value_type, &["link"]).len();
+            let variants = self.input.library.variants(&setting.value_type);
             (setting.optional || setting.default.is_some())
-                && variants == self.input.library.variants_without(&setting.value_type, &[]).len()
+                && !variants.iter().any(|variant| variant.may_expose("link"))
         };
         let is_free = |variant: &&&Variant| {
             let mut settings = variant.group.iter().flat_map(|group| &group.settings);

@@ -5,7 +5,7 @@
     reason = "the crate lacks calls, and others take 100 ms for each commit or half a microsecond for each record"
 )]
 
-mod records;
+mod record_queue;
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
@@ -36,7 +36,7 @@ use thiserror::Error;
 use super::shared_group::Generation;
 use super::tokens::{Extension, Token};
 
-pub(super) use records::{Records, TakenRecord};
+pub(super) use record_queue::{RecordQueue, TakenRecord};
 
 /// Why a call of a transaction has failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -28,14 +28,15 @@ mod workload;
 mod world;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use weir_runtime::agent::{Ending, Stop};
-use weir_runtime::number_from_environment;
 use weir_runtime::storage::{Moment, StepCounts};
+use weir_runtime::{number_from_environment, seeds_from_environment};
 
 use setup::{EXPLODING, MEETING, REJECTING, Rejects, SETUPS, Setup};
 use world::{StopPoint, World, simulate};
@@ -281,9 +282,7 @@ fn play_often(setups: &[Setup], count: u64) {
 
 /// Plays histories by their seeds, so many unless the environment says otherwise.
 fn play_often_as(count: u64, play: impl Fn(u64) -> (World, u64, Result<(), String>) + Sync) {
-    let histories = number_from_environment("WEIR_HISTORIES");
-    let seeds = number_from_environment("WEIR_SEED").map(|seed| seed..seed + histories.unwrap_or(1));
-    let seeds = seeds.unwrap_or(0..histories.unwrap_or(count));
+    let seeds = seeds_from_environment(count);
     if seeds.end - seeds.start == 1 {
         log_to_stderr();
     }
@@ -307,10 +306,7 @@ fn histories_that_have_failed_hold() {
 
 #[test]
 fn every_line_arrives_once_however_often_the_machine_stops() {
-    let histories = number_from_environment("WEIR_HISTORIES");
-    let seeds = number_from_environment("WEIR_SEED").map(|seed| seed..seed + histories.unwrap_or(1));
-    let seeds = seeds.unwrap_or(0..histories.unwrap_or(HISTORIES));
-    let (begin, end) = (seeds.start, seeds.end);
+    let Range { start: begin, end } = seeds_from_environment(HISTORIES);
     if end - begin == 1 {
         log_to_stderr();
     }

@@ -20,7 +20,7 @@ use weir_runtime::batch::{Batch, Identities, Interval, Origins, Partition};
 use weir_runtime::channel::{Channel, Limits, MemoryChannel};
 use weir_runtime::sink::{Sink, SinkPort};
 use weir_runtime::source::{Handover, Outlet, SourcePort};
-use weir_runtime::{Context, Descriptors, SystemClock, number_from_environment};
+use weir_runtime::{Context, Descriptors, SystemClock, seeds_from_environment};
 
 use super::{KafkaSink, make_sink_on};
 use crate::components::kafka::shared_group::{Generation, SharedGroup};
@@ -220,19 +220,16 @@ async fn play(seed: u64) -> Result<Counts, String> {
 
 #[test]
 fn each_event_arrives_once_whatever_brokers_do() {
-    let first = number_from_environment("WEIR_SEED");
-    let count =
-        number_from_environment("WEIR_HISTORIES").unwrap_or(if first.is_some() { 1 } else { HISTORIES });
-    let first = first.unwrap_or(0);
+    let seeds = seeds_from_environment(HISTORIES);
     let mut all = Counts::default();
-    for seed in first..first + count {
+    for seed in seeds.clone() {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let counts = runtime.block_on(play(seed)).unwrap_or_else(|wrong| panic!("{wrong}"));
         all.add(&counts);
     }
     println!("{all:?}");
-    if count >= HISTORIES {
+    if seeds.end - seeds.start >= HISTORIES {
         assert!(all.each().iter().all(|count| *count >= 5), "too rare: {all:?}");
     }
 }

@@ -36,7 +36,7 @@ use weir_runtime::{ConnectFailure, Context, Failure};
 
 use super::asking::ask;
 use super::connection::{STATISTICS_INTERVAL, client_config, milliseconds, set_member};
-use super::native::Records;
+use super::native::RecordQueue;
 use super::security::Security;
 use super::shared_group::SharedGroup;
 use super::tokens::Renewal;
@@ -186,7 +186,7 @@ impl KafkaSource {
         let member = consumer.context().clone();
         let (sender, batches) = mpsc::channel(QUEUED_BATCHES_MAX);
         let (end_sender, ended) = oneshot::channel();
-        let records = Records::new(consumer).expect("a consumer with a group has a queue");
+        let records = RecordQueue::new(consumer).expect("a consumer with a group has a queue");
         let renewal = Renewal::new(security.tokens());
         let mut poller = Poller::new(records, renewal, self.selection.clone(), batch_builder, sender);
         let spawned = thread::Builder::new().name(format!("kafka {component}")).spawn(move || {

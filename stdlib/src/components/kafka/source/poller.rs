@@ -25,7 +25,7 @@ use super::headers;
 use super::member::{Change, Member};
 use super::selection::Selection;
 use crate::components::kafka::connection::PROBE_TIMEOUT;
-use crate::components::kafka::native::{Records, TakenRecord};
+use crate::components::kafka::native::{RecordQueue, TakenRecord};
 use crate::components::kafka::tokens::Renewal;
 
 /// The longest wait for a record.
@@ -45,7 +45,7 @@ const TOPIC_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The state of the polling thread.
 pub(super) struct Poller {
-    records: Records<Member>,
+    records: RecordQueue<Member>,
     renewal: Renewal,
     selection: Selection,
     builder: BatchBuilder,
@@ -64,7 +64,7 @@ struct Backpressure {
 
 impl Poller {
     pub(super) fn new(
-        records: Records<Member>,
+        records: RecordQueue<Member>,
         renewal: Renewal,
         selection: Selection,
         builder: BatchBuilder,

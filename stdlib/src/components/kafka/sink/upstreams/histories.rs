@@ -11,7 +11,7 @@
 mod agents;
 mod brokers;
 
-use weir_runtime::{SeededRandom, number_from_environment};
+use weir_runtime::{SeededRandom, seeds_from_environment};
 
 use agents::Agent;
 use brokers::Brokers;
@@ -155,12 +155,9 @@ fn play(seed: u64) -> Result<Counts, String> {
 
 #[test]
 fn each_record_arrives_once_whatever_groups_and_transactions_do() {
-    let first = number_from_environment("WEIR_SEED");
-    let count =
-        number_from_environment("WEIR_HISTORIES").unwrap_or(if first.is_some() { 1 } else { HISTORIES });
-    let first = first.unwrap_or(0);
+    let seeds = seeds_from_environment(HISTORIES);
     let mut all = Counts::default();
-    for seed in first..first + count {
+    for seed in seeds.clone() {
         let counts = play(seed).unwrap_or_else(|wrong| panic!("{wrong}"));
         all.committed += counts.committed;
         all.lost += counts.lost;
@@ -170,7 +167,7 @@ fn each_record_arrives_once_whatever_groups_and_transactions_do() {
         all.left_out += counts.left_out;
     }
     println!("{all:?}");
-    if count >= HISTORIES {
+    if seeds.end - seeds.start >= HISTORIES {
         let happened = [all.committed, all.lost, all.refused, all.unknown, all.killed, all.left_out];
         assert!(happened.iter().all(|count| *count >= 100), "too rare: {all:?}");
     }

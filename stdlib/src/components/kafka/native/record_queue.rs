@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! partition ─┐
-//! partition ─┼─► queue of records ─► Records::fill
+//! partition ─┼─► queue of records ─► RecordQueue::fill
 //! partition ─┘
 //! the group, statistics, errors ───► BaseConsumer::poll
 //! ```
@@ -26,26 +26,26 @@ use rdkafka::types::RDKafkaRespErr;
 /// The most records that one call takes.
 const TAKEN_MAX: usize = 1024;
 
-/// A consumer, and the queue to which the partitions that it [takes over](Records::take_over) pass their records.
+/// A consumer, and the queue to which the partitions that it [takes over](RecordQueue::take_over) pass their records.
 ///
 /// Records of other partitions come from [`BaseConsumer::poll`], which also has to be called for everything else.
-pub(in super::super) struct Records<C: ConsumerContext + 'static> {
+pub(in super::super) struct RecordQueue<C: ConsumerContext + 'static> {
     queue: NonNull<rd_kafka_queue_t>,
     /// The consumer's own queue, from which `BaseConsumer::poll` takes.
     events: NonNull<rd_kafka_queue_t>,
     /// The records that were taken. Those before `next` are destroyed.
     taken: Vec<*mut rd_kafka_message_t>,
     next: usize,
-    /// Dropped after the records and both queues, which [`Records::drop`] destroys.
+    /// Dropped after the records and both queues, which [`RecordQueue::drop`] destroys.
     consumer: BaseConsumer<C>,
 }
 
 // SAFETY: librdkafka's queues and messages belong to no thread, and the pointers are used through `&self` and `&mut self` only.
-unsafe impl<C: ConsumerContext + 'static> Send for Records<C> {}
+unsafe impl<C: ConsumerContext + 'static> Send for RecordQueue<C> {}
 
-impl<C: ConsumerContext + 'static> Records<C> {
+impl<C: ConsumerContext + 'static> RecordQueue<C> {
     /// Returns `None` if the consumer is in no group.
-    pub(in super::super) fn new(consumer: BaseConsumer<C>) -> Option<Records<C>> {
+    pub(in super::super) fn new(consumer: BaseConsumer<C>) -> Option<RecordQueue<C>> {
         let handle = consumer.client().native_ptr();
         // SAFETY: the client is alive as long as `consumer`, which is dropped after both queues. They belong to the caller.
         let queues =
@@ -56,7 +56,7 @@ impl<C: ConsumerContext + 'static> Records<C> {
             unsafe { rd_kafka_queue_destroy(queue.as_ptr()) };
             return None;
         };
-        Some(Records { queue, events, taken: Vec::with_capacity(TAKEN_MAX), next: 0, consumer })
+        Some(RecordQueue { queue, events, taken: Vec::with_capacity(TAKEN_MAX), next: 0, consumer })
     }
 
     pub(in super::super) fn consumer(&self) -> &BaseConsumer<C> {
@@ -67,7 +67,7 @@ impl<C: ConsumerContext + 'static> Records<C> {
     /// the partition is revoked, and passes the records to no queue until then if it was called once.
     ///
     /// Records that the partition has passed to the consumer's queue before stay there, so that queue has to be
-    /// [empty](Records::has_events) before the next record is taken from here.
+    /// [empty](RecordQueue::has_events) before the next record is taken from here.
     pub(in super::super) fn take_over(&self, topic: &str, partition: i32) {
         let Ok(topic) = CString::new(topic) else { return };
         // SAFETY: the client and the text are alive during the calls. The partition's queue is a reference that belongs to the caller,
@@ -88,7 +88,7 @@ impl<C: ConsumerContext + 'static> Records<C> {
         unsafe { rd_kafka_queue_length(self.events.as_ptr()) > 0 }
     }
 
-    /// Takes at most `most` records for [`Records::next`], if there are none. Waits for the first one, and for no other. Returns whether
+    /// Takes at most `most` records for [`RecordQueue::next`], if there are none. Waits for the first one, and for no other. Returns whether
     /// there are any now.
     ///
     /// All others stay in the queue, where librdkafka counts them: it fetches no more than its queues may hold.
@@ -151,7 +151,7 @@ impl<C: ConsumerContext + 'static> Records<C> {
     }
 }
 
-impl<C: ConsumerContext + 'static> Drop for Records<C> {
+impl<C: ConsumerContext + 'static> Drop for RecordQueue<C> {
     fn drop(&mut self) {
         self.clear();
         // SAFETY: both belong to `self`, and are not used again. Partitions that still pass records to the queue keep it alive, and
