@@ -21,7 +21,7 @@ pub struct Exposed {
     pub setting: Option<(String, Span, bool)>,
     /// The value of the setting that says that this is meant.
     pub meant: Option<String>,
-    /// The variants of the setting that do not expose this.
+    /// Values of the setting that do not expose this: `tls { … }`.
     pub instead: Vec<String>,
     /// The change that protects the component, if one is known.
     pub fix: Option<Fix>,
@@ -79,8 +79,7 @@ impl Exposed {
             None => (String::new(), name.as_str()),
         };
         if !self.instead.is_empty() {
-            let values: Vec<String> =
-                self.instead.iter().map(|value| format!("{own}: {value} {{ … }}")).collect();
+            let values: Vec<String> = self.instead.iter().map(|value| format!("{own}: {value}")).collect();
             let values = listed(values.iter().map(String::as_str), "or");
             description = description.help(format!("protect it: {values}{within}"));
         }

@@ -3,6 +3,7 @@
 mod events;
 mod resources;
 mod state;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -67,6 +68,9 @@ pub struct PlanChange {
     pub subject: String,
     /// The change in words.
     pub says: String,
+    /// The lines of the plan that change: `- …` in the old one, `+ …` in the new one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<String>,
     /// The step that avoids the effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
@@ -84,7 +88,8 @@ pub struct PlanChange {
 impl PlanChange {
     fn new(effect: Effect, subject: impl Into<String>, says: impl Into<String>) -> PlanChange {
         let (subject, says) = (subject.into(), says.into());
-        PlanChange { effect, subject, says, advice: None, directory: None, reader: None, events: None }
+        let lines = Vec::new();
+        PlanChange { effect, subject, says, lines, advice: None, directory: None, reader: None, events: None }
     }
 
     fn advice(mut self, advice: impl Into<String>) -> PlanChange {
@@ -120,6 +125,7 @@ impl Display for Difference {
                 last = Some(change.effect);
             }
             writeln!(f, "  {}: {}", change.subject, change.says)?;
+            change.lines.iter().try_for_each(|line| writeln!(f, "    {line}"))?;
             if let Some(events) = change.events {
                 match change.reader {
                     // The channel counts the events that any of its readers has not delivered.
@@ -147,6 +153,7 @@ pub fn differences(old: &Plan, new: &Plan, library: &Library) -> Difference {
     compared.renamed_sources(&mut changes);
     compared.readers(&mut changes);
     compared.events(&mut changes);
+    compared.steps(&mut changes);
     compared.resources(&mut changes);
     changes.extend(settings("agent", &old.agent, &new.agent, &|_| false));
     // The order of the text is kept within an effect.

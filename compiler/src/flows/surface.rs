@@ -10,7 +10,7 @@ use crate::analysis::graph::Component;
 use crate::analysis::settings::{Setting, Values};
 use crate::signatures::{Group, Library, Named, Surface, Variant};
 use crate::types::Type;
-use crate::values::requirements::applies;
+use crate::values::requirements::{applies, collect_names, is_met};
 
 /// A value of a setting by which the agent reaches or touches something: an address, a path.
 pub(crate) struct Touched<'h> {
@@ -29,6 +29,40 @@ pub(crate) struct Exposed<'h> {
     pub(crate) decided_by: Vec<&'h Setting>,
     /// Whether the clause is one of a variant.
     pub(crate) of_variant: bool,
+    /// The setting of the clause's group that is true or false, and whose other value ends the exposure.
+    pub(crate) switch: Option<Switch>,
+}
+
+/// A setting of type `Bool`, and a value of it.
+pub(crate) struct Switch {
+    pub(crate) name: String,
+    pub(crate) value: bool,
+}
+
+impl Switch {
+    /// Returns the first switch whose other value makes the condition false.
+    fn against(condition: &Expression, values: &dyn Values) -> Option<Switch> {
+        let mut names = Vec::new();
+        collect_names(condition, &mut names);
+        names.into_iter().find_map(|name| {
+            let Some(Value::Bool(now)) = values.value(&name) else { return None };
+            let switched = Switched { values, name: &name, value: Value::Bool(!now) };
+            (!is_met(condition, &switched)).then(|| Switch { value: !now, name: name.clone() })
+        })
+    }
+}
+
+/// The values of a group, but for one.
+struct Switched<'v> {
+    values: &'v dyn Values,
+    name: &'v str,
+    value: Value,
+}
+
+impl Values for Switched<'_> {
+    fn value(&self, name: &str) -> Option<&Value> {
+        if name == self.name { Some(&self.value) } else { self.values.value(name) }
+    }
 }
 
 /// Calls `found` for each setting of a group and of the groups within, with its values and its full name.
@@ -127,7 +161,8 @@ impl Component {
                     (None, Some(condition)) => self.named(condition),
                     (None, None) => Vec::new(),
                 };
-                Exposed { what: &what.text, because, decided_by, of_variant: chosen_by.is_some() }
+                let switch = condition.as_ref().and_then(|condition| Switch::against(condition, values));
+                Exposed { what: &what.text, because, decided_by, of_variant: chosen_by.is_some(), switch }
             }));
         });
         all
@@ -136,7 +171,7 @@ impl Component {
     /// Returns the outermost settings that a condition of the signature names.
     fn named(&self, condition: &Expression) -> Vec<&Setting> {
         let mut names = Vec::new();
-        crate::values::requirements::collect_names(condition, &mut names);
+        collect_names(condition, &mut names);
         let outermost = |name: &String| name.split('.').next().map(str::to_owned);
         let mut names: Vec<String> = names.iter().filter_map(outermost).collect();
         names.dedup();

@@ -311,3 +311,29 @@ flow main delivers exactly_once { clicks -> buffer -> copy }
     renamed.program = "renamed".to_owned();
     snapshot("changes_in_kafka", &differences(&plan(old), &renamed, &library).to_string());
 }
+
+#[test]
+fn steps_and_functions_that_change_are_told() {
+    let library = library_with(None);
+    let old = r#"fn is_noisy(host: Text) -> Bool { host == "a" }
+source logs = files { paths: ["/var/log/*.log"] }
+channel buffer = memory {}
+sink lake = files { path: "/lake" }
+sink copy = files { path: "/copy" }
+flow main {
+  logs -> drop if is_noisy(@host) -> set @day = "{@timestamp:%Y}" -> buffer
+  buffer -> copy { lake, copy }
+}
+"#;
+    let new = old
+        .replace("host == \"a\"", "host == \"b\"")
+        .replace("-> set @day", "-> keep if @offset > 0 -> set @day")
+        .replace("{@timestamp:%Y}", "{@timestamp:%m}")
+        .replace("copy { lake, copy }", "match { @day == \"01\" -> lake, _ -> copy }");
+    let plan = |text: &str| {
+        let analysis = check_with("logs.flow", text, &library);
+        let said = render::human(&analysis.diagnostics, &analysis.files, false);
+        lower(&analysis).unwrap_or_else(|| panic!("{said}"))
+    };
+    snapshot("changes_of_steps", &differences(&plan(old), &plan(&new), &library).to_string());
+}

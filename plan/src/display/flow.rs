@@ -16,22 +16,32 @@ const TYPE_INDENT: usize = 4;
 pub(super) fn flow_text(plan: &Plan, flow: &Flow, detail: Detail) -> String {
     let order = if flow.order == Order::None { String::new() } else { format!(", {}", flow.order) };
     let text = format!("flow {} delivers {}{order}\n", flow.name, flow.delivers);
-    let mut printer = Printer { plan, detail, text };
+    let mut printer = Printer { plan, detail, types: true, text };
     for (at, Path { from, leg }) in flow.paths.iter().enumerate() {
         if at > 0 {
             printer.text.push('\n');
         }
         let known = printer.leaving(from, leg);
-        let name = match from {
-            Origin::Source(name) | Origin::Channel(name) => name.as_str(),
-            Origin::Rejects(_) => "rejects",
-        };
-        printer.line(2, name);
+        printer.line(2, origin_name(from));
         let edge = Edge { known, in_full: known.is_some() };
         printer.in_full(known, 2 + TYPE_INDENT);
         printer.stages(4, leg, edge);
     }
     printer.text
+}
+
+/// Renders the steps, forks and destinations of a path, without its origin and without types.
+pub(super) fn stages_text(plan: &Plan, leg: &Leg) -> String {
+    let mut printer = Printer { plan, detail: Detail::Whole, types: false, text: String::new() };
+    printer.stages(0, leg, Edge { known: None, in_full: false });
+    printer.text
+}
+
+pub(super) fn origin_name(origin: &Origin) -> &str {
+    match origin {
+        Origin::Source(name) | Origin::Channel(name) => name,
+        Origin::Rejects(_) => "rejects",
+    }
 }
 
 /// The type of the events at an edge, and whether it was shown completely.
@@ -44,6 +54,8 @@ struct Edge {
 struct Printer<'p> {
     plan: &'p Plan,
     detail: Detail,
+    /// Whether the types of events are shown.
+    types: bool,
     text: String,
 }
 
@@ -161,7 +173,9 @@ impl Printer<'_> {
 
     /// Renders all columns of a type.
     fn in_full(&mut self, known: Option<EventTypeId>, indent: usize) {
-        let Some(event_type) = known.map(|id| self.plan.event_type(id)) else { return };
+        let Some(event_type) = known.filter(|_| self.types).map(|id| self.plan.event_type(id)) else {
+            return;
+        };
         let columns: Vec<String> =
             event_type.schema.fields().iter().map(|field| column_text(field)).collect();
         self.columns(indent, "{ ", &columns, " }");

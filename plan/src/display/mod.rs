@@ -11,12 +11,12 @@ use std::time::Duration;
 use arrow_schema::{DataType, Field};
 
 use crate::{
-    Component, Delivery, EventType, Expression, Function, Hole, HoleFormat, Order, Plan, SENSITIVE,
-    SecretReference, Template, TemplatePart, Value,
+    Component, Delivery, EventType, Expression, Function, Hole, HoleFormat, Order, Origin, Path, Plan,
+    SENSITIVE, SecretReference, Template, TemplatePart, Value,
 };
 pub(crate) use action::{Detail, action_lines};
 use expression::{Shown, function_text};
-use flow::flow_text;
+use flow::{flow_text, origin_name, stages_text};
 
 /// The maximum length of a line that can be broken.
 const LINE_MAX: usize = 100;
@@ -50,6 +50,23 @@ impl Plan {
     pub fn edges(&self) -> String {
         let flows = self.flows.iter().map(|flow| flow_text(self, flow, Detail::Types));
         flows.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Renders what the events of a path pass: steps, forks and destinations, each on lines of its own, without types.
+    pub fn stages(&self, path: &Path) -> String {
+        stages_text(self, &path.leg)
+    }
+
+    /// Renders a function of the program, as its definition would be written.
+    pub fn function(&self, function: &Function) -> String {
+        function_text(function, &self.functions)
+    }
+}
+
+impl Origin {
+    /// Returns the name by which a plan shows the origin: that of a source or a channel, or `rejects`.
+    pub fn name(&self) -> &str {
+        origin_name(self)
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn version_of(path: &Path) -> u64 {
 /// Returns the decisions of a flow's paths that may send an event another way when they are made again.
 pub(super) fn varying(plan: &Plan) -> Vec<String> {
     let mut problems = Vec::new();
-    let arriving = arriving(plan);
+    let (headers, all) = (arriving(plan, &|varying| varying), arriving(plan, &Varying::with_tables));
     for flow in &plan.flows {
         let rejected = rejects_of(flow).map(channels).unwrap_or_default();
         let exactly_once = flow.delivers.never_repeats();
@@ -42,18 +42,21 @@ pub(super) fn varying(plan: &Plan) -> Vec<String> {
                 continue;
             }
             let found = varying_decision(&path.leg, Varying::begin(is_behind));
-            let found = found.map(|what| (what, support::VARYING_DECISION)).or_else(|| {
-                // Behind a channel, only stored positions make an event known.
-                let counts = exactly_once || !is_behind;
-                let what = varying_decision(&path.leg, begin(plan, path, &arriving)).filter(|_| counts)?;
-                Some((what, support::VARYING_HEADER))
-            });
+            // Behind a channel, only stored positions make an event known.
+            let counts = exactly_once || !is_behind;
+            let read_again = |before| varying_decision(&path.leg, before).filter(|_| counts);
+            let found = found
+                .map(|what| (what, support::VARYING_DECISION))
+                .or_else(|| Some((read_again(begin(plan, path, &headers))?, support::VARYING_HEADER)));
             let found = found.or_else(|| {
                 let is_read_again = has_durable || begins_durable(plan, path);
                 let counts = exactly_once || is_read_again && flow.delivers != Delivery::BestEffort;
-                let what = decision_by_table(&path.leg, is_behind, begin(plan, path, &arriving))?;
+                let what = decision_by_table(&path.leg, is_behind, begin(plan, path, &headers))?;
                 counts.then_some((what, support::VARYING_TABLE))
             });
+            // A step before the channel may have set a column from a table.
+            let found =
+                found.or_else(|| Some((read_again(begin(plan, path, &all))?, support::VARYING_TABLE)));
             problems.extend(found.map(|(what, why)| {
                 format!("flow {}: this version can't carry out {what}, {why}", flow.name)
             }));
@@ -89,8 +92,9 @@ fn begin(plan: &Plan, path: &Path, arriving: &BTreeMap<&str, BTreeSet<String>>) 
     }
 }
 
-/// Returns the columns that may differ when the same events arrive again, for each channel.
-fn arriving(plan: &Plan) -> BTreeMap<&str, BTreeSet<String>> {
+/// Returns the columns that may differ when the same events arrive again, for each channel. `also` adds what varies in addition to
+/// headers.
+fn arriving<'p>(plan: &'p Plan, also: &dyn Fn(Varying) -> Varying) -> BTreeMap<&'p str, BTreeSet<String>> {
     fn arrive<'p>(leg: &'p Leg, before: &Varying, arriving: &mut BTreeMap<&'p str, BTreeSet<String>>) {
         let behind = before.clone().behind(leg.steps.iter().map(|step| &step.action));
         if let Route::Channel(name) = &leg.to {
@@ -102,7 +106,7 @@ fn arriving(plan: &Plan) -> BTreeMap<&str, BTreeSet<String>> {
     loop {
         let before = all.clone();
         for path in plan.flows.iter().flat_map(|flow| &flow.paths) {
-            arrive(&path.leg, &begin(plan, path, &before).with_tables(), &mut all);
+            arrive(&path.leg, &also(begin(plan, path, &before)), &mut all);
         }
         if all == before {
             return all;

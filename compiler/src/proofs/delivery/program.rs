@@ -24,9 +24,14 @@ pub(super) struct Program<'p> {
     uses: &'p UseList,
     /// The first file of the program.
     entry: Option<FileId>,
-    /// The columns that may differ when the same events arrive again, for each channel.
-    arriving: BTreeMap<ComponentIndex, BTreeSet<String>>,
+    /// The columns that may differ when the same events arrive again.
+    arriving: Arriving,
+    /// Those of them that differ even if the files of lookup tables stay the same.
+    arriving_without_tables: Arriving,
 }
+
+/// Columns that may differ when the same events arrive again, for each channel.
+type Arriving = BTreeMap<ComponentIndex, BTreeSet<String>>;
 
 impl<'p> Program<'p> {
     pub(super) fn new(
@@ -36,8 +41,10 @@ impl<'p> Program<'p> {
         uses: &'p UseList,
         entry: Option<FileId>,
     ) -> Program<'p> {
-        let mut program = Program { graph, library, files, uses, entry, arriving: BTreeMap::new() };
-        program.arriving = program.arriving();
+        let (arriving, arriving_without_tables) = (Arriving::new(), Arriving::new());
+        let mut program = Program { graph, library, files, uses, entry, arriving, arriving_without_tables };
+        program.arriving = program.arriving(&|varying| varying.with_tables());
+        program.arriving_without_tables = program.arriving(&|varying| varying);
         program
     }
 
@@ -92,33 +99,42 @@ impl<'p> Program<'p> {
 
     /// Returns what may differ at the beginning of an edge when events come again.
     pub(super) fn begin(&self, edge: &Edge) -> Varying {
+        self.begin_with(edge, &self.arriving).with_tables()
+    }
+
+    /// Returns what may differ at the beginning of an edge when events come again and all lookup tables are the same.
+    pub(super) fn begin_without_tables(&self, edge: &Edge) -> Varying {
+        self.begin_with(edge, &self.arriving_without_tables)
+    }
+
+    fn begin_with(&self, edge: &Edge, arriving: &Arriving) -> Varying {
         let from = self.component(edge.from);
-        let begun = Varying::begin(self.is_behind_channel(edge)).with_tables();
+        let begun = Varying::begin(self.is_behind_channel(edge));
         match from.declared.role {
             Role::Source => begun.with_columns(from.kind().into_iter().flat_map(support::varying_headers)),
             // A durable channel keeps the events as they were read first.
             _ if self.is_durable(edge.from) => begun,
-            _ => begun.with_columns(self.arriving.get(&edge.from).into_iter().flatten().cloned()),
+            _ => begun.with_columns(arriving.get(&edge.from).into_iter().flatten().cloned()),
         }
     }
 
-    fn arriving(&mut self) -> BTreeMap<ComponentIndex, BTreeSet<String>> {
-        fn arrive(leg: &Leg, before: &Varying, arriving: &mut BTreeMap<ComponentIndex, BTreeSet<String>>) {
+    fn arriving(&self, begin: &dyn Fn(Varying) -> Varying) -> Arriving {
+        fn arrive(leg: &Leg, before: &Varying, arriving: &mut Arriving) {
             let behind = before.clone().behind(leg.steps.iter().map(|step| &step.action));
             if let Destination::Component(arrival) = &leg.to {
                 arriving.entry(arrival.to).or_default().extend(behind.columns());
             }
             leg.to.legs().into_iter().for_each(|leg| arrive(leg, &behind, arriving));
         }
+        let mut all = Arriving::new();
         loop {
-            let mut all = self.arriving.clone();
+            let before = all.clone();
             for edge in &self.graph.edges {
-                arrive(&edge.leg, &self.begin(edge), &mut all);
+                arrive(&edge.leg, &begin(self.begin_with(edge, &before)), &mut all);
             }
-            if all == self.arriving {
+            if all == before {
                 return all;
             }
-            self.arriving = all;
         }
     }
 }

@@ -60,6 +60,15 @@ pub(super) fn decided_by_table(place: Span, what: &str) -> Reason {
     reason(Rule::TableVaries, BOTH, place, what, why).with_remedy("decide by values that are always the same")
 }
 
+/// Returns the reason of a decision behind a channel by a value that a step before the channel has from a lookup table.
+pub(super) fn decided_by_table_before(place: Span, what: &str) -> Reason {
+    let what =
+        format!("{what} by a value of a lookup table, which may be another one when the event is read again");
+    let why = "after a crash the event may go another way, where its position counts as known";
+    let remedy = "decide behind a durable channel, which keeps the value, or by something else";
+    reason(Rule::TableVaries, BOTH, place, what, why).with_remedy(remedy)
+}
+
 /// Returns the reason of a decision by a header that may be another one when the event is read again.
 pub(super) fn decided_by_header(place: Span, what: &str) -> Reason {
     let what = format!("{what} by a header that may be another one when the event is read again");

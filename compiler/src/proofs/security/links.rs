@@ -161,12 +161,16 @@ impl Link<'_> {
             Origin::Default(span) => Some((setting.name.clone(), span, true)),
             _ => None,
         });
+        let switched = link.switch.as_ref().filter(|_| link.of_variant).zip(value.as_ref());
+        let switched =
+            switched.map(|(switch, variant)| format!("{variant} {{ {}: {}, … }}", switch.name, switch.value));
+        let instead = protecting.iter().map(|variant| format!("{} {{ … }}", variant.name.text));
         Told {
             reason: exposed.because.text.clone(),
             fix: setting.and_then(|setting| self.fix(setting, &protecting)),
             setting: place,
             meant: value.filter(|_| meant),
-            instead: protecting.iter().map(|variant| variant.name.text.to_string()).collect(),
+            instead: switched.into_iter().chain(instead).collect(),
             ..self.bare(exposed.because.span)
         }
     }

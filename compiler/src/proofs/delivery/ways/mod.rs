@@ -13,7 +13,7 @@ use super::program::Program;
 use super::reasons::reason;
 use super::steps::{
     OrderChange, balance_by, decided_before_channel, decided_behind_channel, decided_by_header,
-    decided_by_table, effect_of, first_step, fork, returns_elsewhere,
+    decided_by_table, decided_by_table_before, effect_of, first_step, fork, returns_elsewhere,
 };
 use crate::analysis::graph::{Arrival, Destination, Edge, Leg, Step};
 use crate::analysis::proofs::{Effect, Hop, HopKind, Reason, Rule};
@@ -59,8 +59,10 @@ struct Trail {
     varying: Varying,
     /// The same, with the headers that may differ when a source reads an event again.
     reread: Varying,
-    /// What differs if the files of lookup tables have changed.
+    /// What differs if the files of lookup tables have changed, as far as they are read behind the beginning of the edge.
     tables: Varying,
+    /// What differs when a source reads an event again, and the files of lookup tables are the same.
+    headers: Varying,
     is_behind: bool,
     /// The place of an `explode` before.
     exploded: Option<Span>,
@@ -81,6 +83,7 @@ pub(super) fn of_edge(program: &Program<'_>, index: usize) -> Vec<Way> {
         varying: Varying::begin(is_behind),
         reread: program.begin(edge),
         tables: Varying::begin(is_behind).with_tables(),
+        headers: program.begin_without_tables(edge),
         is_behind,
         exploded: None,
         is_deduped: false,
@@ -244,6 +247,8 @@ impl Walk<'_, '_> {
         trail.reread = Varying::begin(true).with_tables().with_columns(again);
         let again: Vec<String> = trail.tables.columns().collect();
         trail.tables = Varying::begin(true).with_tables().with_columns(again);
+        let again: Vec<String> = trail.headers.columns().collect();
+        trail.headers = Varying::begin(true).with_columns(again);
         leg.to.legs().into_iter().for_each(|leg| self.begin_behind(leg, trail));
     }
 
@@ -286,6 +291,7 @@ impl Walk<'_, '_> {
         let varies = trail.varying.decision(steps(), conditions()).is_some();
         let varies_when_reread = trail.reread.decision(steps(), conditions()).is_some();
         let varies_by_table = trail.tables.decision(steps(), conditions()).is_some();
+        let varies_by_header = trail.headers.decision(steps(), conditions()).is_some();
         // Behind a channel, `begin_behind` has found a step that rejects by a table.
         let is_found = varies_by_table && trail.is_behind && step.is_some();
         if !varies && (!varies_when_reread || is_found) {
@@ -309,9 +315,11 @@ impl Walk<'_, '_> {
                 decided_by_table(place, &what).with_positions(!is_durable)
             }
             // Without stored positions, only a durable channel takes an event for known.
-            (false, is_behind) => {
-                decided_by_header(place, &what).with_positions(is_behind || !self.has_durable)
+            (false, is_behind) => match varies_by_header {
+                true => decided_by_header(place, &what),
+                false => decided_by_table_before(place, &what),
             }
+            .with_positions(is_behind || !self.has_durable),
         };
         if step.is_none() {
             let why = "an event that comes again may come to this branch then, behind newer events";
@@ -323,7 +331,7 @@ impl Walk<'_, '_> {
 
     fn step(&mut self, step: &Step, trail: &mut Trail) {
         let (before, before_reread) = (trail.varying.clone(), trail.reread.clone());
-        let before_tables = trail.tables.clone();
+        let (before_tables, before_headers) = (trail.tables.clone(), trail.headers.clone());
         let passed_late = self.passes_late(step, self.program.place(step.span, step.used), trail);
         self.decides(Some(step), &self.edge.leg, trail);
         // A decision that varies is not applied.
@@ -331,6 +339,7 @@ impl Walk<'_, '_> {
         trail.varying = before.behind(std::iter::once(action));
         trail.reread = before_reread.behind(std::iter::once(action));
         trail.tables = before_tables.behind(std::iter::once(action));
+        trail.headers = before_headers.behind(std::iter::once(action));
         let place = self.program.place(step.span, step.used);
         if step.rejects() {
             self.rejects(step, place, trail);
