@@ -7,6 +7,7 @@ mod layers;
 mod library;
 mod private_places;
 mod source;
+mod test_runs;
 
 use std::path::PathBuf;
 use std::process::Command;
