@@ -45,8 +45,11 @@ pub(super) enum LoginError {
     /// The Kerberos server has not answered.
     #[error("`security`: no Kerberos ticket for {principal} within {} s", .limit.as_secs())]
     Slow { principal: String, limit: Duration },
-    /// The Kerberos server knows no brokers with the name of the service.
-    #[error("`service` of `security`: Kerberos has no brokers with the service name {service:?}: {reason}")]
+    /// The Kerberos server knows no such broker.
+    #[error(
+        "`service` of `security`: Kerberos does not know the broker: {reason}: is its service {service:?}, and are `brokers` and \
+         its `advertised.listeners` the names in its principal?"
+    )]
     UnknownService { service: String, reason: String },
     /// The client can't log in at a broker.
     #[error("`security`: {principal} can't log in at the brokers by Kerberos: {reason}")]
@@ -69,13 +72,17 @@ impl LoginError {
     }
 }
 
-/// Whether an error of a connection is one of Kerberos that passes, such as a Kerberos server that can't be reached: librdkafka connects
-/// again by itself.
-pub(super) fn is_outage(reason: &str) -> bool {
-    LoginFailure::in_reason(reason).is_some_and(|LoginFailure { stage, code, text }| match stage {
-        Stage::Ticket => !NoTicketReason::of(code, &text).wrong_credentials,
-        Stage::Login => code != UNKNOWN_SERVICE,
-    })
+/// Returns what a user reads of an error of a connection, if it is one of Kerberos that passes, such as a Kerberos server that can't be
+/// reached: librdkafka connects again by itself.
+pub(super) fn outage(reason: &str) -> Option<String> {
+    let LoginFailure { stage, code, text } = LoginFailure::in_reason(reason)?;
+    match stage {
+        Stage::Ticket => {
+            let NoTicketReason { text, wrong_credentials } = NoTicketReason::of(code, &text);
+            (!wrong_credentials).then(|| format!("no Kerberos ticket: {text}"))
+        }
+        Stage::Login => (code != UNKNOWN_SERVICE).then(|| format!("no login by Kerberos: {}", bare(&text))),
+    }
 }
 
 impl Kerberos {
@@ -174,8 +181,9 @@ mod tests {
             ),
             (
                 reason(Stage::Login, UNKNOWN_SERVICE, unknown),
-                "`service` of `security`: Kerberos has no brokers with the service name \"kafka\": \
-                 Server hbase/localhost@WEIR.TEST not found in Kerberos database",
+                "`service` of `security`: Kerberos does not know the broker: Server hbase/localhost@WEIR.TEST not found in \
+                 Kerberos database: is its service \"kafka\", and are `brokers` and its `advertised.listeners` the names in \
+                 its principal?",
             ),
             (
                 "invalid credentials".to_owned(),
@@ -183,7 +191,7 @@ mod tests {
             ),
         ];
         for (reason, text) in cases {
-            assert!(!is_outage(&reason), "{reason}");
+            assert_eq!(outage(&reason), None);
             let error = kerberos().refused(reason);
             assert_eq!((error.to_string().as_str(), error.outage()), (text, None));
         }
@@ -191,10 +199,16 @@ mod tests {
 
     #[test]
     fn a_kerberos_server_that_is_gone_and_a_wrong_clock_are_outages() {
-        let gone = reason(Stage::Ticket, -1_765_328_228, "Cannot contact any KDC for realm 'WEIR.TEST'");
-        let skew = reason(Stage::Login, -1_765_328_347, "Clock skew too great");
-        for reason in [gone, skew] {
-            assert!(is_outage(&reason), "{reason}");
+        let gone = "Cannot contact any KDC for realm 'WEIR.TEST'";
+        let cases = [
+            (reason(Stage::Ticket, -1_765_328_228, gone), format!("no Kerberos ticket: {gone}")),
+            (
+                reason(Stage::Login, -1_765_328_347, "Clock skew too great"),
+                "no login by Kerberos: Clock skew too great".to_owned(),
+            ),
+        ];
+        for (reason, text) in cases {
+            assert_eq!(outage(&reason), Some(text));
             assert_eq!(kerberos().refused(reason).outage(), Some(Cause::NotAuthorised));
         }
     }

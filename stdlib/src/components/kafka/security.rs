@@ -371,7 +371,7 @@ impl Refusal {
         // By TLS 1.3, a broker refuses a client's certificate after the handshake.
         let is_alert = reason.contains("SSL routines") && reason.contains("alert");
         let code = match code {
-            _ if kerberos::is_outage(reason) => return None,
+            _ if kerberos::outage(reason).is_some() => return None,
             BrokerTransportFailure if is_alert => SSL,
             Authentication | SaslAuthenticationFailed | SSL | UnsupportedSASLMechanism | IllegalSASLState => {
                 code
