@@ -57,7 +57,7 @@ fn wrong_sinks(brokers: &Brokers) -> Vec<Wrong> {
     let authorities = brokers.authorities("other-ca");
     vec![
         plain("weir", "weir", "", ""),
-        plain("guest", "guest", "", "Topic authorization failed"),
+        plain("guest", "guest", "", "the brokers don't let this client use topic asked"),
         plain("weir", "missing", "", "`keytab` of `security`: "),
         plain("weir", "wrong", "", "`security`: no Kerberos ticket for weir@WEIR.TEST with the keytab "),
         plain("weir", "guest", "", "the keytab has no key of this principal"),
