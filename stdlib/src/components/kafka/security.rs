@@ -155,16 +155,23 @@ impl SecurityError {
         }
     }
 
-    /// Makes the failure of a component that can't start. An outage is waited out.
-    fn at_start(self) -> Failure {
-        let outage = match &self {
-            SecurityError::Token(error) => error.outage(),
+    /// The cause of an outage of Kerberos, for which a component waits as for its brokers; none if it is another error.
+    pub(super) fn login_outage(&self) -> Option<Cause> {
+        match self {
             SecurityError::Login(error) => error.outage(),
             _ => None,
-        };
-        match outage {
-            Some(cause) => Failure::transient(self).caused_by(cause),
-            None => Failure::permanent(self),
+        }
+    }
+
+    /// Makes the failure of a component that can't start; none if the component waits for the end of an outage while it runs.
+    fn at_start(self) -> Option<Failure> {
+        match &self {
+            SecurityError::Token(error) => match error.outage() {
+                Some(cause) => Some(Failure::transient(self).caused_by(cause)),
+                None => Some(Failure::permanent(self)),
+            },
+            error if error.login_outage().is_some() => None,
+            _ => Some(Failure::permanent(self)),
         }
     }
 }
@@ -337,13 +344,13 @@ impl Security {
     /// Checks the files, the password or the token, and whether the brokers let the client in.
     pub(super) async fn probe(&self, brokers: &[String]) -> Vec<Failure> {
         if let Err(error) = self.prepare_once().await {
-            return vec![error.at_start()];
+            return error.at_start().into_iter().collect();
         }
         let (security, brokers) = (self.clone(), brokers.to_vec());
         let checked = tokio::task::spawn_blocking(move || security.connect_once(&brokers)).await;
         match checked {
             Ok(Ok(())) => Vec::new(),
-            Ok(Err(error)) => vec![error.at_start()],
+            Ok(Err(error)) => error.at_start().into_iter().collect(),
             Err(panicked) => vec![Failure::from(panicked)],
         }
     }
