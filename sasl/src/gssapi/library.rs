@@ -1,5 +1,6 @@
 //! The functions of `libgssapi_krb5.so.2` and of `libkrb5.so.3`, which it needs, and their types (RFC 2744).
 
+use std::error::Error;
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::OnceLock;
 use std::{ptr, slice};
@@ -139,7 +140,10 @@ impl Library {
     /// Returns the library, which is loaded once.
     pub(super) fn get() -> Result<&'static Library, KerberosError> {
         static LIBRARY: OnceLock<Result<Library, String>> = OnceLock::new();
-        let loaded = LIBRARY.get_or_init(|| Library::load().map_err(|error| error.to_string()));
+        let loaded = LIBRARY.get_or_init(|| {
+            // The source of the error names the file.
+            Library::load().map_err(|error| error.source().map_or(error.to_string(), ToString::to_string))
+        });
         loaded.as_ref().map_err(|reason| KerberosError::Library(reason.clone()))
     }
 }
