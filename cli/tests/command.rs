@@ -305,15 +305,9 @@ fn a_plan_of_another_version_is_refused() {
 
 #[test]
 fn constructs_that_this_version_can_not_run_are_refused_before_the_start() {
-    let program = r#"source clicks = kafka {
-  brokers:  ["127.0.0.1:9092"]
-  topics:   ["clicks"]
-  group:    "lake"
-  security: kerberos { principal: "weir@EXAMPLE.ORG", keytab: "/etc/weir.keytab" }
-}
-sink lake = files { path: "lake" }
-flow main { clicks -> lake }
-"#;
+    let program = "source clicks = generate { count: 1 }\nsink lake = files { path: \"lake\" }\n\
+                   sink copies = files { path: \"copies\" }\nsink others = files { path: \"others\" }\n\
+                   flow main { clicks -> failover { lake, copy { copies, others } } }\n";
     let folder = tempfile::tempdir().unwrap();
     let ended = weir_in(folder.path(), &["run", "-"], program);
     assert_eq!((ended.status, ended.output.as_str()), (1, ""), "{}", ended.error);

@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_grammar::Span;
 use weir_grammar::tree::Role;
 use weir_plan::circles::places_in_circles;
-use weir_plan::{Delivery, Value, support};
+use weir_plan::{Delivery, support};
 
 use crate::analysis::Analysis;
 use crate::analysis::expressions::UseId;
 use crate::analysis::graph::{Component, Destination, Edge, Graph, Leg, Step};
 use crate::analysis::proofs::{FlowProof, Reason, Rule};
-use crate::analysis::settings::Origin;
 use crate::diagnostics::{Diagnostic, NotCarriedOut};
 use crate::flows::graph::role_name;
 
@@ -65,21 +64,7 @@ impl Search<'_> {
         }
         let role = role_name(declared.role);
         if !support::has_kind(role, kind) {
-            return self.add(declared.span, format!("the {role} `{kind}`"));
-        }
-        let settings = support::PARTIAL_SETTINGS.iter();
-        for partial in settings.filter(|setting| setting.role == role && setting.kind == kind) {
-            let Some(setting) = component.settings.get(partial.name) else { continue };
-            let Some(value) = setting.value.as_ref().filter(|value| !partial.allows(value)) else { continue };
-            let span = match setting.origin {
-                Origin::Written(span) => span,
-                _ => declared.span,
-            };
-            let what = match value {
-                Value::Variant { name, .. } => format!("`{}: {name}` of the {role} `{kind}`", partial.name),
-                _ => format!("`{}` of the {role} `{kind}`", partial.name),
-            };
-            self.add(span, what);
+            self.add(declared.span, format!("the {role} `{kind}`"));
         }
     }
 

@@ -86,50 +86,6 @@ pub const FUNCTIONS: &[&str] = &[
 pub const PARSERS: &[&str] =
     &["access_log", "avro", "csv", "grok", "json", "kv", "logfmt", "regex", "syslog"];
 
-/// A setting of which only some values are carried out.
-#[derive(Debug, Clone, Copy)]
-pub struct PartialSetting {
-    /// `source`, `channel` or `sink`.
-    pub role: &'static str,
-    /// The kind of the component.
-    pub kind: &'static str,
-    /// The name of the setting.
-    pub name: &'static str,
-    /// The variants that are carried out. Without any, the setting has to be absent or empty.
-    pub variants: &'static [&'static str],
-}
-
-/// The variants of `KafkaSecurity` that are carried out.
-const KAFKA_SECURITY: &[&str] = &["oauth_client", "oauth_token", "plaintext", "sasl", "sasl_tls", "tls"];
-
-/// The settings of which only some values are carried out.
-pub const PARTIAL_SETTINGS: &[PartialSetting] = &[
-    partial("source", "kafka", "security", KAFKA_SECURITY),
-    partial("channel", "kafka", "security", KAFKA_SECURITY),
-    partial("sink", "kafka", "security", KAFKA_SECURITY),
-];
-
-const fn partial(
-    role: &'static str,
-    kind: &'static str,
-    name: &'static str,
-    variants: &'static [&'static str],
-) -> PartialSetting {
-    PartialSetting { role, kind, name, variants }
-}
-
-impl PartialSetting {
-    /// Returns whether a value of the setting is carried out.
-    pub fn allows(&self, value: &Value) -> bool {
-        match value {
-            Value::Null => true,
-            Value::List(items) => items.is_empty(),
-            Value::Variant { name, .. } => self.variants.contains(&name.as_str()),
-            _ => false,
-        }
-    }
-}
-
 /// Returns whether a kind of component is carried out. The role is `source`, `channel` or `sink`.
 pub fn has_kind(role: &str, kind: &str) -> bool {
     let kinds = match role {

@@ -36,8 +36,8 @@ fn copied(scene: &Scene) -> Vec<usize> {
 fn settings(scene: &Scene, cluster: &Cluster, url: String) -> Vec<(&'static str, String)> {
     vec![
         ("hdfs", url),
-        ("principal", cluster.setting("HDFS_PRINCIPAL")),
-        ("keytab", format!("{}/weir.keytab", cluster.setting("HDFS_KEYTABS"))),
+        ("principal", cluster.setting("PRINCIPAL")),
+        ("keytab", format!("{}/weir.keytab", cluster.setting("KEYTABS"))),
         ("directory", "/weir/lake".to_owned()),
         ("events", EVENTS.to_string()),
         ("positions", scene.path("positions")),
@@ -110,7 +110,7 @@ fn credentials_and_permissions_that_are_missing_are_told_at_their_settings() {
     hdfs.make_directory("/weir", "weir", "755");
     hdfs.make_directory("/closed", "hdfs", "700");
     hdfs.make_directory("/open", "hdfs", "755");
-    let (url, keytabs) = (hdfs.url(), cluster.setting("HDFS_KEYTABS"));
+    let (url, keytabs) = (hdfs.url(), cluster.setting("KEYTABS"));
     let kerberos = |principal: &str, keytab: &str| {
         format!("kerberos {{ principal: \"{principal}@WEIR.TEST\", keytab: \"{keytabs}/{keytab}.keytab\" }}")
     };
@@ -167,7 +167,7 @@ fn a_wrong_keytab_prevents_the_start() {
     let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), "a_wrong_keytab");
     let cluster = session.cluster("hdfs_kerberos", &[]);
     let mut settings = settings(&scene, &cluster, cluster.hdfs().url().to_owned());
-    settings[2].1 = format!("{}/wrong.keytab", cluster.setting("HDFS_KEYTABS"));
+    settings[2].1 = format!("{}/wrong.keytab", cluster.setting("KEYTABS"));
     let config = format!("KRB5_CONFIG={}", cluster.setting("KRB5_CONFIG"));
     let ending = Weir::run_by(&scene, &["env", &config], FLOW, &settings, &[]).finish();
     assert_eq!(ending.status.code(), Some(1), "{}", ending.log);

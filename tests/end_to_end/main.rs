@@ -24,6 +24,7 @@ mod hdfs_source;
 mod idle_connections;
 mod injected_errors;
 mod kafka_channel;
+mod kafka_kerberos;
 mod kafka_records;
 mod kafka_to_hdfs;
 mod kerberos;

@@ -1,10 +1,10 @@
-//! Servers that only some tests need: HDFS with Kerberos, HDFS with two NameNodes, and a schema registry.
+//! Servers that only some tests need: Kafka with Kerberos, HDFS with Kerberos, HDFS with two NameNodes, and a schema registry.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::servers::{run, tool};
-use crate::{Hdfs, Outage};
+use crate::{Hdfs, Kafka, Outage};
 
 /// Held by the test whose cluster runs: the memory of the machine is for one.
 static RUNNING: Mutex<()> = Mutex::new(());
@@ -36,6 +36,11 @@ impl Cluster {
     /// Returns Hadoop's own client, which is the superuser.
     pub fn hdfs(&self) -> Hdfs {
         Hdfs::new(self.name, &self.setting("HDFS_URL"), &self.folder)
+    }
+
+    /// Returns a client of the broker, which needs no tickets.
+    pub fn kafka(&self) -> Kafka {
+        Kafka::new(&self.setting("KAFKA_BOOTSTRAP"), &self.folder)
     }
 
     /// Kills one of the servers with SIGKILL.

@@ -32,11 +32,12 @@ const ALL: &[&str] = &[
 ];
 
 #[rustfmt::skip]
-const CRATES: [CrateRules; 10] = [
+const CRATES: [CrateRules; 11] = [
     CrateRules { folder: "grammar", name: "weir-grammar", may_use: &[], tests_may_use: &[], must_not_use: SERVERS_AND_RUNTIME },
     CrateRules { folder: "plan", name: "weir-plan", may_use: &[], tests_may_use: &[], must_not_use: SERVERS_AND_RUNTIME },
     CrateRules { folder: "compiler", name: "weir-compiler", may_use: &["weir-grammar", "weir-plan"], tests_may_use: &[], must_not_use: SERVERS_AND_RUNTIME },
     CrateRules { folder: "runtime", name: "weir-runtime", may_use: &["weir-plan"], tests_may_use: &[], must_not_use: SERVERS },
+    CrateRules { folder: "sasl", name: "sasl2-sys", may_use: &[], tests_may_use: &[], must_not_use: SERVERS_AND_RUNTIME },
     CrateRules { folder: "stdlib", name: "weir-stdlib", may_use: &["weir-runtime", "weir-plan"], tests_may_use: PURE, must_not_use: &[] },
     CrateRules { folder: "testing", name: "weir-testing", may_use: &["weir-grammar", "weir-plan", "weir-compiler", "weir-runtime"], tests_may_use: &["weir-stdlib"], must_not_use: SERVERS },
     CrateRules { folder: "lsp", name: "weir-lsp", may_use: PURE, tests_may_use: &[], must_not_use: SERVERS },

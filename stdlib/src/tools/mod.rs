@@ -6,6 +6,8 @@ pub(crate) mod deadline;
 pub(crate) mod departure;
 pub(crate) mod encoding;
 pub(crate) mod file_writer;
+#[cfg(any(feature = "hdfs", feature = "kafka"))]
+pub(crate) mod kerberos;
 pub(crate) mod lines;
 pub(crate) mod listener;
 pub(crate) mod secrets;

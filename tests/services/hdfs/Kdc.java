@@ -16,7 +16,7 @@ import org.apache.kerby.kerberos.kerb.type.base.PrincipalName;
  * the principals' names, so that keytabs and tickets remain valid when the server is started again.
  */
 public class Kdc {
-  private static final List<String> PRINCIPALS = List.of("hdfs/localhost", "weir", "guest");
+  private static final List<String> PRINCIPALS = List.of("hdfs/localhost", "kafka/localhost", "weir", "guest");
   private static final EncryptionType TYPE = EncryptionType.AES128_CTS_HMAC_SHA1_96;
 
   /** Arguments: the folder, the port, the realm, and how many seconds tickets are valid at most. */

@@ -4,8 +4,6 @@
 #   hdfs_kerberos  the same with Kerberos, and with a Kerberos server of its own
 #   hdfs_ha        a name service of two namenodes with a shared directory of edits, and three datanodes or more
 
-REALM=WEIR.TEST
-
 hdfs_roles() { cluster_roles hdfs; }
 hdfs_configure() { cluster_configure hdfs; }
 hdfs_start() { cluster_start hdfs; }
@@ -78,7 +76,7 @@ cluster_configure() { # NAME
     echo "HDFS_NODES=$nodes"
   } >>"$folder/env"
   case $name in
-    hdfs_kerberos) kerberos_configure; mapfile -t own < <(kerberos_settings) ;;
+    hdfs_kerberos) kerberos_configure hdfs_kerberos; mapfile -t own < <(kerberos_settings) ;;
     hdfs_ha) mapfile -t own < <(ha_settings) ;;
     *) mapfile -t own < <(single_settings "$name") ;;
   esac
@@ -147,36 +145,9 @@ ha_activate() { # makes the first namenode active, unless one is
 
 # ---- Kerberos ----
 
-kerberos_configure() { # writes the settings of the Kerberos server and its clients
-  local folder=$ROOT/hdfs_kerberos
-  pick_port
-  {
-    echo "KDC_PORT=$PORT"
-    echo "KRB5_CONFIG=$folder/krb5.conf"
-    echo "HDFS_PRINCIPAL=weir@$REALM"
-    echo "HDFS_KEYTABS=$folder/keytabs"
-  } >>"$folder/env"
-  cat >"$folder/krb5.conf" <<CONF
-[libdefaults]
-  default_realm = $REALM
-  dns_lookup_realm = false
-  dns_lookup_kdc = false
-  dns_canonicalize_hostname = false
-  rdns = false
-  udp_preference_limit = 1
-[realms]
-  $REALM = {
-    kdc = 127.0.0.1:$PORT
-  }
-CONF
-}
-
-kerberos_flag() { # NAME -> the flag of a JVM that tells it where the Kerberos server is
-  [[ $1 != hdfs_kerberos ]] || echo "-Djava.security.krb5.conf=$ROOT/hdfs_kerberos/krb5.conf"
-}
-
 kerberos_settings() {
-  local keytabs=$ROOT/hdfs_kerberos/keytabs daemon
+  local keytabs daemon
+  keytabs=$(setting hdfs_kerberos KEYTABS)
   single_settings hdfs_kerberos
   # the ports are free ones, and the web pages have no certificates
   printf '%s\n' hadoop.security.authentication=kerberos hadoop.rpc.protection=privacy \
@@ -186,15 +157,6 @@ kerberos_settings() {
     echo "dfs.$daemon.kerberos.principal=hdfs/localhost@$REALM"
     echo "dfs.$daemon.keytab.file=$keytabs/hdfs.keytab"
   done
-}
-
-launch_kdc() {
-  local folder=$ROOT/hdfs_kerberos port
-  port=$(setting hdfs_kerberos KDC_PORT)
-  need_port hdfs_kerberos kdc "$port"
-  compiled hdfs Kdc
-  launch hdfs_kerberos kdc "$folder/conf:$CLASSES:$CP" "-Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1" \
-    Kdc "$folder" "$port" "$REALM" "${KDC_TICKET_SECONDS:-86400}"
 }
 
 # ---- processes ----
@@ -228,7 +190,7 @@ launch_datanode() { # NAME NUMBER
 cluster_launch() { # NAME ROLE
   [[ -z $(pid_of "$1" "$2") ]] || return 0
   case $2 in
-    kdc) launch_kdc ;;
+    kdc) launch_kdc "$1" ;;
     namenode*) launch_namenode "$1" "$2" ;;
     *) launch_datanode "$1" "${2#datanode}" ;;
   esac
@@ -241,7 +203,7 @@ out_of_safemode() { # NAME ROLE
 
 cluster_await() { # NAME ROLE
   case $2 in
-    kdc) await "$1" kdc "tickets" grep -q "^ready" "$ROOT/$1/log/kdc.log" ;;
+    kdc) await_kdc "$1" ;;
     namenode*) await "$1" "$2" "RPC up" grep -q "NameNode RPC up at" "$ROOT/$1/log/$2.log" ;;
     # this process has reported its storage to a namenode
     *) await "$1" "$2" "block report" grep -q "Successfully sent block report" "$ROOT/$1/log/$2.log" ;;

@@ -12,7 +12,7 @@ KAFKA_SECURE=(
 )
 KAFKA_PASSWORD=open-sesame # of the user weir, by PLAIN and SCRAM
 
-kafka_certificates() { # FOLDER: an authority, and another one that nobody knows; the server's and the client's certificates
+kafka_certificates() { # FOLDER LOG: an authority, and another one that nobody knows; the server's and the client's certificates
   local name
   need openssl openssl
   mkdir -p "$1"
@@ -28,7 +28,7 @@ kafka_certificates() { # FOLDER: an authority, and another one that nobody knows
         -extfile <(echo "subjectAltName=IP:127.0.0.1,DNS:localhost")
       cat "$name.key" "$name.pem" >"$name.store.pem"
     done
-  ) >"$ROOT/kafka/log/certificates.log" 2>&1 || { cat "$ROOT/kafka/log/certificates.log" >&2; die "making certificates failed"; }
+  ) >"$2" 2>&1 || { cat "$2" >&2; die "making certificates failed"; }
 }
 
 base64url() { base64 -w 0 | tr '+/' '-_' | tr -d '='; }
@@ -88,7 +88,7 @@ kafka_configure() {
   local folder=$ROOT/kafka client controller listeners advertised map secure=() line name protocol key behind
   need base64 coreutils
   mkdir -p "$folder/log"
-  kafka_certificates "$folder/certificates"
+  kafka_certificates "$folder/certificates" "$folder/log/certificates.log"
   kafka_token_key "$folder/certificates"
   pick_port "${KAFKA_PORT:-}"; client=$PORT
   pick_port; controller=$PORT
@@ -106,40 +106,49 @@ kafka_configure() {
   listeners+=,PROXIED://127.0.0.1:$behind map+=,PROXIED:PLAINTEXT
   secure+=("KAFKA_PROXIED=127.0.0.1:$PORT" "KAFKA_BEHIND=127.0.0.1:$behind")
   {
-    echo "process.roles=broker,controller"
-    echo "node.id=1"
-    echo "controller.quorum.voters=1@127.0.0.1:$controller"
-    echo "controller.listener.names=CONTROLLER"
-    echo "listeners=$listeners,CONTROLLER://127.0.0.1:$controller"
-    echo "advertised.listeners=$advertised"
-    echo "listener.security.protocol.map=$map"
+    kafka_basics "$folder" "$controller" "$listeners" "$advertised" "$map"
     kafka_security "$folder/certificates"
-    echo "inter.broker.listener.name=PLAINTEXT"
-    echo "log.dirs=$folder/data"
-    echo "log.retention.hours=-1"
-    echo "num.partitions=${KAFKA_PARTITIONS:-4}"
-    echo "group.initial.rebalance.delay.ms=0"
     echo "group.consumer.min.session.timeout.ms=6000"
     echo "group.consumer.session.timeout.ms=6000"
     echo "group.consumer.min.heartbeat.interval.ms=1000"
     echo "group.consumer.heartbeat.interval.ms=1000"
-    echo "offsets.topic.replication.factor=1"
-    echo "offsets.topic.num.partitions=4"
-    echo "transaction.state.log.replication.factor=1"
-    echo "transaction.state.log.min.isr=1"
-    echo "transaction.state.log.num.partitions=4"
-    echo "share.coordinator.state.topic.replication.factor=1"
-    echo "share.coordinator.state.topic.min.isr=1"
-    echo "share.coordinator.state.topic.num.partitions=4"
     [[ -z ${KAFKA_EXTRA:-} ]] || tr ' ' '\n' <<<"$KAFKA_EXTRA"
   } >"$folder/server.properties"
   printf '%s\n' "KAFKA_BOOTSTRAP=127.0.0.1:$client" "KAFKA_CONTROLLER_PORT=$controller" "${secure[@]}" \
     "KAFKA_CERTIFICATES=$folder/certificates" "KAFKA_PASSWORD=$KAFKA_PASSWORD" >"$folder/env"
+  kafka_format "$folder" --add-scram "SCRAM-SHA-256=[name=weir,password=$KAFKA_PASSWORD]" \
+    --add-scram "SCRAM-SHA-512=[name=weir,password=$KAFKA_PASSWORD]"
+}
+
+kafka_basics() { # FOLDER CONTROLLER_PORT LISTENERS ADVERTISED PROTOCOLS: the settings of a broker that is its own controller
+  echo "process.roles=broker,controller"
+  echo "node.id=1"
+  echo "controller.quorum.voters=1@127.0.0.1:$2"
+  echo "controller.listener.names=CONTROLLER"
+  echo "listeners=$3,CONTROLLER://127.0.0.1:$2"
+  echo "advertised.listeners=$4"
+  echo "listener.security.protocol.map=$5"
+  echo "inter.broker.listener.name=PLAINTEXT"
+  echo "log.dirs=$1/data/broker"
+  echo "log.retention.hours=-1"
+  echo "num.partitions=${KAFKA_PARTITIONS:-4}"
+  echo "group.initial.rebalance.delay.ms=0"
+  echo "offsets.topic.replication.factor=1"
+  echo "offsets.topic.num.partitions=4"
+  echo "transaction.state.log.replication.factor=1"
+  echo "transaction.state.log.min.isr=1"
+  echo "transaction.state.log.num.partitions=4"
+  echo "share.coordinator.state.topic.replication.factor=1"
+  echo "share.coordinator.state.topic.min.isr=1"
+  echo "share.coordinator.state.topic.num.partitions=4"
+}
+
+kafka_format() { # FOLDER ARGUMENTS...: makes the storage of a broker
+  local folder=$1
+  shift
   # a cluster id is 16 bytes in URL-safe base64; the "W" prevents a leading "-", which would be parsed as an option
   CLASSPATH=$CP "$JAVA" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC kafka.tools.StorageTool format \
-    -t "W$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 2-22)" -c "$folder/server.properties" \
-    --add-scram "SCRAM-SHA-256=[name=weir,password=$KAFKA_PASSWORD]" \
-    --add-scram "SCRAM-SHA-512=[name=weir,password=$KAFKA_PASSWORD]" \
+    -t "W$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 2-22)" -c "$folder/server.properties" "$@" \
     >"$folder/log/format.log" 2>&1 || { cat "$folder/log/format.log" >&2; die "formatting Kafka's storage failed"; }
 }
 

@@ -16,36 +16,13 @@ use thiserror::Error;
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 use tokio::task::block_in_place;
 
+use crate::tools::kerberos::NoTicketReason;
+
 /// The threads of the runtime for background tasks of clients with Kerberos.
 const KERBEROS_THREADS: usize = 2;
 
 /// The beginning of the client's error when it can't load the Kerberos library.
 const LIBRARY_MISSING: &str = "Failed to load libgssapi";
-
-/// Codes of errors that an operator has to repair: the principal or the keytab is wrong. Other errors pass, such as a
-/// Kerberos server that can't be reached. From the table `krb5_err` of MIT Kerberos, as the GSSAPI reports them.
-const WRONG_CREDENTIALS: [i32; 10] = [
-    -1_765_328_383, // KRB5KDC_ERR_NAME_EXP: the principal has expired
-    -1_765_328_378, // KRB5KDC_ERR_C_PRINCIPAL_UNKNOWN: the Kerberos server does not know the principal
-    -1_765_328_370, // KRB5KDC_ERR_ETYPE_NOSUPP: the server accepts none of the keytab's types of keys
-    -1_765_328_366, // KRB5KDC_ERR_CLIENT_REVOKED: the principal is locked
-    -1_765_328_361, // KRB5KDC_ERR_KEY_EXP: the key has expired
-    -1_765_328_360, // KRB5KDC_ERR_PREAUTH_FAILED: the key is wrong
-    -1_765_328_353, // KRB5KRB_AP_ERR_BAD_INTEGRITY: the key is wrong, by a server without pre-authentication
-    -1_765_328_230, // KRB5_REALM_UNKNOWN: krb5.conf names no server of the realm
-    -1_765_328_174, // KRB5_KT_KVNONOTFOUND: the keytab has an outdated key
-    -1_765_328_154, // KRB5_KEYTAB_BADVNO: the file is no keytab
-];
-
-/// The codes for a keytab without a key of the principal: KRB5_KT_NOTFOUND; and KRB5_FCC_NOFILE, which says that there is no
-/// ticket either.
-const NO_KEY: [i32; 2] = [-1_765_328_203, -1_765_328_189];
-
-/// What the GSSAPI says before the reason.
-const PREFACES: [&str; 2] = [
-    "No credentials were supplied, or the credentials were unavailable or inaccessible: ",
-    "Unspecified GSS failure.  Minor code may provide more information: ",
-];
 
 /// The setting `security`.
 #[derive(Debug, Clone, Deserialize)]
@@ -151,21 +128,12 @@ impl Security {
             return None;
         };
         let minor = minor.cast_signed();
-        let has_no_key = NO_KEY.contains(&minor);
         let reason = match reason.as_str() {
-            _ if has_no_key => "the keytab has no key of this principal".to_owned(),
-            "" => format!("{major:?}, {minor}"),
-            reason => {
-                let bare = PREFACES.iter().find_map(|preface| reason.strip_prefix(preface));
-                bare.unwrap_or(reason).to_owned()
-            }
+            "" => &format!("{major:?}, {minor}"),
+            reason => reason,
         };
-        Some(NoTicket {
-            principal: principal.clone(),
-            keytab: keytab.clone(),
-            reason,
-            wrong_credentials: has_no_key || WRONG_CREDENTIALS.contains(&minor),
-        })
+        let NoTicketReason { text: reason, wrong_credentials } = NoTicketReason::of(minor, reason);
+        Some(NoTicket { principal: principal.clone(), keytab: keytab.clone(), reason, wrong_credentials })
     }
 }
 

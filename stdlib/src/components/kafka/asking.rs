@@ -73,8 +73,10 @@ impl ConsumerContext for LastError {}
 
 /// Asks the brokers. Takes about ten seconds at most. The check of the security before has said whether they let the client in.
 pub(super) async fn ask(question: Question) -> Vec<ConnectFailure> {
-    if question.security.prepare_once().await.is_err() {
-        return Vec::new();
+    if let Err(error) = question.security.prepare_once().await {
+        // That there is no ticket at the moment is no failure of that check.
+        let outage = error.login_outage();
+        return outage.map(|cause| at("security", cause, error.to_string())).into_iter().collect();
     }
     match tokio::task::spawn_blocking(move || question.ask()).await {
         Ok(failures) => failures,

@@ -18,6 +18,7 @@ use weir_runtime::{Cause, Meter};
 /// The subject of the trouble while no broker can be reached.
 const BROKERS: &str = "brokers";
 
+use super::kerberos;
 use super::native::add_brokers;
 use super::security::Refusal;
 
@@ -170,7 +171,7 @@ impl Connection {
         let cause = refusal.as_ref().map(Refusal::cause).or_else(|| unreachable_cause(code, reason));
         let mut state = self.lock();
         if let Some(cause) = cause {
-            state.reason = Some((cause, reason.to_owned()));
+            state.reason = Some((cause, kerberos::outage(reason).unwrap_or_else(|| reason.to_owned())));
         }
         if let Some(refusal) = refusal {
             state.refusal.get_or_insert(refusal);
@@ -304,6 +305,7 @@ fn is_silent(broker: &Broker, was_silent: bool) -> bool {
 /// brokers with the same code.
 pub(super) fn unreachable_cause(code: RDKafkaErrorCode, reason: &str) -> Option<Cause> {
     match code {
+        RDKafkaErrorCode::Authentication if kerberos::outage(reason).is_some() => Some(Cause::NotAuthorised),
         RDKafkaErrorCode::Resolve => Some(Cause::NoSuchHost),
         // The other end is no broker: the beginning of its answer is taken for a length.
         RDKafkaErrorCode::BadMessage => Some(Cause::Protocol),

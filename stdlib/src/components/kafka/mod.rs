@@ -8,6 +8,7 @@ mod certificates;
 mod channel;
 mod connection;
 mod http;
+mod kerberos;
 mod native;
 mod positions;
 mod protected;

@@ -19,6 +19,7 @@ use weir_plan::SecretReference;
 use weir_runtime::{Cause, Failure, Meter};
 
 use super::certificates;
+use super::kerberos::{self, Kerberos, LoginError};
 use super::protected::ProtectedConfig;
 use super::tokens::{EndpointTokens, SecretToken, TokenError, Tokens};
 use crate::tools::secrets::{self, SecretError};
@@ -32,7 +33,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
 /// The wait for events of the client between two requests.
 const POLL_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// The enum `KafkaSecurity` of the signature, without the variants that this version does not implement.
+/// The enum `KafkaSecurity` of the signature.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Security {
@@ -53,6 +54,7 @@ pub(super) enum Security {
         password: SecretReference,
         ca: Option<String>,
     },
+    Kerberos(Kerberos),
     /// A token that somebody else renews.
     #[serde(deserialize_with = "bearer::<_, SecretToken>")]
     OauthToken(Bearer),
@@ -129,6 +131,9 @@ pub(super) enum SecurityError {
     /// The brokers refuse the token.
     #[error("`security`: the brokers don't let the client in with its token from {place}: {reason}")]
     TokenRefused { place: String, reason: String },
+    /// The client can't log in by Kerberos.
+    #[error(transparent)]
+    Login(#[from] LoginError),
     /// The brokers want other credentials than the settings have.
     #[error("`security`: the brokers don't accept a connection without a user: {reason}")]
     NoCredentials { reason: String },
@@ -150,14 +155,23 @@ impl SecurityError {
         }
     }
 
-    /// Makes the failure of a component that can't start. An outage is waited out.
-    fn at_start(self) -> Failure {
+    /// The cause of an outage of Kerberos, for which a component waits as for its brokers; none if it is another error.
+    pub(super) fn login_outage(&self) -> Option<Cause> {
+        match self {
+            SecurityError::Login(error) => error.outage(),
+            _ => None,
+        }
+    }
+
+    /// Makes the failure of a component that can't start; none if the component waits for the end of an outage while it runs.
+    fn at_start(self) -> Option<Failure> {
         match &self {
             SecurityError::Token(error) => match error.outage() {
-                Some(cause) => Failure::transient(self).caused_by(cause),
-                None => Failure::permanent(self),
+                Some(cause) => Some(Failure::transient(self).caused_by(cause)),
+                None => Some(Failure::permanent(self)),
             },
-            _ => Failure::permanent(self),
+            error if error.login_outage().is_some() => None,
+            _ => Some(Failure::permanent(self)),
         }
     }
 }
@@ -171,6 +185,7 @@ impl Security {
         let is_tls = match self {
             Security::Plaintext | Security::Sasl { .. } => false,
             Security::Tls { .. } | Security::SaslTls { .. } => true,
+            Security::Kerberos(kerberos) => kerberos.encrypted,
             Security::OauthToken(bearer) | Security::OauthClient(bearer) => bearer.encrypted,
         };
         config.set(
@@ -186,13 +201,7 @@ impl Security {
             config.set("ssl.ca.location", self.authorities());
             config.set("ssl.endpoint.identification.algorithm", "https");
         }
-        for (setting, path) in self.files() {
-            std::fs::File::open(path).map_err(|source| SecurityError::File {
-                setting,
-                path: path.to_owned(),
-                source,
-            })?;
-        }
+        self.check_files()?;
         let mut token = None;
         match self {
             Security::Tls { cert: Some(cert), key: Some(key), .. } => {
@@ -203,6 +212,7 @@ impl Security {
                 config.set("sasl.mechanism", mechanism.name()).set("sasl.username", user);
                 config.set("sasl.password", secrets::read(password)?);
             }
+            Security::Kerberos(kerberos) => kerberos.apply(&mut config),
             Security::OauthToken(Bearer { tokens, .. }) | Security::OauthClient(Bearer { tokens, .. }) => {
                 config.set("sasl.mechanism", "OAUTHBEARER");
                 token = Some((tokens.present()?, tokens.clone()));
@@ -223,18 +233,22 @@ impl Security {
     /// Gets what clients need before they are made, once.
     ///
     /// # Errors
-    /// When there is no token.
+    /// When there is no token or no ticket.
     pub(super) async fn prepare_once(&self) -> Result<(), SecurityError> {
-        match self.tokens() {
-            Some(tokens) => Ok(tokens.obtain().await?),
-            None => Ok(()),
+        if let Some(tokens) = self.tokens() {
+            tokens.obtain().await?;
         }
+        if let Security::Kerberos(kerberos) = self {
+            self.check_files()?;
+            kerberos.obtain().await?;
+        }
+        Ok(())
     }
 
     /// The same for a component that runs: its tokens are then renewed in time.
     ///
     /// # Errors
-    /// When there is no token.
+    /// When there is no token or no ticket.
     pub(super) async fn prepare(
         &self,
         kind: &'static str,
@@ -250,15 +264,24 @@ impl Security {
 
     /// The files of the settings, with the names of the settings.
     fn files(&self) -> Vec<(&'static str, &str)> {
-        let (ca, cert, key) = match self {
-            Security::Tls { ca, cert, key } => (ca, cert, key),
+        let (ca, others) = match self {
+            Security::Plaintext | Security::Sasl { .. } => (&None, [None; 2]),
+            Security::Tls { ca, cert, key } => (ca, [("cert", cert), ("key", key)].map(path_of)),
             Security::SaslTls { ca, .. }
             | Security::OauthToken(Bearer { ca, .. })
-            | Security::OauthClient(Bearer { ca, .. }) => (ca, &None, &None),
-            _ => (&None, &None, &None),
+            | Security::OauthClient(Bearer { ca, .. }) => (ca, [None; 2]),
+            Security::Kerberos(Kerberos { ca, keytab, .. }) => (ca, [Some(("keytab", &**keytab)), None]),
         };
-        let files = [("ca", ca), ("cert", cert), ("key", key)];
-        files.into_iter().filter_map(|(name, path)| Some((name, path.as_deref()?))).collect()
+        path_of(("ca", ca)).into_iter().chain(others.into_iter().flatten()).collect()
+    }
+
+    /// Checks that the files of the settings can be read.
+    fn check_files(&self) -> Result<(), SecurityError> {
+        for (setting, path) in self.files() {
+            let opened = std::fs::File::open(path);
+            opened.map_err(|source| SecurityError::File { setting, path: path.to_owned(), source })?;
+        }
+        Ok(())
     }
 
     /// The file with the certificates of the authorities; `probe` lets librdkafka search the machine's own.
@@ -288,6 +311,7 @@ impl Security {
                 tokens.forget();
                 SecurityError::TokenRefused { place: tokens.place(), reason }
             }
+            Security::Kerberos(kerberos) => kerberos.refused(reason).into(),
             _ => SecurityError::NoCredentials { reason },
         }
     }
@@ -320,16 +344,21 @@ impl Security {
     /// Checks the files, the password or the token, and whether the brokers let the client in.
     pub(super) async fn probe(&self, brokers: &[String]) -> Vec<Failure> {
         if let Err(error) = self.prepare_once().await {
-            return vec![error.at_start()];
+            return error.at_start().into_iter().collect();
         }
         let (security, brokers) = (self.clone(), brokers.to_vec());
         let checked = tokio::task::spawn_blocking(move || security.connect_once(&brokers)).await;
         match checked {
             Ok(Ok(())) => Vec::new(),
-            Ok(Err(error)) => vec![error.at_start()],
+            Ok(Err(error)) => error.at_start().into_iter().collect(),
             Err(panicked) => vec![Failure::from(panicked)],
         }
     }
+}
+
+/// A setting with a path, if it has one.
+fn path_of<'a>((name, path): (&'static str, &'a Option<String>)) -> Option<(&'static str, &'a str)> {
+    Some((name, path.as_deref()?))
 }
 
 /// A broker that does not let the client in, or whose certificate is not valid.
@@ -340,7 +369,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// Returns the refusal of this error of the client, if it is one.
+    /// Returns the refusal of this error of the client, if it is one. What Kerberos can't do at the moment is none.
     pub(super) fn of(code: RDKafkaErrorCode, reason: &str) -> Option<Refusal> {
         use RDKafkaErrorCode::{
             Authentication, BrokerTransportFailure, IllegalSASLState, SSL, SaslAuthenticationFailed,
@@ -349,6 +378,7 @@ impl Refusal {
         // By TLS 1.3, a broker refuses a client's certificate after the handshake.
         let is_alert = reason.contains("SSL routines") && reason.contains("alert");
         let code = match code {
+            _ if kerberos::outage(reason).is_some() => return None,
             BrokerTransportFailure if is_alert => SSL,
             Authentication | SaslAuthenticationFailed | SSL | UnsupportedSASLMechanism | IllegalSASLState => {
                 code
