@@ -14,6 +14,7 @@ mod protected;
 mod registry;
 mod security;
 mod shared_group;
+mod silence;
 mod sink;
 mod source;
 mod tokens;

@@ -18,7 +18,7 @@ use rdkafka::bindings::{
     rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics, rd_kafka_TopicCollection_destroy,
     rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error, rd_kafka_TopicDescription_name,
     rd_kafka_TopicDescription_t, rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_least_significant_bits,
-    rd_kafka_Uuid_most_significant_bits, rd_kafka_admin_op_t, rd_kafka_brokers_add,
+    rd_kafka_Uuid_most_significant_bits, rd_kafka_admin_op_t, rd_kafka_brokers_add, rd_kafka_commit_queue,
     rd_kafka_commit_transaction, rd_kafka_consumer_group_metadata, rd_kafka_consumer_group_metadata_destroy,
     rd_kafka_consumer_group_metadata_generation_id, rd_kafka_consumer_group_metadata_group_id,
     rd_kafka_consumer_group_metadata_group_instance_id, rd_kafka_consumer_group_metadata_member_id,
@@ -154,6 +154,41 @@ pub(super) fn send_offsets<C: ClientContext>(
             rd_kafka_send_offsets_to_transaction(client.native_ptr(), offsets.ptr(), metadata, milliseconds);
         rd_kafka_consumer_group_metadata_destroy(metadata);
         taken_error(error)
+    }
+}
+
+/// Commits offsets of the group of a consumer, and waits for the answer for at most about `limit`. The crate's call waits as long as
+/// requests may take. A commit that is not answered in time may take effect later.
+///
+/// # Errors
+/// The code of the broker or of librdkafka.
+pub(super) fn commit_within<C: ClientContext>(
+    client: &Client<C>,
+    offsets: &TopicPartitionList,
+    limit: Duration,
+) -> Result<(), RDKafkaErrorCode> {
+    let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+    let handle = client.native_ptr();
+    // SAFETY: the client and the list are alive as long as they are borrowed, and librdkafka copies the list. The queue and the event are
+    // destroyed here once, after their last use. The queue gets the answer even after the time is over, and frees it with itself.
+    // There is no callback.
+    let code = unsafe {
+        let queue = rd_kafka_queue_new(handle);
+        let mut code = rd_kafka_commit_queue(handle, offsets.ptr(), queue, None, ptr::null_mut());
+        if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            let event = rd_kafka_queue_poll(queue, milliseconds);
+            code = match event.is_null() {
+                true => RDKafkaRespErr::RD_KAFKA_RESP_ERR__TIMED_OUT,
+                false => rd_kafka_event_error(event),
+            };
+            rd_kafka_event_destroy(event);
+        }
+        rd_kafka_queue_destroy(queue);
+        code
+    };
+    match code {
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        code => Err(code.into()),
     }
 }
 
