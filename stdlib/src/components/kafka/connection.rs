@@ -21,7 +21,7 @@ use weir_runtime::{Cause, Meter, TroubleReport};
 /// The subject of the trouble while no broker can be reached.
 const BROKERS: &str = "brokers";
 
-use super::native::add_brokers;
+use super::native::{add_brokers, ask_controller};
 use super::security::Refusal;
 use super::silence::{SILENCE, Shown, Silences};
 
@@ -125,6 +125,8 @@ pub(super) struct Connection {
     meter: Arc<Meter>,
     /// Whether `state` has an outage. It is checked before the lock is taken.
     lost: AtomicBool,
+    /// Whether the client has to ask a broker something, to see whether it answers.
+    idle: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -176,6 +178,7 @@ impl Connection {
             meanwhile,
             meter: meter.clone(),
             lost: AtomicBool::new(false),
+            idle: AtomicBool::new(false),
             state: Mutex::default(),
         }
         .go_on()
@@ -192,6 +195,7 @@ impl Connection {
             meanwhile,
             meter: meter.clone(),
             lost: AtomicBool::new(false),
+            idle: AtomicBool::new(false),
             state: Mutex::default(),
         }
         .go_on()
@@ -212,9 +216,13 @@ impl Connection {
         self
     }
 
-    /// Whether no broker could be reached, so that [`Connection::tick`] may have to probe them.
-    pub(super) fn is_lost(&self) -> bool {
+    fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Whether [`Connection::tick`] has something to do.
+    pub(super) fn has_to_ask(&self) -> bool {
+        self.is_lost() || self.idle.load(Ordering::Relaxed)
     }
 
     pub(super) fn component(&self) -> &str {
@@ -312,6 +320,9 @@ impl Connection {
 
     /// Warns of an outage that lasts, and probes the brokers to find its end. The polling thread calls this regularly.
     pub(super) fn tick<C: ClientContext>(&self, client: &Client<C>) {
+        if self.idle.load(Ordering::Relaxed) && self.idle.swap(false, Ordering::Relaxed) {
+            ask_controller(client, SOCKET_TIMEOUT);
+        }
         if !self.is_lost() || !self.should_probe(Instant::now()) {
             return;
         }
@@ -323,7 +334,10 @@ impl Connection {
 
     /// Looks for brokers that let requests wait without a word, by the statistics of the client.
     pub(super) fn look_for_silent(&self, statistics: &Statistics) {
-        let shown = self.lock().silences.take(statistics);
+        let mut state = self.lock();
+        let shown = state.silences.take(statistics);
+        self.idle.store(state.silences.is_idle(), Ordering::Relaxed);
+        drop(state);
         let condition = self.meter.condition();
         // The client before this one may have found the trouble.
         let known = condition.troubles().iter().filter_map(|(broker, trouble)| {

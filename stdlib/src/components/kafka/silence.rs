@@ -9,6 +9,9 @@ use rdkafka::statistics::{Broker, Statistics};
 /// How long a broker may let requests wait without a word. A request for records, which waits for new ones, takes half a second.
 pub(super) const SILENCE: Duration = Duration::from_secs(3);
 
+/// How long nothing must have come before a client that waits for nothing asks a broker something, to see whether it answers.
+const IDLE: Duration = Duration::from_millis(500);
+
 /// What the statistics show of a broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {
@@ -29,6 +32,7 @@ pub(super) struct Silences {
     waiting: BTreeMap<String, i64>,
     /// The same of each broker that was found silent, until it sends something.
     silent: BTreeMap<String, i64>,
+    is_idle: bool,
 }
 
 impl Silences {
@@ -46,6 +50,7 @@ impl Silences {
             })
         };
         let is_connected = brokers().any(is_up);
+        self.is_idle = is_connected && brokers().filter(|broker| is_up(broker)).all(is_idle);
         for broker in brokers() {
             let found = match &*broker.state {
                 _ if is_up(broker) => self.look_at(broker, now, before.get(&broker.name).copied()),
@@ -62,6 +67,11 @@ impl Silences {
         self.silent
             .retain(|address, _| matches!(shown.get(&**address), Some(Shown::Silent(_) | Shown::Connects)));
         shown
+    }
+
+    /// Whether the client has a connection, and no broker has anything to answer.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_idle
     }
 
     /// Looks at one connection, on which nothing had come since `before` at the last statistics.
@@ -104,6 +114,12 @@ fn coordinator_answers_at_once(statistics: &Statistics) -> bool {
 
 fn is_up(broker: &Broker) -> bool {
     matches!(&*broker.state, "UP" | "REAUTH")
+}
+
+/// Whether nothing is asked of a broker, which does not matter of a coordinator that lets the client wait.
+fn is_idle(broker: &Broker) -> bool {
+    let silence = Duration::from_micros(u64::try_from(broker.rxidle).unwrap_or(0));
+    broker.source == "logical" || broker.waitresp_cnt == 0 && silence >= IDLE
 }
 
 /// Returns which of two connections to the same broker says more about it.
@@ -237,6 +253,20 @@ mod tests {
         let new = Broker { stateage: 4 * SECOND, ..connection("1", "CONNECT", 0, -1, -1) };
         let found = shown(&mut Silences::default(), 4 * SECOND, vec![own, new]);
         assert_eq!(found, Some(Shown::Silent(Duration::from_secs(4))));
+    }
+
+    #[test]
+    fn a_client_that_waits_for_nothing_is_idle() {
+        let mut silences = Silences::default();
+        let mut is_idle = |brokers| {
+            silences.take(&at(9 * SECOND, brokers));
+            silences.is_idle()
+        };
+        let quiet = |name: &str| connection(name, "UP", 0, SECOND, SECOND);
+        assert!(is_idle(vec![quiet("1"), quiet("2")]));
+        assert!(!is_idle(vec![quiet("1"), connection("2", "UP", 1, SECOND, SECOND)]));
+        assert!(!is_idle(vec![quiet("1"), connection("2", "UP", 0, SECOND / 10, SECOND)]));
+        assert!(!is_idle(vec![connection("1", "CONNECT", 0, -1, -1)]));
     }
 
     #[test]

@@ -184,7 +184,7 @@ impl Writer {
 
     /// Gives the producer the next token, if there is one, and looks for the end of an outage.
     async fn look_after_idle(&mut self) {
-        if self.ready.is_none() && self.connection.is_lost() {
+        if self.ready.is_none() && self.connection.has_to_ask() {
             // Without a producer, nobody would find the end of the outage before the next put.
             self.ready = self.open().await.ok();
         }
@@ -322,7 +322,7 @@ async fn look_after(
 
 /// Warns of an outage that lasts, and probes the brokers to find its end.
 async fn tick(connection: &Arc<Connection>, producer: &FutureProducer<Callbacks>) {
-    if connection.is_lost() {
+    if connection.has_to_ask() {
         let (connection, producer) = (connection.clone(), producer.clone());
         let probed = tokio::task::spawn_blocking(move || connection.tick(producer.client()));
         let _panicked = probed.await;
