@@ -41,7 +41,7 @@ pub use observability::log_limit::{LogLimit, Suppressed};
 pub use observability::meter::{
     BUCKET_BOUNDS_SECONDS, Condition, Count, Gauge, LastError, LatencyHistogram, LatencySnapshot, Meter,
     PartitionGauges, Phase, Reading, ReasonKind, RejectedBySteps, Reminder, RuleReading, StepReading,
-    Trouble,
+    Trouble, TroubleReport,
 };
 pub use observability::metrics;
 pub use previews::{EventsOfLines, Writes};

@@ -27,7 +27,7 @@ pub use reason::ReasonKind;
 use steps::Steps;
 pub use steps::{RejectedBySteps, RuleReading, StepReading};
 pub(crate) use steps::{RuleCount, RuleName, StepCount};
-pub use trouble::{Reminder, Trouble};
+pub use trouble::{Reminder, Trouble, TroubleReport};
 
 /// Events and bytes that passed one measuring point.
 #[derive(Debug, Default)]
@@ -324,12 +324,25 @@ impl Meter {
         cause: Cause,
         message: impl Into<String>,
     ) -> Option<Reminder> {
-        lock(&self.condition).troubles.report(subject, cause, message.into(), Instant::now())
+        let message = message.into();
+        let report = TroubleReport { subject, holder: "", cause, message: &message, lasts: Duration::ZERO };
+        self.report_trouble_of(report)
+    }
+
+    /// The same for a part of a component, of several that may have the trouble, or with the time that it has lasted already.
+    pub fn report_trouble_of(&self, report: TroubleReport<'_>) -> Option<Reminder> {
+        lock(&self.condition).troubles.report(report, Instant::now())
     }
 
     /// Closes a trouble. Returns how long it lasted; none if it was not open.
     pub fn resolve_trouble(&self, subject: &str) -> Option<Duration> {
-        lock(&self.condition).troubles.resolve(subject, Instant::now())
+        self.resolve_trouble_of("", subject)
+    }
+
+    /// Notes that a part of the component does not have a trouble any more, and closes it if no other part has it. Returns how long it
+    /// lasted; none if it was not open, or stays open.
+    pub fn resolve_trouble_of(&self, holder: &str, subject: &str) -> Option<Duration> {
+        lock(&self.condition).troubles.resolve(subject, holder, Instant::now())
     }
 
     /// Whether a trouble with another subject is open that holds up events.

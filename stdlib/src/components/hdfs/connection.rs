@@ -14,14 +14,13 @@ use std::time::Duration;
 use hdfs_native::client::FileStatus;
 use hdfs_native::{Client, ClientBuilder, HdfsError as ClientError, WriteOptions};
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, lookup_host};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
-use weir_runtime::{Cause, Failure, Meter};
+use weir_runtime::{Cause, Failure, Meter, TroubleReport};
 
 use super::security::{MayBlock, NoTicket, Security, SecurityError, lacks_library};
+use super::silence::cause_of_silence;
 
 /// The timeout of calls that only the NameNode answers.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(120);
@@ -29,17 +28,12 @@ pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// The timeout of writes and closes, which wait for DataNodes, and for the NameNode at the end of a block.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// A call that takes longer than this is a trouble.
+/// A call that takes longer than this is a trouble, which counts from the begin of the call. It is visible in `/ready` and the metrics
+/// when its cause has been looked for, or when the limit of `/ready` is over: the tests add these times up.
 const TROUBLE_AFTER: Duration = Duration::from_secs(3);
-
-/// The timeout of a connection that only looks for the cause.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often the cause of a call's delay is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
-
-/// The beginning of a connection to a NameNode by version 9 of Hadoop's protocol, of a client without tickets.
-const PLAIN_GREETING: &[u8] = b"hrpc\x09\x00\x00";
 
 /// The timeout of the check of credentials before the start.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -209,30 +203,9 @@ impl Connection {
         Ok(builder.build()?)
     }
 
-    /// Finds out why a NameNode does not answer. A name service, which has no port, can't be asked.
+    /// Finds out why the NameNode does not answer.
     pub(super) async fn probe(&self) -> (Cause, String) {
-        let silent = || (Cause::TimedOut, "does not answer".to_owned());
-        let address = self.url.split_once("://").map(|(_, address)| address);
-        let Some(address) = address.filter(|address| address.contains(':')) else {
-            return silent();
-        };
-        let addresses = match lookup_host(address).await {
-            Ok(addresses) => addresses.collect::<Vec<_>>(),
-            Err(error) => return (Cause::NoSuchHost, format!("can't be found: {error}")),
-        };
-        match timeout(PROBE_TIMEOUT, TcpStream::connect(&*addresses)).await {
-            Ok(Err(error)) => {
-                let cause = Cause::of_system_error(&error).unwrap_or(Cause::Unreachable);
-                (cause, format!("can't be reached: {error}"))
-            }
-            Ok(Ok(stream)) => match !self.security.blocks() && wants_tickets(stream).await {
-                true => {
-                    (Cause::NotAuthorised, "wants Kerberos tickets: `security: kerberos { … }`".to_owned())
-                }
-                false => (Cause::TimedOut, "accepts connections and does not answer".to_owned()),
-            },
-            Err(_elapsed) => (Cause::TimedOut, "can't be reached: no answer".to_owned()),
-        }
+        cause_of_silence(&self.url, !self.security.blocks()).await
     }
 
     /// Names what is wrong with the ticket, if that is why a call has failed.
@@ -334,11 +307,11 @@ impl Hdfs {
     ) -> Result<T, HdfsError> {
         let call = MayBlock { call, blocks: self.connection.security.blocks() };
         let mut call = pin!(within(limit, call));
-        let mut look_after = TROUBLE_AFTER;
+        let (mut look_after, begin) = (TROUBLE_AFTER, Instant::now());
         let answer = loop {
             match timeout(look_after, &mut call).await {
                 Ok(answer) => break answer,
-                Err(_elapsed) => self.look_for_cause(servers, limit).await,
+                Err(_elapsed) => self.look_for_cause(servers, limit, begin).await,
             }
             look_after = LOOK_EVERY;
         };
@@ -347,7 +320,8 @@ impl Hdfs {
             Ok(_) => self.works(Servers::NameNode),
             Err(error) => {
                 if let Some(cause) = cause(error) {
-                    self.report(servers, cause, format!("{}: {error}", self.connection.url), limit);
+                    let message = format!("{}: {error}", self.connection.url);
+                    self.report(servers, cause, &message, limit, begin);
                 }
             }
         }
@@ -372,10 +346,12 @@ impl Hdfs {
     }
 
     /// Opens a trouble, or notes that it goes on.
-    fn report(&self, servers: Servers, cause: Cause, message: String, limit: Duration) {
+    fn report(&self, servers: Servers, cause: Cause, message: &str, limit: Duration, begin: Instant) {
         let Connection { component, meter, .. } = &self.connection;
         self.in_trouble.store(true, Ordering::Relaxed);
-        if let Some(reminder) = meter.report_trouble(servers.subject(), cause, &message) {
+        let (subject, lasts) = (servers.subject(), begin.elapsed());
+        let report = TroubleReport { subject, holder: "", cause, message, lasts };
+        if let Some(reminder) = meter.report_trouble_of(report) {
             warn!(
                 component = %component,
                 "{message}: {}; waiting for at most {limit:?}{reminder}",
@@ -386,13 +362,13 @@ impl Hdfs {
 
     /// Reports that a call is not answered, and why. The client tries again in silence while a NameNode refuses
     /// connections, so the cause is looked for beside it.
-    async fn look_for_cause(&self, servers: Servers, limit: Duration) {
+    async fn look_for_cause(&self, servers: Servers, limit: Duration, begin: Instant) {
         let url = &self.connection.url;
         let (cause, what) = match servers {
             Servers::NameNode => self.connection.probe().await,
             Servers::DataNodes => (Cause::TimedOut, "does not complete a write".to_owned()),
         };
-        self.report(servers, cause, format!("{url} {what}"), limit);
+        self.report(servers, cause, &format!("{url} {what}"), limit, begin);
     }
 
     /// Returns the status of a file, or `None` if the file does not exist.
@@ -468,17 +444,6 @@ pub(super) fn is_not_let_in(error: &HdfsError) -> bool {
     }
 }
 
-/// Whether a NameNode refuses clients without tickets. The client does not tell: it takes the refusal for a lost connection.
-async fn wants_tickets(mut stream: TcpStream) -> bool {
-    let mut answer = [0; 512];
-    let asked = timeout(PROBE_TIMEOUT, async {
-        stream.write_all(PLAIN_GREETING).await?;
-        stream.read(&mut answer).await
-    });
-    let Ok(Ok(length)) = asked.await else { return false };
-    memchr::memmem::find(&answer[..length], b"AccessControlException").is_some()
-}
-
 /// Waits for a call until a limit.
 pub(super) async fn within<T>(
     limit: Duration,
@@ -498,3 +463,6 @@ pub(super) fn write_error(error: HdfsError) -> HdfsError {
         error => error,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ mod connection;
 mod file_system;
 pub(crate) mod repair;
 mod security;
+mod silence;
 pub(crate) mod sink;
 pub(crate) mod source;
 mod writers;

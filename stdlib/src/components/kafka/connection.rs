@@ -1,5 +1,8 @@
 //! Shared by the source and the sink: librdkafka's settings and log, and the log messages when no broker can be
 //! reached and when one can be reached again.
+//!
+//! An outage is visible in `/ready`, the metrics and the log within ten seconds with the default limit of `/ready`, and so is its end:
+//! the tests add up the time limits below for each way in which brokers go away.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,18 +12,23 @@ use std::time::{Duration, Instant};
 
 use rdkafka::client::Client;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::statistics::{Broker, Statistics};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::statistics::Statistics;
 use rdkafka::{ClientConfig, ClientContext};
 use tracing::{debug, info, warn};
-use weir_runtime::{Cause, Meter};
+use weir_runtime::{Cause, Meter, TroubleReport};
 
 /// The subject of the trouble while no broker can be reached.
 const BROKERS: &str = "brokers";
 
 use super::kerberos;
-use super::native::add_brokers;
+use super::native::{add_brokers, ask_controller};
 use super::security::Refusal;
+use super::silence::{SILENCE, Shown, Silences};
+
+/// The time within which an outage, and its end, are visible.
+#[cfg(test)]
+const VISIBLE_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long no broker must be reachable before a warning is logged. A broker that closes an idle connection can be
 /// reached again at once.
@@ -31,19 +39,32 @@ const WARN_AFTER: Duration = Duration::from_secs(1);
 const HEARTBEAT_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
 /// The time between two probes of the brokers during an outage.
-const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+const PROBE_INTERVAL: Duration = Duration::from_millis(1500);
 
 /// The timeout of a probe, which blocks the polling thread.
 pub(super) const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long a broker may let requests wait without a word. A request for records, which waits for new ones, takes half a second.
-const SILENCE: Duration = Duration::from_secs(3);
+/// The timeout of any other request for which a polling thread waits. Meanwhile it does not see the statistics.
+pub(super) const POLLING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a request may take before librdkafka closes the connection, and asks on another one.
+/// How long a request may take before librdkafka closes the connection, and asks on another one. An answer of many megabytes may take
+/// that long on a slow network.
 const SOCKET_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a connection may take until the broker has let the client in.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long the first answer on a connection may take.
+const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_millis(4500);
+
+/// The longest wait before the next connection. librdkafka varies it by a fifth.
+const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// The time between two statistics of a client, from which the lag is read, and which brokers are silent.
-pub(super) const STATISTICS_INTERVAL: Duration = Duration::from_secs(2);
+pub(super) const STATISTICS_INTERVAL: Duration = Duration::from_millis(1500);
+
+/// How long a reason counts that is not told again. librdkafka tells one that stays the same every 30 s.
+const REASON_KEPT: Duration = Duration::from_secs(40);
 
 /// Returns the settings that every client of these brokers has, without its security.
 pub(super) fn client_config(brokers: &[String]) -> ClientConfig {
@@ -53,11 +74,10 @@ pub(super) fn client_config(brokers: &[String]) -> ClientConfig {
         .set("client.id", "weir")
         // New partitions and new topics are found within this time.
         .set("topic.metadata.refresh.interval.ms", "10000")
-        .set("reconnect.backoff.max.ms", "2000")
+        .set("reconnect.backoff.max.ms", milliseconds(RECONNECT_WAIT_MAX))
         .set("socket.timeout.ms", milliseconds(SOCKET_TIMEOUT))
-        // A broker that does not answer at all is known within seconds.
-        .set("socket.connection.setup.timeout.ms", "8000")
-        .set("api.version.request.timeout.ms", "5000")
+        .set("socket.connection.setup.timeout.ms", milliseconds(CONNECTION_TIMEOUT))
+        .set("api.version.request.timeout.ms", milliseconds(FIRST_ANSWER_TIMEOUT))
         .set_log_level(RDKafkaLogLevel::Info);
     config
 }
@@ -93,27 +113,47 @@ pub(super) fn milliseconds(duration: Duration) -> String {
     duration.as_millis().to_string()
 }
 
-/// A component's connection to its brokers.
+/// The connection of a component to its brokers, or of one of its clients.
 pub(super) struct Connection {
     /// The component, as the user reads it: `source logs`.
     name: String,
     component: Arc<str>,
+    /// Which client of the component it is; empty if the component has one at a time. A trouble is open as long as one client has it.
+    client: String,
     brokers: String,
     /// What happens to the events while no broker can be reached, for the warning.
     meanwhile: &'static str,
     meter: Arc<Meter>,
     /// Whether `state` has an outage. It is checked before the lock is taken.
     lost: AtomicBool,
+    /// Whether the client has to ask a broker something, to see whether it answers.
+    idle: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     outage: Option<Outage>,
-    /// The last reason why a broker could not be reached.
-    reason: Option<(Cause, String)>,
+    reason: Option<Reason>,
     /// A broker has not let the client in.
     refusal: Option<Refusal>,
+    silences: Silences,
+}
+
+/// Why a broker could not be reached.
+struct Reason {
+    cause: Cause,
+    text: String,
+    at: Instant,
+    /// How long the client had waited for the broker by then.
+    waited: Duration,
+}
+
+impl Reason {
+    fn new(cause: Cause, text: &str) -> Reason {
+        let waited = if cause == Cause::TimedOut { waited(text) } else { Duration::ZERO };
+        Reason { cause, text: text.to_owned(), at: Instant::now(), waited }
+    }
 }
 
 struct Outage {
@@ -131,23 +171,59 @@ impl Connection {
         meanwhile: &'static str,
         meter: &Arc<Meter>,
     ) -> Connection {
-        let (brokers, mut state) = (brokers.join(", "), State::default());
-        // The client before may have lost the brokers: this one finds the end of it.
-        if let Some(trouble) = meter.condition().troubles().get(BROKERS) {
-            let now = Instant::now();
-            state.outage = Some(Outage { since: now, probed: now, warned: true });
-            let reason = trouble.message.strip_prefix(&unreachable(&brokers)).unwrap_or(&trouble.message);
-            state.reason = Some((trouble.cause, reason.to_owned()));
-        }
         Connection {
             name: format!("{kind} {component}"),
             component: component.clone(),
-            brokers,
+            client: String::new(),
+            brokers: brokers.join(", "),
             meanwhile,
             meter: meter.clone(),
-            lost: AtomicBool::new(state.outage.is_some()),
-            state: Mutex::new(state),
+            lost: AtomicBool::new(false),
+            idle: AtomicBool::new(false),
+            state: Mutex::default(),
         }
+        .go_on()
+    }
+
+    /// Makes the connection of another client of the component.
+    pub(super) fn of_client(&self, client: &str) -> Connection {
+        let Connection { name, component, brokers, meanwhile, meter, .. } = self;
+        Connection {
+            name: name.clone(),
+            component: component.clone(),
+            client: client.to_owned(),
+            brokers: brokers.clone(),
+            meanwhile,
+            meter: meter.clone(),
+            lost: AtomicBool::new(false),
+            idle: AtomicBool::new(false),
+            state: Mutex::default(),
+        }
+        .go_on()
+    }
+
+    /// Goes on with an outage that the client before has left: this one finds the end of it.
+    fn go_on(mut self) -> Connection {
+        let condition = self.meter.condition();
+        let Some(trouble) = condition.troubles().get(BROKERS) else { return self };
+        let Some(message) = trouble.message_of(&self.client) else { return self };
+        let now = Instant::now();
+        let since = now.checked_sub(trouble.began.elapsed()).unwrap_or(now);
+        let text = message.strip_prefix(&unreachable(&self.brokers)).unwrap_or(message);
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.outage = Some(Outage { since, probed: now, warned: true });
+        state.reason = Some(Reason::new(trouble.cause, text));
+        *self.lost.get_mut() = true;
+        self
+    }
+
+    fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Whether [`Connection::tick`] has something to do.
+    pub(super) fn has_to_ask(&self) -> bool {
+        self.is_lost() || self.idle.load(Ordering::Relaxed)
     }
 
     pub(super) fn component(&self) -> &str {
@@ -162,6 +238,11 @@ impl Connection {
     pub(super) fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // librdkafka's messages are for its developers. Messages for users are logged elsewhere.
         debug!(component = %self.component, ?level, "librdkafka: {facility}: {message}");
+        // It reports that all brokers are down, and says only here that they have not answered.
+        if facility == "FAIL" && is_timeout(message) {
+            let text = message.split_once("]: ").map_or(message, |(_thread, text)| text);
+            self.lock().reason = Some(Reason::new(Cause::TimedOut, text));
+        }
     }
 
     /// Handles an error of the client that concerns no single record or partition.
@@ -171,7 +252,8 @@ impl Connection {
         let cause = refusal.as_ref().map(Refusal::cause).or_else(|| unreachable_cause(code, reason));
         let mut state = self.lock();
         if let Some(cause) = cause {
-            state.reason = Some((cause, kerberos::outage(reason).unwrap_or_else(|| reason.to_owned())));
+            let reason = kerberos::outage(reason).unwrap_or_else(|| reason.to_owned());
+            state.reason = Some(Reason::new(cause, &reason));
         }
         if let Some(refusal) = refusal {
             state.refusal.get_or_insert(refusal);
@@ -182,6 +264,11 @@ impl Connection {
         }
     }
 
+    /// Forgets what brokers have told the client before, so that it is not taken for a refusal of the next one.
+    pub(super) fn begin_client(&self) {
+        self.lock().refusal = None;
+    }
+
     /// Takes the refusal of a broker that has not let the client in, if there was one.
     pub(super) fn take_refusal(&self) -> Option<Refusal> {
         self.lock().refusal.take()
@@ -190,18 +277,44 @@ impl Connection {
     fn lost(&self) {
         let now = Instant::now();
         let mut state = self.lock();
-        state.outage.get_or_insert(Outage { since: now, probed: now, warned: false });
+        let State { outage, reason, .. } = &mut *state;
+        if outage.is_none() {
+            *reason = reason.take().filter(|reason| now.duration_since(reason.at) < REASON_KEPT);
+            let new = reason.as_ref().filter(|reason| now.duration_since(reason.at) < WARN_AFTER);
+            let waited = new.map_or(Duration::ZERO, |reason| reason.waited);
+            let since = now.checked_sub(waited).unwrap_or(now);
+            *outage = Some(Outage { since, probed: now, warned: false });
+        }
+        self.lost.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that requests of the polling thread have not been answered for so long. Meanwhile it sees no statistics.
+    pub(super) fn unanswered(&self, lasts: Duration) {
+        if lasts < SILENCE {
+            return;
+        }
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.reason = Some(Reason::new(Cause::TimedOut, "a request is not answered"));
+        let State { outage, reason, .. } = &mut *state;
+        let since = now.checked_sub(lasts).unwrap_or(now);
+        let outage = outage.get_or_insert(Outage { since, probed: now, warned: false });
+        outage.warned = true;
+        self.warn(outage, reason.as_ref());
         self.lost.store(true, Ordering::Relaxed);
     }
 
     /// Notes that a broker has answered, and logs the end of an outage.
     pub(super) fn answered(&self) {
-        if !self.lost.load(Ordering::Relaxed) {
+        if !self.is_lost() {
             return;
         }
-        self.lock().outage = None;
+        let mut state = self.lock();
+        state.outage = None;
+        // Before another thread can note the next outage.
         self.lost.store(false, Ordering::Relaxed);
-        if let Some(after) = self.meter.resolve_trouble(BROKERS) {
+        drop(state);
+        if let Some(after) = self.meter.resolve_trouble_of(&self.client, BROKERS) {
             let seconds = after.as_secs();
             info!(component = %self.component, "{}: a broker can be reached again, after {seconds} s", self.name);
         }
@@ -209,7 +322,10 @@ impl Connection {
 
     /// Warns of an outage that lasts, and probes the brokers to find its end. The polling thread calls this regularly.
     pub(super) fn tick<C: ClientContext>(&self, client: &Client<C>) {
-        if !self.lost.load(Ordering::Relaxed) || !self.should_probe(Instant::now()) {
+        if self.idle.load(Ordering::Relaxed) && self.idle.swap(false, Ordering::Relaxed) {
+            ask_controller(client, SOCKET_TIMEOUT);
+        }
+        if !self.is_lost() || !self.should_probe(Instant::now()) {
             return;
         }
         match client.fetch_metadata(None, PROBE_TIMEOUT) {
@@ -218,46 +334,73 @@ impl Connection {
         }
     }
 
-    /// Looks for brokers that let requests wait without a word, by the statistics of a client: on a connection that is stalled, or whose
-    /// other end is gone, librdkafka reports no error as long as requests may take.
+    /// Looks for brokers that let requests wait without a word, by the statistics of the client.
     pub(super) fn look_for_silent(&self, statistics: &Statistics) {
+        let mut state = self.lock();
+        let shown = state.silences.take(statistics);
+        self.idle.store(state.silences.is_idle(), Ordering::Relaxed);
+        drop(state);
         let condition = self.meter.condition();
-        // The client before this one may have found the trouble, and its broker may be gone.
-        let known =
-            condition.troubles().iter().filter(|(broker, trouble)| trouble.message == silence(broker));
-        let known: BTreeSet<&str> = known.map(|(broker, _)| broker.as_str()).collect();
-        // A coordinator lets members wait for others.
-        let brokers = statistics.brokers.values().filter(|broker| broker.source != "logical");
-        let silent = brokers.filter(|broker| is_silent(broker, known.contains(&*broker.nodename)));
-        let silent: BTreeSet<&str> = silent.map(|broker| broker.nodename.as_str()).collect();
-        let Connection { name, component, meter, meanwhile, .. } = self;
-        for broker in known.difference(&silent) {
-            if let Some(after) = meter.resolve_trouble(broker) {
-                let seconds = after.as_secs();
-                info!(
-                    component = &**component,
-                    "{name}: the broker {broker} answers again, after {seconds} s"
-                );
+        // The client before this one may have found the trouble.
+        let known = condition.troubles().iter().filter_map(|(broker, trouble)| {
+            let message = trouble.message_of(&self.client)?;
+            (message == silence(broker)).then_some(broker.as_str())
+        });
+        let known: BTreeSet<&str> = known.collect();
+        let is_connected = shown.values().any(|shown| *shown == Shown::Speaks);
+        for broker in &known {
+            match shown.get(broker) {
+                Some(Shown::Silent(_)) => {}
+                Some(Shown::Connects) => self.warn_of_silent(broker, Duration::ZERO),
+                // A client that has just been made does not know all brokers.
+                None if !is_connected => {}
+                _ => self.speaks(broker),
             }
         }
-        for broker in silent {
-            let trouble = silence(broker);
-            if let Some(reminder) = meter.report_trouble(broker, Cause::TimedOut, trouble.clone()) {
-                warn!(
-                    component = &**component,
-                    "{name}: {trouble}: nothing is lost, {meanwhile}; trying again{reminder}"
-                );
+        for (broker, shown) in shown {
+            if let Shown::Silent(lasts) = shown {
+                self.warn_of_silent(broker, lasts);
             }
         }
     }
 
+    /// Notes that a broker is not silent any more.
+    fn speaks(&self, broker: &str) {
+        let Connection { name, component, meter, client, .. } = self;
+        if let Some(after) = meter.resolve_trouble_of(client, broker) {
+            let seconds = after.as_secs();
+            info!(component = &**component, "{name}: the broker {broker} answers again, after {seconds} s");
+        }
+    }
+
+    /// Opens the trouble of a silent broker, or notes that it goes on, and logs it now and then.
+    fn warn_of_silent(&self, broker: &str, lasts: Duration) {
+        let Connection { name, component, meter, client, meanwhile, .. } = self;
+        let message = silence(broker);
+        let report = TroubleReport {
+            subject: broker,
+            holder: client,
+            cause: Cause::TimedOut,
+            message: &message,
+            lasts,
+        };
+        if let Some(reminder) = meter.report_trouble_of(report) {
+            warn!(
+                component = &**component,
+                "{name}: {message}: nothing is lost, {meanwhile}; trying again{reminder}"
+            );
+        }
+    }
+
     /// Opens the trouble, or notes that it goes on, and logs it now and then.
-    fn warn(&self, reason: Option<&(Cause, String)>) {
-        let Connection { name, brokers, meanwhile, .. } = self;
+    fn warn(&self, outage: &Outage, reason: Option<&Reason>) {
+        let Connection { name, brokers, meanwhile, client, .. } = self;
         let (cause, reason) =
-            reason.map_or((Cause::Unreachable, "no connection"), |(cause, reason)| (*cause, reason));
-        let trouble = format!("{}{reason}", unreachable(brokers));
-        if let Some(reminder) = self.meter.report_trouble(BROKERS, cause, trouble) {
+            reason.map_or((Cause::Unreachable, "no connection"), |reason| (reason.cause, &reason.text));
+        let message = format!("{}{reason}", unreachable(brokers));
+        let lasts = outage.since.elapsed();
+        let report = TroubleReport { subject: BROKERS, holder: client, cause, message: &message, lasts };
+        if let Some(reminder) = self.meter.report_trouble_of(report) {
             warn!(
                 component = %self.component,
                 "{name}: no broker of {brokers} can be reached: nothing is lost, {meanwhile}; trying again ({reason}){reminder}"
@@ -273,7 +416,7 @@ impl Connection {
         let due = now - outage.probed >= PROBE_INTERVAL;
         if now - outage.since >= WARN_AFTER && (due || !outage.warned) {
             outage.warned = true;
-            self.warn(reason.as_ref());
+            self.warn(outage, reason.as_ref());
         }
         if due {
             outage.probed = now;
@@ -292,13 +435,27 @@ fn silence(broker: &str) -> String {
     format!("the broker {broker} does not answer")
 }
 
-/// Whether a broker lets requests wait without a word. One that was silent before stays so until it says something: further requests
-/// change nothing.
-fn is_silent(broker: &Broker, was_silent: bool) -> bool {
-    let is_long =
-        |microseconds: i64| u128::try_from(microseconds).is_ok_and(|idle| idle >= SILENCE.as_micros());
-    let is_waiting = broker.state == "UP" && broker.waitresp_cnt > 0;
-    is_waiting && is_long(broker.rxidle) && (was_silent || is_long(broker.txidle))
+/// How long a client had waited for a connection, by librdkafka's reason `… (after 8003ms in state CONNECT)`.
+fn waited(reason: &str) -> Duration {
+    let found = reason.rsplit_once("(after ").and_then(|(_, rest)| rest.split_once("ms in state "));
+    let milliseconds = match found {
+        // It was in use before.
+        Some((_, rest)) if rest.starts_with("UP") => None,
+        Some((number, _)) => number.parse().ok(),
+        None => None,
+    };
+    milliseconds.map_or(Duration::ZERO, Duration::from_millis).min(CONNECTION_TIMEOUT)
+}
+
+/// Whether a reason says that a broker has not answered in time.
+fn is_timeout(reason: &str) -> bool {
+    reason.contains("timed out") || reason.contains("Timed out")
+}
+
+/// Whether a request has failed because nobody has answered in time.
+pub(super) fn is_unanswered(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut))
 }
 
 /// Finds out why a broker can't be reached; none if the error says something else. librdkafka reports refused and silent
@@ -315,8 +472,12 @@ pub(super) fn unreachable_cause(code: RDKafkaErrorCode, reason: &str) -> Option<
         RDKafkaErrorCode::BrokerTransportFailure if reason.contains("Connection refused") => {
             Some(Cause::Refused)
         }
-        RDKafkaErrorCode::BrokerTransportFailure if reason.contains("timed out") => Some(Cause::TimedOut),
-        RDKafkaErrorCode::BrokerTransportFailure => Some(Cause::Unreachable),
+        RDKafkaErrorCode::BrokerTransportFailure if is_timeout(reason) => Some(Cause::TimedOut),
+        // A connection that was lost before the client could say who it is.
+        RDKafkaErrorCode::Authentication if is_timeout(reason) => Some(Cause::TimedOut),
+        RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Authentication => {
+            Some(Cause::Unreachable)
+        }
         _ => None,
     }
 }
@@ -328,114 +489,4 @@ impl fmt::Debug for Connection {
 }
 
 #[cfg(test)]
-mod tests {
-    use weir_runtime::Trouble;
-
-    use super::*;
-
-    fn connection() -> Connection {
-        Connection::new("source", &"logs".into(), &["b:9092".to_string()], "it waits", &Arc::default())
-    }
-
-    #[test]
-    fn a_peer_that_is_no_broker_is_told_from_one_that_is_away() {
-        let transport = RDKafkaErrorCode::BrokerTransportFailure;
-        let size = "Receive failed: Invalid response size 1213486160 (0..100000000)";
-        for (code, reason, cause) in [
-            (transport, size, Cause::Protocol),
-            (RDKafkaErrorCode::BadMessage, "Protocol parse failure", Cause::Protocol),
-            (transport, "Connect failed: Connection refused", Cause::Refused),
-            (transport, "Disconnected", Cause::Unreachable),
-        ] {
-            assert_eq!(unreachable_cause(code, reason), Some(cause), "{reason}");
-        }
-    }
-
-    /// The statistics of a client that has a connection to a broker, and one to the coordinator of its group.
-    fn statistics(waitresp_cnt: i64, rxidle: i64, txidle: i64) -> Statistics {
-        let broker = |source: &str, nodename: &str, waitresp_cnt| Broker {
-            source: source.to_owned(),
-            nodename: nodename.to_owned(),
-            state: "UP".to_owned(),
-            waitresp_cnt,
-            rxidle,
-            txidle,
-            ..Broker::default()
-        };
-        let brokers = [broker("learned", "b:9092", waitresp_cnt), broker("logical", "c:9092", 1)];
-        let brokers = brokers.into_iter().map(|broker| (broker.nodename.clone(), broker)).collect();
-        Statistics { brokers, ..Statistics::default() }
-    }
-
-    #[test]
-    fn a_broker_that_lets_requests_wait_without_a_word_is_a_trouble() {
-        const SECOND: i64 = 1_000_000;
-        let connection = connection();
-        for (waiting, rxidle, txidle, expected) in [
-            (1, SECOND / 2, SECOND / 2, false),
-            (0, 60 * SECOND, 60 * SECOND, false),
-            (1, 60 * SECOND, 1_000, false),
-            (1, 65 * SECOND, 4 * SECOND, true),
-            (2, 70 * SECOND, 1_000, true),
-            (1, SECOND / 10, SECOND / 5, false),
-        ] {
-            connection.look_for_silent(&statistics(waiting, rxidle, txidle));
-            let condition = connection.meter.condition();
-            let found = condition.troubles().get("b:9092").map(|trouble| (trouble.cause, &*trouble.message));
-            let trouble = (Cause::TimedOut, "the broker b:9092 does not answer");
-            assert_eq!(found, expected.then_some(trouble), "{waiting} {rxidle} {txidle}");
-            assert_eq!(condition.troubles().len(), usize::from(expected));
-        }
-    }
-
-    #[test]
-    fn a_short_outage_causes_no_warning() {
-        let connection = connection();
-        connection.error(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
-        assert!(!connection.should_probe(Instant::now()));
-        assert!(connection.lock().outage.as_ref().is_some_and(|outage| !outage.warned));
-        connection.answered();
-        assert!(connection.lock().outage.is_none());
-    }
-
-    #[test]
-    fn an_outage_is_warned_of_once_and_probed_until_it_ends() {
-        let connection = connection();
-        connection.error(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
-        let later = Instant::now() + WARN_AFTER;
-        assert!(!connection.should_probe(later));
-        assert!(connection.lock().outage.as_ref().is_some_and(|outage| outage.warned));
-        assert!(connection.should_probe(later + PROBE_INTERVAL));
-        assert!(!connection.should_probe(later + PROBE_INTERVAL));
-        connection.error(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
-        assert!(connection.lock().outage.as_ref().is_some_and(|outage| outage.warned));
-        assert_eq!(connection.meter.condition().troubles()[BROKERS].cause, Cause::Unreachable);
-        connection.error(RDKafkaErrorCode::BrokerTransportFailure, "Connect failed: Connection refused");
-        assert!(connection.should_probe(later + 2 * PROBE_INTERVAL));
-        assert_eq!(connection.meter.condition().troubles()[BROKERS].cause, Cause::Refused);
-        connection.answered();
-        assert!(connection.meter.condition().troubles().is_empty());
-        assert!(!connection.lost.load(Ordering::Relaxed));
-    }
-
-    #[test]
-    fn troubles_of_a_client_are_over_when_the_next_one_gets_answers() {
-        let before = connection();
-        before.error(RDKafkaErrorCode::Authentication, "the token has expired");
-        before.error(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
-        assert!(!before.should_probe(Instant::now() + WARN_AFTER));
-        before.look_for_silent(&statistics(1, 60_000_000, 60_000_000));
-        let meter = before.meter.clone();
-        assert_eq!(meter.condition().troubles().len(), 2);
-        drop(before);
-        let next = Connection::new("source", &"logs".into(), &["b:9092".to_string()], "it waits", &meter);
-        assert!(next.should_probe(Instant::now() + PROBE_INTERVAL));
-        let condition = meter.condition();
-        let Trouble { cause, message, .. } = &condition.troubles()[BROKERS];
-        assert_eq!(*cause, Cause::NotAuthorised);
-        assert_eq!(message, "no broker of b:9092 can be reached: the token has expired");
-        next.look_for_silent(&Statistics::default());
-        next.answered();
-        assert!(meter.condition().troubles().is_empty());
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ mod protected;
 mod registry;
 mod security;
 mod shared_group;
+mod silence;
 mod sink;
 mod source;
 mod tokens;

@@ -15,10 +15,11 @@ use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings::{
     rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_request_timeout,
-    rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics, rd_kafka_TopicCollection_destroy,
-    rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error, rd_kafka_TopicDescription_name,
-    rd_kafka_TopicDescription_t, rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_least_significant_bits,
-    rd_kafka_Uuid_most_significant_bits, rd_kafka_admin_op_t, rd_kafka_brokers_add,
+    rd_kafka_DescribeCluster, rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics,
+    rd_kafka_TopicCollection_destroy, rd_kafka_TopicCollection_of_topic_names,
+    rd_kafka_TopicDescription_error, rd_kafka_TopicDescription_name, rd_kafka_TopicDescription_t,
+    rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_least_significant_bits,
+    rd_kafka_Uuid_most_significant_bits, rd_kafka_admin_op_t, rd_kafka_brokers_add, rd_kafka_commit_queue,
     rd_kafka_commit_transaction, rd_kafka_consumer_group_metadata, rd_kafka_consumer_group_metadata_destroy,
     rd_kafka_consumer_group_metadata_generation_id, rd_kafka_consumer_group_metadata_group_id,
     rd_kafka_consumer_group_metadata_group_instance_id, rd_kafka_consumer_group_metadata_member_id,
@@ -157,6 +158,41 @@ pub(super) fn send_offsets<C: ClientContext>(
     }
 }
 
+/// Commits offsets of the group of a consumer, and waits for the answer for at most about `limit`. The crate's call waits as long as
+/// requests may take. A commit that is not answered in time may take effect later.
+///
+/// # Errors
+/// The code of the broker or of librdkafka.
+pub(super) fn commit_within<C: ClientContext>(
+    client: &Client<C>,
+    offsets: &TopicPartitionList,
+    limit: Duration,
+) -> Result<(), RDKafkaErrorCode> {
+    let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+    let handle = client.native_ptr();
+    // SAFETY: the client and the list are alive as long as they are borrowed, and librdkafka copies the list. The queue and the event are
+    // destroyed here once, after their last use. The queue gets the answer even after the time is over, and frees it with itself.
+    // There is no callback.
+    let code = unsafe {
+        let queue = rd_kafka_queue_new(handle);
+        let mut code = rd_kafka_commit_queue(handle, offsets.ptr(), queue, None, ptr::null_mut());
+        if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            let event = rd_kafka_queue_poll(queue, milliseconds);
+            code = match event.is_null() {
+                true => RDKafkaRespErr::RD_KAFKA_RESP_ERR__TIMED_OUT,
+                false => rd_kafka_event_error(event),
+            };
+            rd_kafka_event_destroy(event);
+        }
+        rd_kafka_queue_destroy(queue);
+        code
+    };
+    match code {
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        code => Err(code.into()),
+    }
+}
+
 /// Tells the client its brokers again, separated by commas. Those that it knows stay as they are.
 ///
 /// A broker that is just starting may answer with an empty list of brokers. librdkafka then forgets all brokers, those of
@@ -165,6 +201,26 @@ pub(super) fn add_brokers<C: ClientContext>(client: &Client<C>, brokers: &str) {
     let Ok(brokers) = CString::new(brokers) else { return };
     // SAFETY: the client is alive as long as it is borrowed, and copies the text, which ends with a NUL.
     unsafe { rd_kafka_brokers_add(client.native_ptr(), brokers.as_ptr()) };
+}
+
+/// Asks the broker that controls the cluster for its brokers, and waits for no answer, which nobody reads: the statistics show whether there
+/// is one.
+pub(super) fn ask_controller<C: ClientContext>(client: &Client<C>, limit: Duration) {
+    let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+    let handle = client.native_ptr();
+    // SAFETY: the client is alive as long as it is borrowed, and may be called by several threads. Each object that is made here is
+    // destroyed here once, after its last use: the request copies the options, and holds a reference to the queue, with which the answer
+    // is freed.
+    unsafe {
+        let queue = rd_kafka_queue_new(handle);
+        let options =
+            rd_kafka_AdminOptions_new(handle, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER);
+        // Only a time out of range is refused; the default is taken then.
+        rd_kafka_AdminOptions_set_request_timeout(options, milliseconds, ptr::null_mut(), 0);
+        rd_kafka_DescribeCluster(handle, options, queue);
+        rd_kafka_AdminOptions_destroy(options);
+        rd_kafka_queue_destroy(queue);
+    }
 }
 
 /// The length of librdkafka's buffers for the text of an error.

@@ -7,37 +7,62 @@ use rdkafka::admin::AdminClient;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaError;
 use rdkafka::producer::future_producer::FutureProducerContext;
 use rdkafka::producer::{BaseProducer, FutureProducer, Producer, ProducerContext};
+use thiserror::Error;
 
 use super::native::give_token;
-use super::tokens::{Token, Tokens};
+use super::tokens::{TokenError, Tokens};
 
-/// The settings of a client, with those of security, and the token that it shows the brokers.
+/// Why a client can't be made.
+#[derive(Debug, Error)]
+pub(super) enum CreateError {
+    /// librdkafka does not take the settings, or the token.
+    #[error(transparent)]
+    Client(KafkaError),
+    /// There is no valid token any more, and the next one may come.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+/// For callers that take every error of a client for one that may pass.
+impl From<CreateError> for KafkaError {
+    fn from(error: CreateError) -> KafkaError {
+        match error {
+            CreateError::Client(error) => error,
+            CreateError::Token(error) => KafkaError::ClientCreation(error.to_string()),
+        }
+    }
+}
+
+/// The settings of a client, with those of security, and the tokens of which it shows the brokers the present one.
 #[derive(Debug, Clone)]
 pub(super) struct ProtectedConfig {
     config: ClientConfig,
-    token: Option<(Arc<Token>, Arc<Tokens>)>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 impl ProtectedConfig {
-    pub(super) fn new(config: ClientConfig, token: Option<(Arc<Token>, Arc<Tokens>)>) -> ProtectedConfig {
-        ProtectedConfig { config, token }
+    pub(super) fn new(config: ClientConfig, tokens: Option<Arc<Tokens>>) -> ProtectedConfig {
+        ProtectedConfig { config, tokens }
     }
 
     /// Makes a client. It has the token before it connects, which it does when it needs a broker.
     ///
     /// # Errors
-    /// When librdkafka does not take the settings or the token.
-    pub(super) fn create<C, K>(&self, context: C) -> KafkaResult<K>
+    /// When librdkafka does not take the settings or the token, or there is no token at present.
+    pub(super) fn create<C, K>(&self, context: C) -> Result<K, CreateError>
     where
         C: ClientContext,
         K: FromClientConfigAndContext<C> + HasClient,
     {
-        let made: K = self.config.create_with_context(context)?;
-        if let Some((token, tokens)) = &self.token {
-            give_token(made.native(), token, tokens.extensions()).map_err(KafkaError::ClientCreation)?;
+        let made: K = self.config.create_with_context(context).map_err(CreateError::Client)?;
+        if let Some(tokens) = &self.tokens {
+            // The settings may be older than the token.
+            let token = tokens.present().inspect_err(|_| tokens.want())?;
+            give_token(made.native(), &token, tokens.extensions())
+                .map_err(|reason| CreateError::Client(KafkaError::ClientCreation(reason)))?;
         }
         Ok(made)
     }

@@ -20,8 +20,8 @@ use weir_runtime::{Cause, Failure, Meter};
 
 use super::certificates;
 use super::kerberos::{self, Kerberos, LoginError};
-use super::protected::ProtectedConfig;
-use super::tokens::{EndpointTokens, SecretToken, TokenError, Tokens};
+use super::protected::{CreateError, ProtectedConfig};
+use super::tokens::{EndpointTokens, SecretToken, Token, TokenError, Tokens};
 use crate::tools::secrets::{self, SecretError};
 
 /// How long the check before a start waits for an answer of a broker. No answer is no refusal.
@@ -145,6 +145,15 @@ pub(super) enum SecurityError {
     Tls { reason: String },
 }
 
+impl From<CreateError> for SecurityError {
+    fn from(error: CreateError) -> SecurityError {
+        match error {
+            CreateError::Client(error) => SecurityError::Client(Box::new(error)),
+            CreateError::Token(error) => SecurityError::Token(error),
+        }
+    }
+}
+
 impl SecurityError {
     /// The cause of the trouble that it is while the component runs.
     pub(super) fn cause(&self) -> Cause {
@@ -202,7 +211,6 @@ impl Security {
             config.set("ssl.endpoint.identification.algorithm", "https");
         }
         self.check_files()?;
-        let mut token = None;
         match self {
             Security::Tls { cert: Some(cert), key: Some(key), .. } => {
                 config.set("ssl.certificate.location", cert).set("ssl.key.location", key);
@@ -215,11 +223,12 @@ impl Security {
             Security::Kerberos(kerberos) => kerberos.apply(&mut config),
             Security::OauthToken(Bearer { tokens, .. }) | Security::OauthClient(Bearer { tokens, .. }) => {
                 config.set("sasl.mechanism", "OAUTHBEARER");
-                token = Some((tokens.present()?, tokens.clone()));
+                // There has to be one.
+                tokens.present()?;
             }
             Security::Plaintext | Security::Tls { .. } => {}
         }
-        Ok(ProtectedConfig::new(config, token))
+        Ok(ProtectedConfig::new(config, self.tokens()))
     }
 
     /// The tokens that clients show; none if they show none.
@@ -295,7 +304,13 @@ impl Security {
     }
 
     /// Makes the error of a refusal: which setting is wrong, as far as that can be found out. Another token is needed after a refused one.
-    pub(super) fn error(&self, brokers: &[String], refusal: Refusal) -> SecurityError {
+    /// The client showed the token `shown`; none for the present one.
+    pub(super) fn error(
+        &self,
+        brokers: &[String],
+        refusal: Refusal,
+        shown: Option<Arc<Token>>,
+    ) -> SecurityError {
         let Refusal { code, reason } = refusal;
         if code == RDKafkaErrorCode::SSL {
             return match certificates::diagnose(brokers, Path::new(self.authorities())) {
@@ -308,7 +323,9 @@ impl Security {
                 SecurityError::Credentials { user: user.clone(), mechanism: mechanism.name(), reason }
             }
             Security::OauthToken(Bearer { tokens, .. }) | Security::OauthClient(Bearer { tokens, .. }) => {
-                tokens.forget();
+                // A client that shows a token again too soon is refused too, whatever token it is.
+                let is_of_token = code != RDKafkaErrorCode::IllegalSASLState;
+                tokens.refuse(shown, is_of_token.then_some(&*reason));
                 SecurityError::TokenRefused { place: tokens.place(), reason }
             }
             Security::Kerberos(kerberos) => kerberos.refused(reason).into(),
@@ -326,13 +343,12 @@ impl Security {
         if let Security::Plaintext = self {
             return Ok(());
         }
-        let client: BaseProducer<ProbeContext> =
-            config.create(ProbeContext::default()).map_err(|error| SecurityError::Client(Box::new(error)))?;
+        let client: BaseProducer<ProbeContext> = config.create(ProbeContext::default())?;
         let begin = Instant::now();
         while begin.elapsed() < PROBE_LIMIT {
             client.poll(POLL_TIMEOUT);
             if let Some(refusal) = client.context().take() {
-                return Err(self.error(brokers, refusal));
+                return Err(self.error(brokers, refusal, None));
             }
             if client.client().fetch_metadata(None, REQUEST_TIMEOUT).is_ok() {
                 break;
@@ -343,16 +359,21 @@ impl Security {
 
     /// Checks the files, the password or the token, and whether the brokers let the client in.
     pub(super) async fn probe(&self, brokers: &[String]) -> Vec<Failure> {
-        if let Err(error) = self.prepare_once().await {
-            return error.at_start().into_iter().collect();
+        for is_last in [false, true] {
+            if let Err(error) = self.prepare_once().await {
+                return error.at_start().into_iter().collect();
+            }
+            let (security, brokers) = (self.clone(), brokers.to_vec());
+            let checked = tokio::task::spawn_blocking(move || security.connect_once(&brokers)).await;
+            match checked {
+                Ok(Ok(())) => break,
+                // It has expired just now.
+                Ok(Err(SecurityError::Token(TokenError::Absent))) if !is_last => {}
+                Ok(Err(error)) => return error.at_start().into_iter().collect(),
+                Err(panicked) => return vec![Failure::from(panicked)],
+            }
         }
-        let (security, brokers) = (self.clone(), brokers.to_vec());
-        let checked = tokio::task::spawn_blocking(move || security.connect_once(&brokers)).await;
-        match checked {
-            Ok(Ok(())) => Vec::new(),
-            Ok(Err(error)) => error.at_start().into_iter().collect(),
-            Err(panicked) => vec![Failure::from(panicked)],
-        }
+        Vec::new()
     }
 }
 
@@ -360,6 +381,12 @@ impl Security {
 fn path_of<'a>((name, path): (&'static str, &'a Option<String>)) -> Option<(&'static str, &'a str)> {
     Some((name, path.as_deref()?))
 }
+
+/// The parts of librdkafka's reasons when a connection was lost before the client could say who it is.
+const LOST_IN_HANDSHAKE: [&str; 2] = [
+    "mechanism handshake failed: Local: Broker transport failure",
+    "mechanism handshake failed: Local: Timed out",
+];
 
 /// A broker that does not let the client in, or whose certificate is not valid.
 #[derive(Debug, Clone)]
@@ -375,6 +402,10 @@ impl Refusal {
             Authentication, BrokerTransportFailure, IllegalSASLState, SSL, SaslAuthenticationFailed,
             UnsupportedSASLMechanism,
         };
+        // The broker has not answered, or has closed the connection, before anything was shown to it: librdkafka takes it for a refusal.
+        if LOST_IN_HANDSHAKE.iter().any(|lost| reason.contains(lost)) {
+            return None;
+        }
         // By TLS 1.3, a broker refuses a client's certificate after the handshake.
         let is_alert = reason.contains("SSL routines") && reason.contains("alert");
         let code = match code {
@@ -457,6 +488,16 @@ mod tests {
         for (name, value) in expected {
             assert_eq!(config.get(name), Some(value));
         }
+    }
+
+    #[test]
+    fn a_connection_that_is_lost_before_the_login_is_no_refusal() {
+        let code = RDKafkaErrorCode::Authentication;
+        let lost = "b:9092/1: SASL PLAIN mechanism handshake failed: Local: Broker transport failure: broker's supported mechanisms:";
+        assert!(Refusal::of(code, lost).is_none());
+        let other = "b:9092/1: SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported mechanisms:";
+        assert!(Refusal::of(code, other).is_some());
+        assert!(Refusal::of(code, "SASL authentication error: Invalid username or password").is_some());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod endpoint;
 mod jwt;
+mod refused;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,10 +19,12 @@ use rdkafka::client::{Client, ClientContext};
 use serde::Deserialize;
 use thiserror::Error;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use weir_plan::SecretReference;
 use weir_runtime::{Cause, Meter};
 
+use self::refused::Refused;
 use super::http::HttpError;
 use super::native::give_token;
 use super::security::Bearer;
@@ -34,11 +37,18 @@ const SUBJECT: &str = "token";
 /// The time between two readings of a secret, which somebody else renews.
 const READING_INTERVAL: Duration = Duration::from_secs(10);
 
+/// A token is of no use any more when it is valid for so long only. Brokers refuse it a second before it expires, and a member of a group
+/// has to leave before that: without a connection it can't, and its group waits for it until its session is over.
+const ENDING: Duration = Duration::from_secs(3);
+
 /// How long a token counts as valid that does not say it.
 const UNKNOWN_LIFETIME: Duration = Duration::from_secs(300);
 
 /// A token of a token endpoint is renewed when this part of the time is over for which it is valid.
 const RENEWED_AFTER: f64 = 0.8;
+
+/// How long a client hears of a refusal later than it has got its next token.
+const REFUSAL_DELAY: Duration = Duration::from_secs(1);
 
 /// The shortest and the longest wait before a token is renewed, and the longest wait after a failure.
 const RENEWAL_WAIT_MIN: Duration = Duration::from_secs(1);
@@ -98,6 +108,11 @@ pub(super) enum TokenError {
     Malformed { place: String },
     #[error("`token` of `security`: the token in {place} has expired at {at}")]
     Expired { place: String, at: Timestamp },
+    #[error("`security`: the token from {place} expires at {at}, and there is no later one")]
+    Ending { place: String, at: Timestamp },
+    /// Brokers have refused it, and it is not shown again before `wait` is over.
+    #[error("`security`: the brokers have refused the token from {place}: {reason}; the same one is shown again in {} s", wait.as_secs())]
+    StillRefused { place: String, reason: String, wait: Duration },
     #[error("`endpoint` of `security`")]
     Endpoint(#[source] HttpError),
     #[error("`endpoint_ca` of `security`")]
@@ -170,6 +185,15 @@ impl Token {
         now < self.expires
     }
 
+    /// Whether it is valid for long enough.
+    fn is_of_use(&self, now: SystemTime) -> bool {
+        self.expires.duration_since(now).is_ok_and(|left| left > ENDING)
+    }
+
+    fn expires_at(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.expires_ms()).unwrap_or(Timestamp::MAX)
+    }
+
     /// The time at which it expires, in milliseconds since 1970.
     pub(super) fn expires_ms(&self) -> i64 {
         let since = self.expires.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -208,10 +232,7 @@ impl Origin {
         match Token::new(text, None, now) {
             None => Err(TokenError::Malformed { place }),
             Some(token) if token.is_valid(now) => Ok(token),
-            Some(token) => {
-                let at = Timestamp::from_millisecond(token.expires_ms()).unwrap_or(Timestamp::MAX);
-                Err(TokenError::Expired { place, at })
-            }
+            Some(token) => Err(TokenError::Expired { place, at: token.expires_at() }),
         }
     }
 
@@ -219,10 +240,16 @@ impl Origin {
     fn wait(&self, token: Option<&Token>, now: SystemTime) -> Duration {
         match (self, token) {
             (_, None) => RENEWAL_WAIT_MIN,
-            (Origin::Secret(_), Some(_)) => READING_INTERVAL,
+            // Once more before it is of no use.
+            (Origin::Secret(_), Some(token)) => {
+                let left = token.expires.duration_since(now).unwrap_or_default().saturating_sub(ENDING);
+                left.saturating_sub(RENEWAL_WAIT_MIN / 2).clamp(RENEWAL_WAIT_MIN, READING_INTERVAL)
+            }
             (Origin::Endpoint(_), Some(token)) => {
                 let lifetime = token.expires.duration_since(token.obtained).unwrap_or_default();
-                let due = token.obtained + lifetime.mul_f64(RENEWED_AFTER);
+                // In time before it is of no use, also if it is valid for a short time only.
+                let part = lifetime.mul_f64(RENEWED_AFTER).min(lifetime.saturating_sub(2 * ENDING));
+                let due = token.obtained + part;
                 let wait = due.duration_since(now).unwrap_or_default();
                 wait.clamp(RENEWAL_WAIT_MIN, RENEWAL_WAIT_MAX)
             }
@@ -236,6 +263,8 @@ pub(super) struct Tokens {
     origin: Origin,
     extensions: Vec<Extension>,
     present: Mutex<Option<Arc<Token>>>,
+    /// What brokers have refused.
+    refused: Mutex<Refused>,
     /// How many tokens there were.
     number: AtomicU64,
     /// Whether a task renews them.
@@ -247,7 +276,8 @@ pub(super) struct Tokens {
 impl Tokens {
     fn new(origin: Origin, extensions: Vec<Extension>) -> Tokens {
         let (number, is_renewed) = (AtomicU64::new(0), AtomicBool::new(false));
-        Tokens { origin, extensions, present: Mutex::default(), number, is_renewed, wanted: Arc::default() }
+        let (present, refused, wanted) = (Mutex::default(), Mutex::default(), Arc::default());
+        Tokens { origin, extensions, present, refused, number, is_renewed, wanted }
     }
 
     pub(super) fn extensions(&self) -> &[Extension] {
@@ -272,7 +302,7 @@ impl Tokens {
     /// When there is none, or it has expired.
     pub(super) fn present(&self) -> Result<Arc<Token>, TokenError> {
         let present = self.lock().clone();
-        present.filter(|token| token.is_valid(SystemTime::now())).ok_or(TokenError::Absent)
+        present.filter(|token| token.is_of_use(SystemTime::now())).ok_or(TokenError::Absent)
     }
 
     /// Gets a token, unless there is a valid one.
@@ -281,14 +311,58 @@ impl Tokens {
     /// When none can be had.
     pub(super) async fn obtain(&self) -> Result<(), TokenError> {
         if self.present().is_err() {
-            self.put(self.origin.fetch().await?);
+            self.put(self.fetch().await?);
         }
         Ok(())
     }
 
-    /// Forgets the token, which brokers have refused: the next client waits for another one.
-    pub(super) fn forget(&self) {
-        *self.lock() = None;
+    /// Gets a token that clients can show.
+    async fn fetch(&self) -> Result<Token, TokenError> {
+        if let Origin::Endpoint(_) = self.origin {
+            // Each token of an endpoint is another one.
+            self.check_refused(None)?;
+        }
+        let token = self.origin.fetch().await?;
+        self.check_refused(Some(&token))?;
+        match token.is_of_use(SystemTime::now()) {
+            true => Ok(token),
+            false => Err(TokenError::Ending { place: self.place(), at: token.expires_at() }),
+        }
+    }
+
+    /// Checks that brokers have not refused a token, or any, so lately that it must not be shown to them now.
+    fn check_refused(&self, token: Option<&Token>) -> Result<(), TokenError> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = match token {
+            Some(token) => refused.of(&token.text, Instant::now()),
+            None => refused.of_any(Instant::now()),
+        };
+        found.map_or(Ok(()), |(wait, reason)| {
+            let (place, reason) = (self.place(), reason.to_owned());
+            Err(TokenError::StillRefused { place, reason, wait })
+        })
+    }
+
+    /// Notes that brokers have refused a token, the present one without `shown`. It is not shown to them again for a while: they may lock an
+    /// account that is refused too often. The next client waits for another one.
+    ///
+    /// Without a reason, the token itself was not refused, and may be shown again.
+    pub(super) fn refuse(&self, shown: Option<Arc<Token>>, reason: Option<&str>) {
+        let mut present = self.lock();
+        let Some(token) = shown.or_else(|| present.clone()) else { return };
+        if present.as_ref().is_some_and(|present| present.text == token.text) {
+            *present = None;
+        }
+        drop(present);
+        if let Some(reason) = reason {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            refused.add(&token.text, reason, Instant::now());
+        }
+        self.wanted.notify_one();
+    }
+
+    /// Lets the task get a token at once.
+    pub(super) fn want(&self) {
         self.wanted.notify_one();
     }
 
@@ -338,7 +412,7 @@ async fn renew(tokens: Weak<Tokens>, kind: &'static str, component: Arc<str>, me
         };
         let _over = tokio::time::timeout(wait, wanted.notified()).await;
         let Some(tokens) = tokens.upgrade() else { return };
-        let error = match tokens.origin.fetch().await {
+        let error = match tokens.fetch().await {
             Ok(token) => {
                 tokens.put(token);
                 pause = None;
@@ -363,23 +437,51 @@ async fn renew(tokens: Weak<Tokens>, kind: &'static str, component: Arc<str>, me
 pub(super) struct Renewal {
     tokens: Option<Arc<Tokens>>,
     /// The number of the token that the client has.
-    given: u64,
+    number: u64,
+    /// The token that it has, and since when.
+    given: Option<(Arc<Token>, Instant)>,
+    /// The token that it had before.
+    before: Option<Arc<Token>>,
 }
 
 impl Renewal {
     pub(super) fn new(tokens: Option<Arc<Tokens>>) -> Renewal {
-        Renewal { tokens, given: 0 }
+        Renewal { tokens, ..Renewal::default() }
+    }
+
+    /// The token that the client showed when it was refused; none if it was given none here.
+    pub(super) fn shown(&self) -> Option<Arc<Token>> {
+        match (&self.given, &self.before) {
+            // The refusal is older.
+            (Some((_, at)), Some(before)) if at.elapsed() < REFUSAL_DELAY => Some(before.clone()),
+            (given, _) => given.as_ref().map(|(token, _)| token.clone()),
+        }
+    }
+
+    /// Checks that the client's token is of use, so that a member can leave its group before brokers refuse it.
+    ///
+    /// # Errors
+    /// When it is not, and there is no other one.
+    pub(super) fn check(&self) -> Result<(), TokenError> {
+        match (&self.tokens, &self.given) {
+            (Some(tokens), Some((given, _))) if !given.is_of_use(SystemTime::now()) => {
+                tokens.present().map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Gives the client a token that it does not have yet. Does not block.
     pub(super) fn renew<C: ClientContext>(&mut self, client: &Client<C>) {
         let Some(tokens) = &self.tokens else { return };
         let number = tokens.number.load(Ordering::Acquire);
-        if number == self.given {
+        if number == self.number {
             return;
         }
-        self.given = number;
+        self.number = number;
         let Ok(token) = tokens.present() else { return };
+        let new = (token.clone(), Instant::now());
+        self.before = self.given.replace(new).map(|(before, _)| before);
         if let Err(reason) = give_token(client, &token, tokens.extensions()) {
             debug!("a token that a client does not take: {reason}");
         }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
@@ -14,9 +15,14 @@ use tracing::{debug, info};
 use super::error::{ChannelError, is_refusal};
 use super::taking::Taking;
 use super::topic::{REQUEST_TIMEOUT, Topic, failure};
+use crate::components::kafka::connection::is_unanswered;
+use crate::components::kafka::native::commit_within;
 
 /// How often a lookup of offsets is tried.
 const LOOKUP_TRIES: usize = 3;
+
+/// How long the last commit of partitions may take, before the group gives them to others.
+pub(super) const COMMIT_LIMIT: Duration = Duration::from_secs(5);
 
 /// The metadata of an offset behind a record that was written in a transaction. An agent that is killed before it has looked for the
 /// end of this transaction leaves it.
@@ -85,13 +91,14 @@ pub(super) fn assign(consumer: &BaseConsumer<Callbacks>, partitions: &[i32]) -> 
         for partition in partitions {
             wanted.add_partition(&topic.name, *partition);
         }
-        let known = repeated(|| consumer.committed_offsets(wanted.clone(), REQUEST_TIMEOUT))
+        let known = repeated(taking, || consumer.committed_offsets(wanted.clone(), REQUEST_TIMEOUT))
             .map_err(lookup_failed)?;
         for partition in partitions {
             let committed =
                 known.find_partition(&topic.name, *partition).and_then(|found| found.offset().to_raw());
             let committed = committed.and_then(|offset| u64::try_from(offset).ok());
-            let watermarks = repeated(|| consumer.fetch_watermarks(&topic.name, *partition, REQUEST_TIMEOUT));
+            let watermarks =
+                repeated(taking, || consumer.fetch_watermarks(&topic.name, *partition, REQUEST_TIMEOUT));
             let (low, high) = watermarks.map_err(lookup_failed)?;
             let found = known.find_partition(&topic.name, *partition);
             let is_behind = found.as_ref().is_some_and(|found| found.metadata() == BEHIND_TRANSACTION);
@@ -144,20 +151,26 @@ fn behind_transaction(offset: u64, low: u64, end_at_open: Option<u64>) -> u64 {
     if is_only_the_end { low } else { offset }
 }
 
-fn repeated<Found>(ask: impl Fn() -> KafkaResult<Found>) -> KafkaResult<Found> {
-    let mut tries = 1;
+fn repeated<Found>(taking: &Taking, ask: impl Fn() -> KafkaResult<Found>) -> KafkaResult<Found> {
+    let (mut tries, begin) = (1, Instant::now());
     loop {
-        match ask() {
-            Err(_) if tries < LOOKUP_TRIES => tries += 1,
-            answer => return answer,
+        let answer = ask();
+        match &answer {
+            Ok(_) => taking.connection.answered(),
+            Err(error) if is_unanswered(error) => taking.connection.unanswered(begin.elapsed()),
+            Err(_) => {}
         }
+        if answer.is_ok() || tries == LOOKUP_TRIES {
+            return answer;
+        }
+        tries += 1;
     }
 }
 
 fn revoke(consumer: &BaseConsumer<Callbacks>, list: &TopicPartitionList, partitions: &[i32]) {
     let Callbacks { taking, .. } = &**consumer.context();
     if !consumer.assignment_lost() {
-        commit(consumer);
+        commit(consumer, COMMIT_LIMIT);
     }
     let mut offsets = taking.offsets();
     partitions.iter().for_each(|partition| offsets.revoke(*partition));
@@ -179,8 +192,8 @@ fn revoke(consumer: &BaseConsumer<Callbacks>, list: &TopicPartitionList, partiti
     }
 }
 
-/// Commits the offsets of what is delivered. Returns whether the group has them.
-pub(super) fn commit(consumer: &BaseConsumer<Callbacks>) -> bool {
+/// Commits the offsets of what is delivered. Blocks for at most about `limit`. Returns whether the group has them.
+pub(super) fn commit(consumer: &BaseConsumer<Callbacks>, limit: Duration) -> bool {
     let Callbacks { taking, topic, .. } = &**consumer.context();
     let due = taking.offsets().due();
     if due.is_empty() {
@@ -196,7 +209,7 @@ pub(super) fn commit(consumer: &BaseConsumer<Callbacks>) -> bool {
         // Only offsets that are not numbers are refused.
         let _accepted = element.set_offset(Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX)));
     }
-    match consumer.commit(&list, CommitMode::Sync) {
+    match commit_within(consumer.client(), &list, limit) {
         Ok(()) => {
             taking.offsets().committed(&due);
             true

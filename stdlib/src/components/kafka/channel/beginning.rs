@@ -41,8 +41,7 @@ fn begin_now(
     group: &str,
     limit: Duration,
 ) -> Result<(), ChannelError> {
-    let client = |error| ChannelError::Client(Box::new(error));
-    let consumer: BaseConsumer = config.create(DefaultConsumerContext).map_err(client)?;
+    let consumer: BaseConsumer = config.create(DefaultConsumerContext)?;
     let begin = Instant::now();
     loop {
         let error = match commit_missing(&consumer, topic) {

@@ -5,8 +5,10 @@ use thiserror::Error;
 use weir_runtime::channel::encoding::DecodeError;
 use weir_runtime::{Cause, Failure};
 
+use crate::components::kafka::connection::is_unanswered;
 use crate::components::kafka::native::{TopicId, TransactionError};
 use crate::components::kafka::positions::PositionsError;
+use crate::components::kafka::protected::CreateError;
 use crate::components::kafka::security::SecurityError;
 
 /// Why a channel can't be opened or go on.
@@ -115,6 +117,15 @@ pub(super) enum ChannelError {
     Shorter { topic: String, partition: i32, reached: u64, end: u64 },
 }
 
+impl From<CreateError> for ChannelError {
+    fn from(error: CreateError) -> ChannelError {
+        match error {
+            CreateError::Client(error) => ChannelError::Client(Box::new(error)),
+            CreateError::Token(error) => ChannelError::Security(error.into()),
+        }
+    }
+}
+
 impl ChannelError {
     /// Whether another attempt may succeed.
     pub(super) fn is_transient(&self) -> bool {
@@ -130,20 +141,22 @@ impl ChannelError {
 
     /// The cause that the trouble of a repeated attempt has.
     pub(super) fn cause(&self) -> Cause {
+        self.known_cause().unwrap_or(Cause::Failed)
+    }
+
+    fn known_cause(&self) -> Option<Cause> {
         match self {
-            ChannelError::Security(error) => error.cause(),
-            _ => Cause::Failed,
+            ChannelError::Security(error) => Some(error.cause()),
+            ChannelError::Kafka { source, .. } if is_unanswered(source) => Some(Cause::TimedOut),
+            _ => None,
         }
     }
 
     pub(super) fn into_failure(self) -> Failure {
-        if let ChannelError::Security(error) = &self {
-            let cause = error.cause();
-            return Failure::transient(self).caused_by(cause);
-        }
-        match self.is_transient() {
-            true => Failure::transient(self),
-            false => Failure::permanent(self),
+        match (self.is_transient(), self.known_cause()) {
+            (true, Some(cause)) => Failure::transient(self).caused_by(cause),
+            (true, None) => Failure::transient(self),
+            (false, _) => Failure::permanent(self),
         }
     }
 }

@@ -262,11 +262,11 @@ fn take_until_ended(
         let ends = shared.ends.get().cloned().unwrap_or_default();
         let callbacks = Callbacks { taking: taking.clone(), topic: topic.clone(), ends };
         let started = std::time::Instant::now();
+        taking.connection.begin_client();
         let taker = settings.consumer_config(&taking.group, topic.record_bytes_max).and_then(|config| {
-            let consumer: Result<BaseConsumer<Callbacks>, _> = config.create(callbacks);
-            let consumer = consumer.map_err(|error| ChannelError::Client(Box::new(error)))?;
+            let consumer: BaseConsumer<Callbacks> = config.create(callbacks)?;
             let renewal = Renewal::new(settings.security.tokens());
-            Taker::new(consumer, renewal, settings.partitions.clone(), settings.session_timeout)
+            Taker::new(consumer, renewal, settings.clone())
         });
         let error = match taker {
             Ok(mut taker) => match taker.run(&mut queue) {
@@ -416,8 +416,8 @@ impl Channel for KafkaChannel {
             let group = format!("{}.{name}", self.settings.group);
             let Shared { connection, unwritten, lags, .. } = &*self.shared;
             let Context { component, meter, .. } = self.context.clone();
-            let taking =
-                Taking::new(component, group, connection.clone(), meter, unwritten.clone(), lags.clone());
+            let connection = connection.of_client(&group);
+            let taking = Taking::new(component, group, connection, meter, unwritten.clone(), lags.clone());
             let KafkaChannelSettings { capacity, byte_capacity, keep_alive, .. } = self.settings;
             let limits = Limits { capacity, transaction_capacity: capacity, byte_capacity, keep_alive };
             Arc::new(Cursor::new(Arc::new(taking), MemoryChannel::new(limits)))

@@ -21,6 +21,7 @@ use crate::components::kafka::connection::Connection;
 /// What the puts and the tasks of a channel share.
 pub(super) struct Shared {
     pub(super) encoder: Encoder,
+    /// The connection of the producer. Those of the readers are others.
     pub(super) connection: Arc<Connection>,
     /// One permit for each byte of `buffer`.
     pub(super) space: Arc<Semaphore>,

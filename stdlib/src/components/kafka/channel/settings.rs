@@ -128,6 +128,7 @@ impl KafkaChannelSettings {
             .set("enable.idempotence", "true")
             .set("compression.type", KAFKA_BATCHES.of(self.compress).unwrap_or("none"))
             .set("linger.ms", "0")
+            .set("statistics.interval.ms", milliseconds(STATISTICS_INTERVAL))
             .set("delivery.timeout.ms", &write)
             .set("request.timeout.ms", &write)
             // The records of a group of puts, which the buffer bounds, and the positions.

@@ -24,13 +24,16 @@ use tracing::{debug, warn};
 use weir_runtime::batch::Batch;
 use weir_runtime::channel::encoding::Decoder;
 
-use super::assignment::{Callbacks, assign, commit};
+use super::assignment::{COMMIT_LIMIT, Callbacks, assign, commit};
 use super::error::{ChannelError, is_refusal};
 use super::identity::decode;
 use super::offsets::Ticket;
 use super::sending::TRANSACTION_HEADER;
+use super::settings::KafkaChannelSettings;
 use super::taking::Taking;
 use super::topic::{REQUEST_TIMEOUT, Topic, check_identity, failure};
+use crate::components::kafka::connection::POLLING_TIMEOUT;
+use crate::components::kafka::security::SecurityError;
 use crate::components::kafka::source::Partitions;
 use crate::components::kafka::tokens::Renewal;
 
@@ -70,7 +73,7 @@ pub(super) type Queue = Option<mpsc::Sender<Arrival>>;
 pub(super) struct Taker {
     consumer: BaseConsumer<Callbacks>,
     renewal: Renewal,
-    partitions: Partitions,
+    settings: KafkaChannelSettings,
     decoder: Decoder,
     /// A record that waits for space in the queue.
     held: Option<Arrival>,
@@ -99,22 +102,21 @@ impl Taker {
     pub(super) fn new(
         consumer: BaseConsumer<Callbacks>,
         renewal: Renewal,
-        partitions: Partitions,
-        session_timeout: Duration,
+        settings: KafkaChannelSettings,
     ) -> Result<Taker, ChannelError> {
-        check_identity(consumer.client(), &consumer.context().topic)?;
-        if let Partitions::Group = partitions {
+        check_identity(consumer.client(), &consumer.context().topic, REQUEST_TIMEOUT)?;
+        if let Partitions::Group = settings.partitions {
             let topic = &consumer.context().topic.name;
             consumer.subscribe(&[topic]).map_err(|source| failure("joining the group", topic, source))?;
         }
         Ok(Taker {
             consumer,
             renewal,
-            partitions,
             decoder: Decoder::default(),
             held: None,
             full_since: None,
-            pause_after: PAUSE_AFTER.min(session_timeout / 4),
+            pause_after: PAUSE_AFTER.min(settings.session_timeout / 4),
+            settings,
             paused: false,
             committed: Instant::now(),
             failing_since: None,
@@ -140,7 +142,7 @@ impl Taker {
     /// When it can't go on. The queue is kept for another taker.
     pub(super) fn run(&mut self, queue: &mut Queue) -> Result<(), ChannelError> {
         let ended = self.take_all(queue);
-        commit(&self.consumer);
+        commit(&self.consumer, COMMIT_LIMIT);
         let mut offsets = self.taking().offsets();
         let owned: Vec<i32> = offsets.owned().collect();
         owned.into_iter().for_each(|partition| offsets.revoke(partition));
@@ -167,16 +169,13 @@ impl Taker {
         if let Some(error) = self.taking().take_failure() {
             return Err(error);
         }
+        self.check_security()?;
         self.renewal.renew(self.consumer.client());
         self.taking().connection.tick(self.consumer.client());
-        self.look_up()?;
-        if self.topic_checked.elapsed() >= LOOKUP_INTERVAL {
-            self.topic_checked = Instant::now();
-            check_identity(self.consumer.client(), self.topic())?;
-            let idle = self.taking().offsets().idle();
-            self.unasked = idle;
+        // The thread sees the statistics between two questions.
+        if !self.look_up()? && !self.check_topic()? {
+            self.pass_ends_of_transactions();
         }
-        self.pass_ends_of_transactions();
         if self.committed.elapsed() >= COMMIT_INTERVAL {
             self.committed = Instant::now();
             self.commit_due();
@@ -184,8 +183,29 @@ impl Taker {
         Ok(())
     }
 
+    /// Ends this taker if a broker does not let its client in: librdkafka would show the same password or token again and again. Ends it as
+    /// well while it can still leave its group, if its token expires and there is no other one.
+    fn check_security(&self) -> Result<(), ChannelError> {
+        self.renewal.check().map_err(SecurityError::from)?;
+        let Some(refusal) = self.taking().connection.take_refusal() else { return Ok(()) };
+        let KafkaChannelSettings { security, brokers, .. } = &self.settings;
+        Err(security.error(brokers, refusal, self.renewal.shown()).into())
+    }
+
+    /// Checks that the topic is still the one that it was, if that is due. Returns whether it is.
+    fn check_topic(&mut self) -> Result<bool, ChannelError> {
+        if self.topic_checked.elapsed() < LOOKUP_INTERVAL {
+            return Ok(false);
+        }
+        self.topic_checked = Instant::now();
+        check_identity(self.consumer.client(), self.topic(), POLLING_TIMEOUT)?;
+        let idle = self.taking().offsets().idle();
+        self.unasked = idle;
+        Ok(true)
+    }
+
     fn commit_due(&mut self) {
-        if commit(&self.consumer) {
+        if commit(&self.consumer, POLLING_TIMEOUT) {
             self.failing_since = None;
             return;
         }
@@ -202,18 +222,20 @@ impl Taker {
         }
     }
 
-    /// Looks for the partitions that the group does not assign.
-    fn look_up(&mut self) -> Result<(), ChannelError> {
+    /// Looks for the partitions that the group does not assign, if that is due. Returns whether it is.
+    fn look_up(&mut self) -> Result<bool, ChannelError> {
         let now = Instant::now();
-        if matches!(self.partitions, Partitions::Group) || self.next_lookup.is_some_and(|next| now < next) {
-            return Ok(());
+        if matches!(self.settings.partitions, Partitions::Group)
+            || self.next_lookup.is_some_and(|next| now < next)
+        {
+            return Ok(false);
         }
         self.next_lookup = Some(now + LOOKUP_INTERVAL);
         let name = &self.topic().name;
-        let Ok(metadata) = self.consumer.fetch_metadata(Some(name), REQUEST_TIMEOUT) else { return Ok(()) };
+        let Ok(metadata) = self.consumer.fetch_metadata(Some(name), POLLING_TIMEOUT) else { return Ok(true) };
         let count = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
         let count = i32::try_from(count).unwrap_or(i32::MAX);
-        let wanted: Vec<i32> = match &self.partitions {
+        let wanted: Vec<i32> = match &self.settings.partitions {
             Partitions::Only { numbers } => numbers.iter().filter_map(|n| i32::try_from(*n).ok()).collect(),
             _ => (0..count).collect(),
         };
@@ -226,7 +248,7 @@ impl Taker {
             assign(&self.consumer, &new)?;
         }
         self.taking().has_joined.store(true, Ordering::Release);
-        Ok(())
+        Ok(true)
     }
 
     /// Passes on what the topic has at this time, and then closes the queue. Each partition is read once more from its next
@@ -265,7 +287,7 @@ impl Taker {
         self.ends_asked = Some(now + BUSY_AFTER);
         let endless = self.taking().offsets().endless();
         for partition in endless {
-            let asked = self.consumer.fetch_watermarks(&self.topic().name, partition, REQUEST_TIMEOUT);
+            let asked = self.consumer.fetch_watermarks(&self.topic().name, partition, POLLING_TIMEOUT);
             // Brokers that don't answer are asked again later.
             let Ok((_, end)) = asked else { return };
             self.taking().offsets().end_at(partition, u64::try_from(end).unwrap_or(0));
@@ -288,7 +310,7 @@ impl Taker {
         let Some(partition) = self.unasked.pop_first() else { return };
         let is_idle = self.taking().offsets().idle().contains(&partition);
         let Some(next) = self.taking().offsets().next(partition).filter(|_| is_idle) else { return };
-        let Ok((_, end)) = self.consumer.fetch_watermarks(&self.topic().name, partition, REQUEST_TIMEOUT)
+        let Ok((_, end)) = self.consumer.fetch_watermarks(&self.topic().name, partition, POLLING_TIMEOUT)
         else {
             // Brokers that don't answer are asked again later.
             self.unasked.clear();
@@ -389,7 +411,7 @@ impl Taker {
 
     /// Finds out which record the topic no longer has.
     fn gone(&self, error: KafkaError) -> ChannelError {
-        if let Err(made_again) = check_identity(self.consumer.client(), self.topic()) {
+        if let Err(made_again) = check_identity(self.consumer.client(), self.topic(), REQUEST_TIMEOUT) {
             return made_again;
         }
         let topic = self.topic().name.clone();

@@ -16,7 +16,8 @@ use crate::components::kafka::connection::Connection;
 pub(super) struct Taking {
     pub(super) component: Arc<str>,
     pub(super) group: String,
-    pub(super) connection: Arc<Connection>,
+    /// The connection of this reader's client.
+    pub(super) connection: Connection,
     pub(super) meter: Arc<Meter>,
     /// The puts of this channel, which are taken before the end.
     pub(super) unwritten: Arc<Unwritten>,
@@ -39,7 +40,7 @@ impl Taking {
     pub(super) fn new(
         component: Arc<str>,
         group: String,
-        connection: Arc<Connection>,
+        connection: Connection,
         meter: Arc<Meter>,
         unwritten: Arc<Unwritten>,
         lags: Arc<Lags>,

@@ -74,9 +74,7 @@ pub(super) async fn find(
     [put_size, needed]: [u64; 2],
     component: &str,
 ) -> Result<Topic, ChannelError> {
-    let client = |error| ChannelError::Client(Box::new(error));
-    let admin: Arc<AdminClient<DefaultClientContext>> =
-        Arc::new(config.create(DefaultClientContext).map_err(client)?);
+    let admin: Arc<AdminClient<DefaultClientContext>> = Arc::new(config.create(DefaultClientContext)?);
     let mut made: Option<Instant> = None;
     let (id, partitions) = loop {
         let (asked, of) = (admin.clone(), name.to_owned());
@@ -149,15 +147,17 @@ fn ask(
     Ok(Some((id, i32::try_from(partitions).unwrap_or(i32::MAX))))
 }
 
-/// Checks that the topic is still the one that it was. A topic that is missing, or brokers that don't answer, are no change.
+/// Checks that the topic is still the one that it was. A topic that is missing, or brokers that don't answer, are no change. Blocks for at
+/// most about `limit`.
 ///
 /// # Errors
 /// When the topic was made again.
 pub(super) fn check_identity<C: ClientContext>(
     client: &rdkafka::client::Client<C>,
     topic: &Topic,
+    limit: Duration,
 ) -> Result<(), ChannelError> {
-    let (Some(before), Ok(Some(now))) = (topic.id, known_id(client, &topic.name, REQUEST_TIMEOUT)) else {
+    let (Some(before), Ok(Some(now))) = (topic.id, known_id(client, &topic.name, limit)) else {
         return Ok(());
     };
     if before == now {

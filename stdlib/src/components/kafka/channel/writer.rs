@@ -10,7 +10,6 @@
 //! transaction would block all readers until the brokers end the transaction.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,20 +18,21 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{FutureProducer, Producer};
+use rdkafka::statistics::Statistics;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use weir_runtime::Meter;
 use weir_runtime::batch::Partition;
 
 use super::error::{ChannelError, is_refusal};
 use super::sending::{Progress, Submitted, await_reports, group_of, refused, send_positions, send_puts};
-use super::topic::{Topic, check_identity, failure};
+use super::topic::{REQUEST_TIMEOUT, Topic, check_identity, failure};
 use crate::components::kafka::connection::Connection;
 use crate::components::kafka::native::{TransactionError, commit_transaction};
 use crate::components::kafka::positions::{self, Positions, PositionsError};
 use crate::components::kafka::protected::ProtectedConfig;
-use crate::components::kafka::security::Security;
+use crate::components::kafka::security::{Refusal, Security};
 use crate::components::kafka::tokens::Renewal;
 use crate::components::kafka::transaction_calls::{self, SLICE};
 use crate::tools::arrived::{Arrived, Settled};
@@ -43,8 +43,8 @@ const TRANSACTION_LIMIT: Duration = Duration::from_secs(30);
 /// How long the end of a failed transaction is waited for.
 const ABORT_LIMIT: Duration = Duration::from_secs(2);
 
-/// The time between two looks for a token of an idle producer that has been renewed.
-const TOKEN_INTERVAL: Duration = Duration::from_secs(1);
+/// The time between two looks for a token that has been renewed, and for the end of an outage.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The first and the longest wait after a failed attempt.
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(100);
@@ -97,6 +97,10 @@ impl ClientContext for Callbacks {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         self.disturbed.store(true, Ordering::Release);
         self.connection.error(code, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.connection.look_for_silent(&statistics);
     }
 }
 
@@ -159,10 +163,10 @@ impl Writer {
         mut queue: mpsc::UnboundedReceiver<Submitted>,
     ) -> Result<(), ChannelError> {
         loop {
-            let received = match timeout(TOKEN_INTERVAL, queue.recv()).await {
+            let received = match timeout(LOOK_INTERVAL, queue.recv()).await {
                 Ok(received) => received,
                 Err(_idle) => {
-                    self.renew_token();
+                    self.look_after_idle().await;
                     continue;
                 }
             };
@@ -178,10 +182,21 @@ impl Writer {
         }
     }
 
-    /// Gives the producer the next token, if there is one.
-    fn renew_token(&mut self) {
+    /// Gives the producer the next token, if there is one, and looks for the end of an outage.
+    async fn look_after_idle(&mut self) {
+        if self.ready.is_none() && self.connection.has_to_ask() {
+            // Without a producer, nobody would find the end of the outage before the next put.
+            self.ready = self.open().await.ok();
+        }
         if let Some(ReadyProducer(Ready { producer, renewal, .. })) = &mut self.ready {
             renewal.renew(producer.client());
+            tick(&self.connection, producer).await;
+            if let Some(refusal) = self.connection.take_refusal() {
+                // librdkafka would show the same password or token again and again.
+                let refused = self.security.error(&self.brokers, refusal, renewal.shown());
+                debug!(component = &*self.component, "an idle producer is given up: {refused}");
+                self.discard().await;
+            }
         }
     }
 
@@ -233,7 +248,10 @@ impl Writer {
         // After an outage, the brokers want a token that is still valid.
         let has_committed = tokio::select! {
             biased;
-            never = renew_tokens(renewal, producer) => match never {},
+            refusal = look_after(renewal, &self.connection, producer) => {
+                let shown = renewal.shown();
+                return Err(self.security.error(&self.brokers, refusal, shown).into());
+            }
             written = attempt.write(positions.as_mut(), group, progress) => written?,
         };
         if has_committed && disturbed.swap(false, Ordering::AcqRel) {
@@ -248,19 +266,17 @@ impl Writer {
     /// # Errors
     /// When the brokers don't answer, or the agent can't go on.
     pub(super) async fn open(&mut self) -> Result<ReadyProducer, ChannelError> {
-        if let Some(refusal) = self.connection.take_refusal() {
-            // Secrets and certificates are read again for the next client.
-            warn!(component = &*self.component, "{}", self.security.error(&self.brokers, refusal));
-        }
         let disturbed = Arc::new(AtomicBool::new(false));
         let callbacks = Callbacks { connection: self.connection.clone(), disturbed: disturbed.clone() };
+        self.connection.begin_client();
         self.security.prepare_once().await?;
         let config = self.security.protect(self.config.clone())?;
         let plain = self.security.protect(self.plain.clone())?;
-        let client = |error| ChannelError::Client(Box::new(error));
-        let producer: FutureProducer<Callbacks> = config.create(callbacks).map_err(client)?;
+        let producer: FutureProducer<Callbacks> = config.create(callbacks)?;
         let (asked, topic) = (producer.clone(), self.topic.clone());
-        let checked = tokio::task::spawn_blocking(move || check_identity(asked.client(), &topic)).await;
+        let checked =
+            tokio::task::spawn_blocking(move || check_identity(asked.client(), &topic, REQUEST_TIMEOUT))
+                .await;
         checked.unwrap_or(Ok(()))?;
         let positions = match &mut self.transactions {
             Some(transactions) => {
@@ -288,11 +304,28 @@ impl Writer {
     }
 }
 
-/// Gives the producer each next token.
-async fn renew_tokens(renewal: &mut Renewal, producer: &FutureProducer<Callbacks>) -> Infallible {
+/// Gives the producer each next token, and looks for outages and their ends. Ends when a broker does not let it in.
+async fn look_after(
+    renewal: &mut Renewal,
+    connection: &Arc<Connection>,
+    producer: &FutureProducer<Callbacks>,
+) -> Refusal {
     loop {
         renewal.renew(producer.client());
-        sleep(TOKEN_INTERVAL).await;
+        tick(connection, producer).await;
+        if let Some(refusal) = connection.take_refusal() {
+            return refusal;
+        }
+        sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// Warns of an outage that lasts, and probes the brokers to find its end.
+async fn tick(connection: &Arc<Connection>, producer: &FutureProducer<Callbacks>) {
+    if connection.has_to_ask() {
+        let (connection, producer) = (connection.clone(), producer.clone());
+        let probed = tokio::task::spawn_blocking(move || connection.tick(producer.client()));
+        let _panicked = probed.await;
     }
 }
 

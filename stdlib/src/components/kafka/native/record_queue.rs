@@ -243,3 +243,6 @@ impl TakenRecord<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

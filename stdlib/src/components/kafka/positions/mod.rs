@@ -142,7 +142,8 @@ pub(super) async fn ensure_topic(
         let topic = topic.to_owned();
         move |source| PositionsError::Kafka { action, topic, source: Box::new(source) }
     };
-    let admin: AdminClient<Quiet> = config.create(Quiet).map_err(failed("asking for"))?;
+    let admin: AdminClient<Quiet> =
+        config.create(Quiet).map_err(|error| failed("asking for")(error.into()))?;
     let options =
         AdminOptions::new().request_timeout(Some(CREATE_TIMEOUT)).operation_timeout(Some(CREATE_TIMEOUT));
     // By -1, the broker decides about replicas.
@@ -207,7 +208,7 @@ pub(super) fn read(config: &ProtectedConfig, topic: &str, id: &str) -> Result<Po
     config.set("enable.partition.eof", "true").set("auto.offset.reset", "error").set("check.crcs", "true");
     let mut client = |isolation| {
         config.set("isolation.level", isolation);
-        config.create::<_, BaseConsumer<Quiet>>(Quiet).map_err(failed("reading"))
+        config.create::<_, BaseConsumer<Quiet>>(Quiet).map_err(|error| failed("reading")(error.into()))
     };
     let uncommitted = client("read_uncommitted")?;
     let consumer = client("read_committed")?;

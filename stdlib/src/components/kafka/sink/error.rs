@@ -1,5 +1,6 @@
 //! The errors that stop a Kafka sink.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::ArrowError;
@@ -9,7 +10,9 @@ use weir_runtime::{Failure, ReasonKind};
 
 use crate::components::kafka::native::TransactionError;
 use crate::components::kafka::positions::PositionsError;
+use crate::components::kafka::protected::CreateError;
 use crate::components::kafka::security::{Refusal, Security, SecurityError};
+use crate::components::kafka::tokens::Token;
 use crate::tools::template::TemplateError;
 
 /// Why a sink can't continue. Events that were not acknowledged stay in the channel.
@@ -213,9 +216,18 @@ pub(super) struct ErrorContext {
 
 impl ErrorContext {
     /// Makes the error of a broker that does not let the client in.
-    pub(super) fn refusal(&self, refusal: Refusal) -> SinkError {
-        let source = self.security.error(&self.brokers, refusal);
+    pub(super) fn refusal(&self, refusal: Refusal, shown: Option<Arc<Token>>) -> SinkError {
+        let source = self.security.error(&self.brokers, refusal, shown);
         SinkError::Security { component: self.component.clone(), source }
+    }
+
+    /// Makes the error of a client that can't be made.
+    pub(super) fn no_client(&self, error: CreateError) -> SinkError {
+        let component = self.component.clone();
+        match error {
+            CreateError::Client(error) => SinkError::Client { component, source: Box::new(error) },
+            CreateError::Token(error) => SinkError::Security { component, source: error.into() },
+        }
     }
 
     /// Makes the error of a topic whose name brokers do not take.

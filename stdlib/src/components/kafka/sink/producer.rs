@@ -382,9 +382,8 @@ impl ProducerHandle {
         reports: Arc<DeliveryReports>,
     ) -> Result<ProducerHandle, SinkError> {
         let component = reports.context.component.clone();
-        let no_client = |error| SinkError::Client { component: component.clone(), source: Box::new(error) };
-        let producer: BaseProducer<Callbacks> =
-            config.create(Callbacks(reports.clone())).map_err(no_client)?;
+        let created = config.create(Callbacks(reports.clone()));
+        let producer: BaseProducer<Callbacks> = created.map_err(|error| reports.context.no_client(error))?;
         let producer = Arc::new(producer);
         let ending = Arc::new(AtomicBool::new(false));
         let renewal = Renewal::new(reports.context.security.tokens());
@@ -470,7 +469,7 @@ fn poll_until(producer: &BaseProducer<Callbacks>, mut renewal: Renewal, ending: 
         let reports = &producer.context().0;
         reports.connection.tick(producer.client());
         if let Some(refusal) = reports.connection.take_refusal() {
-            reports.fail(reports.context.refusal(refusal));
+            reports.fail(reports.context.refusal(refusal, renewal.shown()));
         }
     }
 }

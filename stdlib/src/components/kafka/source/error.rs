@@ -2,9 +2,10 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
-use weir_runtime::Failure;
 use weir_runtime::batch::BatchError;
+use weir_runtime::{Cause, Failure};
 
+use crate::components::kafka::connection::is_unanswered;
 use crate::components::kafka::native::TopicId;
 use crate::components::kafka::security::SecurityError;
 
@@ -166,6 +167,9 @@ impl SourceError {
             | SourceError::NoPartition { .. }
             | SourceError::Batch { .. }
             | SourceError::Column { .. } => Failure::permanent(self),
+            SourceError::LookUp { ref source, .. } if is_unanswered(source) => {
+                Failure::transient(self).caused_by(Cause::TimedOut)
+            }
             SourceError::Thread { .. }
             | SourceError::ThreadEnded { .. }
             | SourceError::Interrupted { .. }

@@ -21,17 +21,15 @@ use super::channels::{Channels, Mismatch};
 use super::error::{SourceError, is_refusal};
 use super::positions::{GoesOn, Positions, StartOffset, TopicPartition};
 use super::start::{LookedUp, Start, start_offsets};
-use crate::components::kafka::connection::Connection;
+use crate::components::kafka::connection::{Connection, POLLING_TIMEOUT};
 use crate::components::kafka::native::topic_ids;
 use crate::components::kafka::security::Security;
+use crate::components::kafka::tokens::Renewal;
 
 pub(super) use commits::Committer;
 
 /// The shortest time between two warnings of the same kind.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
-
-/// The timeout of the question whether a topic is still the one that it was.
-const TOPIC_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A partition was assigned or revoked.
 #[derive(Debug)]
@@ -192,7 +190,7 @@ impl Member {
             return Ok(());
         }
         // Brokers that don't answer are no change.
-        let found = topic_ids(consumer.client(), &names, TOPIC_CHECK_TIMEOUT).unwrap_or_default();
+        let found = topic_ids(consumer.client(), &names, POLLING_TIMEOUT).unwrap_or_default();
         for (topic, now) in found {
             // A topic that is missing now may be made again later.
             if let (Some(before), Ok(Some(now))) = (topics.get(&*topic).copied(), now)
@@ -238,11 +236,16 @@ impl Member {
         }
     }
 
-    /// Returns the error of a broker that does not let the client in.
-    pub(super) fn check_security(&self) -> Result<(), SourceError> {
+    /// Checks that the brokers let the client in, and that its token stays of use: without a connection, the member can't leave its group,
+    /// which then waits for it.
+    ///
+    /// # Errors
+    /// When a broker does not let the client in, or its token expires and there is no other one.
+    pub(super) fn check_security(&self, renewal: &Renewal) -> Result<(), SourceError> {
+        let insecure = |source| SourceError::Security { component: self.component(), source };
+        renewal.check().map_err(|error| insecure(error.into()))?;
         let Some(refusal) = self.connection.take_refusal() else { return Ok(()) };
-        let source = self.security.error(&self.brokers, refusal);
-        Err(SourceError::Security { component: self.component(), source })
+        Err(insecure(self.security.error(&self.brokers, refusal, renewal.shown())))
     }
 
     /// Reads further partitions. The group assigns partitions by [`ConsumerContext::rebalance`], which calls this as well.

@@ -37,6 +37,7 @@ use weir_runtime::{ConnectFailure, Context, Failure};
 use super::asking::ask;
 use super::connection::{STATISTICS_INTERVAL, client_config, milliseconds, set_member};
 use super::native::RecordQueue;
+use super::protected::CreateError;
 use super::security::Security;
 use super::shared_group::SharedGroup;
 use super::tokens::Renewal;
@@ -178,8 +179,13 @@ impl KafkaSource {
             self.shared.as_ref().map(|group| Committer { group: group.clone(), run: group.begin_run() });
         let member = Member::new(&self.context, &self.settings, channels, goes_on, committer);
         let batch_builder = self.batch_builder()?.with_identities(identities);
-        let no_client = |error| SourceError::Client { component: component.clone(), source: Box::new(error) };
         let insecure = |source| SourceError::Security { component: component.clone(), source };
+        let no_client = |error| match error {
+            CreateError::Client(error) => {
+                SourceError::Client { component: component.clone(), source: Box::new(error) }
+            }
+            CreateError::Token(error) => insecure(error.into()),
+        };
         let KafkaSourceSettings { security, .. } = &self.settings;
         let config = security.protect(self.settings.client_config()).map_err(insecure)?;
         let consumer: BaseConsumer<Member> = config.create(member).map_err(no_client)?;

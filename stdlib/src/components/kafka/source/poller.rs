@@ -121,7 +121,7 @@ impl Poller {
         if let Some(error) = self.member().take_failure() {
             return Err(error);
         }
-        self.member().check_security()?;
+        self.member().check_security(&self.renewal)?;
         self.renewal.renew(self.records.consumer().client());
         self.member().connection().tick(self.consumer().client());
         if self.topics_checked.elapsed() >= TOPIC_CHECK_INTERVAL {

@@ -15,15 +15,13 @@ use super::KafkaSourceSettings;
 use super::error::SourceError;
 use super::member::Member;
 use crate::components::kafka::asking::{Question, Reads};
+use crate::components::kafka::connection::POLLING_TIMEOUT;
 
 /// The time between two lookups.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The wait after a lookup that has failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The timeout of one request to the broker.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The beginning of the names of Kafka's own topics, which no pattern matches.
 const INTERNAL: &str = "__";
@@ -148,7 +146,7 @@ impl Selection {
     fn names(&self, consumer: &BaseConsumer<Member>) -> KafkaResult<BTreeSet<String>> {
         let mut names = self.topics.clone();
         if let Some(pattern) = &self.pattern {
-            let metadata = consumer.fetch_metadata(None, REQUEST_TIMEOUT)?;
+            let metadata = consumer.fetch_metadata(None, POLLING_TIMEOUT)?;
             let known = metadata.topics().iter().map(|topic| topic.name());
             let matching = known.filter(|name| !name.starts_with(INTERNAL) && pattern.is_match(name));
             names.extend(matching.map(str::to_owned));
@@ -165,7 +163,8 @@ impl Selection {
             match count {
                 Ok(0) => consumer.context().note_missing(&topic),
                 Ok(count) => self.assign_topic(consumer, &topic, count)?,
-                Err(_) => {}
+                // Brokers that don't answer are asked again later, for all topics.
+                Err(_) => return Ok(false),
             }
             is_complete &= count.is_ok_and(|count| count > 0);
         }
@@ -205,7 +204,7 @@ impl Selection {
 
 /// Returns how many partitions a topic has; 0 if it does not exist.
 fn partitions_of(consumer: &BaseConsumer<Member>, topic: &str) -> KafkaResult<usize> {
-    let metadata = consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
+    let metadata = consumer.fetch_metadata(Some(topic), POLLING_TIMEOUT)?;
     Ok(metadata
         .topics()
         .iter()

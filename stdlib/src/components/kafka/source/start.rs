@@ -22,10 +22,8 @@ use serde::Deserialize;
 use super::channels::{ChannelList, parse_list};
 use super::member::Member;
 use super::positions::{StartOffset, TopicPartition};
+use crate::components::kafka::connection::{POLLING_TIMEOUT, is_unanswered};
 use crate::components::kafka::native::{TopicId, known_id};
-
-/// The timeout of one request to the broker.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The wait before a failed request is repeated.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -272,15 +270,24 @@ impl Lookup<'_> {
 
     /// Repeats a request until it is answered, the error is permanent, or [`Member::lookup_timeout`] has passed.
     fn retry<T>(&self, request: impl Fn(Duration) -> KafkaResult<T>) -> KafkaResult<T> {
-        let deadline = Instant::now() + self.member.lookup_timeout();
+        let (begin, connection) = (Instant::now(), self.member.connection());
         loop {
-            match request(REQUEST_TIMEOUT) {
+            match request(POLLING_TIMEOUT) {
                 Err(error)
-                    if Instant::now() < deadline && !self.member.is_ending() && is_transient(&error) =>
+                    if begin.elapsed() < self.member.lookup_timeout()
+                        && !self.member.is_ending()
+                        && is_transient(&error) =>
                 {
+                    if is_unanswered(&error) {
+                        connection.unanswered(begin.elapsed());
+                    }
                     std::thread::sleep(RETRY_PAUSE);
                 }
-                answer => return answer,
+                Err(error) => return Err(error),
+                Ok(answer) => {
+                    connection.answered();
+                    return Ok(answer);
+                }
             }
         }
     }

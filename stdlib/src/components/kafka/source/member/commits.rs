@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use tracing::debug;
 
 use super::{Member, lock};
-use crate::components::kafka::native::generation;
+use crate::components::kafka::native::{commit_within, generation};
 use crate::components::kafka::shared_group::SharedGroup;
 use crate::components::kafka::source::channels::format_list;
 use crate::components::kafka::source::error::SourceError;
@@ -17,6 +18,9 @@ use crate::components::kafka::source::start::metadata;
 
 /// How long commits must fail before a warning is logged.
 const COMMIT_FAILURE_GRACE: Duration = Duration::from_secs(15);
+
+/// How long a commit may take that is waited for. A member that is held up for longer does not see what its brokers do.
+const COMMIT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Failed commits with more time between them are independent.
 const COMMIT_FAILURE_GAP: Duration = Duration::from_secs(10);
@@ -82,7 +86,7 @@ impl Member {
         }
         let commits = lock(&self.positions).unconfirmed(partitions);
         if !commits.is_empty() {
-            match consumer.commit(&self.commit_list(&commits), CommitMode::Sync) {
+            match commit_within(consumer.client(), &self.commit_list(&commits), COMMIT_LIMIT) {
                 Ok(()) => lock(&self.positions).committed(&commits),
                 Err(error) => self.commit_failed(&error.to_string()),
             }
@@ -105,9 +109,8 @@ impl Member {
             return Ok(());
         }
         let commits: Vec<Commit> = chosen.iter().map(|start| start.commit()).collect();
-        consumer
-            .commit(&self.commit_list(&commits), CommitMode::Sync)
-            .map_err(|error| self.lookup_error(error))?;
+        commit_within(consumer.client(), &self.commit_list(&commits), COMMIT_LIMIT)
+            .map_err(|error| self.lookup_error(KafkaError::ConsumerCommit(error)))?;
         chosen.iter_mut().for_each(|start| start.committed = true);
         Ok(())
     }
