@@ -12,7 +12,8 @@ use regex::Regex;
 use weir_runtime::{Cause, ConnectFailure, Failure};
 
 use super::connection::{client_config, unreachable_cause};
-use super::security::{Refusal, Security};
+use super::refusal::Refusal;
+use super::security::Security;
 
 /// How long the first answer of a broker is waited for.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);

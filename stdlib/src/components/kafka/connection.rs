@@ -23,7 +23,7 @@ const BROKERS: &str = "brokers";
 
 use super::kerberos;
 use super::native::{add_brokers, ask_controller};
-use super::security::Refusal;
+use super::refusal::Refusal;
 use super::silence::{SILENCE, Shown, Silences};
 
 /// The time within which an outage, and its end, are visible.

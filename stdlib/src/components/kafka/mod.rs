@@ -12,6 +12,7 @@ mod kerberos;
 mod native;
 mod positions;
 mod protected;
+mod refusal;
 mod registry;
 mod security;
 mod shared_group;

@@ -4,7 +4,6 @@
 //! connects once before it starts, and a refusal is then a permanent failure with its reason. While it runs, a refusal is a
 //! transient failure, after which secrets and certificates are read again: they may have been exchanged meanwhile.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,8 +18,9 @@ use weir_plan::SecretReference;
 use weir_runtime::{Cause, Failure, Meter};
 
 use super::certificates;
-use super::kerberos::{self, Kerberos, LoginError};
+use super::kerberos::{Kerberos, LoginError};
 use super::protected::{CreateError, ProtectedConfig};
+use super::refusal::Refusal;
 use super::tokens::{EndpointTokens, SecretToken, Token, TokenError, Tokens};
 use crate::tools::secrets::{self, SecretError};
 
@@ -382,58 +382,6 @@ fn path_of<'a>((name, path): (&'static str, &'a Option<String>)) -> Option<(&'st
     Some((name, path.as_deref()?))
 }
 
-/// The parts of librdkafka's reasons when a connection was lost before the client could say who it is.
-const LOST_IN_HANDSHAKE: [&str; 2] = [
-    "mechanism handshake failed: Local: Broker transport failure",
-    "mechanism handshake failed: Local: Timed out",
-];
-
-/// A broker that does not let the client in, or whose certificate is not valid.
-#[derive(Debug, Clone)]
-pub(super) struct Refusal {
-    code: RDKafkaErrorCode,
-    reason: String,
-}
-
-impl Refusal {
-    /// Returns the refusal of this error of the client, if it is one. What Kerberos can't do at the moment is none.
-    pub(super) fn of(code: RDKafkaErrorCode, reason: &str) -> Option<Refusal> {
-        use RDKafkaErrorCode::{
-            Authentication, BrokerTransportFailure, IllegalSASLState, SSL, SaslAuthenticationFailed,
-            UnsupportedSASLMechanism,
-        };
-        // The broker has not answered, or has closed the connection, before anything was shown to it: librdkafka takes it for a refusal.
-        if LOST_IN_HANDSHAKE.iter().any(|lost| reason.contains(lost)) {
-            return None;
-        }
-        // By TLS 1.3, a broker refuses a client's certificate after the handshake.
-        let is_alert = reason.contains("SSL routines") && reason.contains("alert");
-        let code = match code {
-            _ if kerberos::outage(reason).is_some() => return None,
-            BrokerTransportFailure if is_alert => SSL,
-            Authentication | SaslAuthenticationFailed | SSL | UnsupportedSASLMechanism | IllegalSASLState => {
-                code
-            }
-            _ => return None,
-        };
-        Some(Refusal { code, reason: reason.to_owned() })
-    }
-
-    /// The cause of the trouble that the refusal is.
-    pub(super) fn cause(&self) -> Cause {
-        match self.code {
-            RDKafkaErrorCode::SSL => Cause::Tls,
-            _ => Cause::NotAuthorised,
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
-}
-
 /// Keeps the first refusal of a client that checks the security.
 #[derive(Default)]
 struct ProbeContext(Mutex<Option<Refusal>>);
@@ -488,16 +436,6 @@ mod tests {
         for (name, value) in expected {
             assert_eq!(config.get(name), Some(value));
         }
-    }
-
-    #[test]
-    fn a_connection_that_is_lost_before_the_login_is_no_refusal() {
-        let code = RDKafkaErrorCode::Authentication;
-        let lost = "b:9092/1: SASL PLAIN mechanism handshake failed: Local: Broker transport failure: broker's supported mechanisms:";
-        assert!(Refusal::of(code, lost).is_none());
-        let other = "b:9092/1: SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported mechanisms:";
-        assert!(Refusal::of(code, other).is_some());
-        assert!(Refusal::of(code, "SASL authentication error: Invalid username or password").is_some());
     }
 
     #[test]

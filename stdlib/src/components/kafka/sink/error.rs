@@ -11,7 +11,8 @@ use weir_runtime::{Failure, ReasonKind};
 use crate::components::kafka::native::TransactionError;
 use crate::components::kafka::positions::PositionsError;
 use crate::components::kafka::protected::CreateError;
-use crate::components::kafka::security::{Refusal, Security, SecurityError};
+use crate::components::kafka::refusal::Refusal;
+use crate::components::kafka::security::{Security, SecurityError};
 use crate::components::kafka::tokens::Token;
 use crate::tools::template::TemplateError;
 
