@@ -177,12 +177,11 @@ fn tickets_are_renewed_and_the_kerberos_server_is_waited_for(scene: &Scene, brok
     wait_until("/ready answers 200", PATIENCE, || {
         ask_agent(metrics, "/ready").filter(|(status, _)| *status == 200)
     });
-    let mut written = numbers(cluster.kafka().consume("numbers"));
-    written.dedup();
-    assert_eq!(written, (1..=written.len()).collect::<Vec<usize>>());
+    // More are written meanwhile, so that those before the last one may still be on their way.
+    let last = numbers(cluster.kafka().consume("numbers")).into_iter().max().unwrap_or_default();
     weir.await_event("all events are copied", PATIENCE, |_| {
         let copied = copied(scene);
-        written.iter().all(|number| copied.binary_search(number).is_ok()).then_some(())
+        (1..=last).all(|number| copied.binary_search(&number).is_ok()).then_some(())
     });
     weir.terminate().assert_success();
 }
