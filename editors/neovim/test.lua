@@ -222,9 +222,16 @@ end)
 
 test('definition goes into another file', function()
   go_to('limit', 1)
-  vim.lsp.buf.definition()
+  -- The server does not answer about a text that changes meanwhile, and the last test has changed it: a user asks again.
+  local asked
   await('the other file', function()
-    return vim.fn.expand('%:t') == 'shared.flow'
+    if vim.fn.expand('%:t') == 'shared.flow' then
+      return true
+    end
+    if asked == nil or vim.loop.now() > asked + 1000 then
+      asked = vim.loop.now()
+      vim.lsp.buf.definition()
+    end
   end)
   local line = vim.api.nvim_get_current_line()
   expect(line:find('let limit', 1, true), line)
