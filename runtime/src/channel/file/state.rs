@@ -77,6 +77,8 @@ pub(super) struct State {
     submitted: VecDeque<Submitted>,
     /// Bytes of the submitted puts that `used_bytes` does not contain yet.
     submitted_bytes: u64,
+    /// Bytes in memory of the submitted puts that are not on disk.
+    submitted_memory: u64,
     /// Events of the submitted puts that are not on disk.
     submitted_events: usize,
     pub(super) positions: Positions,
@@ -114,6 +116,7 @@ impl State {
             incarnations: Incarnations::default(),
             submitted: VecDeque::new(),
             submitted_bytes: 0,
+            submitted_memory: 0,
             submitted_events: 0,
             positions: Positions::new(),
             held: Fill::default(),
@@ -205,7 +208,7 @@ impl State {
     /// Returns whether memory allows for another put: a put is in memory as a batch and as a record until it is on
     /// disk.
     pub(super) fn writer_keeps_up(&self, amount: Fill) -> bool {
-        let ahead = self.submitted_bytes + self.reserved.bytes;
+        let ahead = self.submitted_memory + self.reserved.bytes;
         ahead == 0 || ahead + amount.bytes <= SUBMITTED_BYTES_MAX
     }
 
@@ -247,6 +250,7 @@ impl State {
             }
         }
         self.submitted_bytes += put.body.len() as u64;
+        self.submitted_memory += put.memory_bytes();
         self.submitted.push_back(put);
         forgotten
     }
@@ -278,6 +282,7 @@ impl State {
         let mut acknowledgements = Vec::with_capacity(group.len());
         for put in group {
             self.submitted_bytes -= put.body.len() as u64;
+            self.submitted_memory -= put.memory_bytes();
             acknowledgements.push(put.acknowledgement);
             if put.body.is_empty() {
                 continue;

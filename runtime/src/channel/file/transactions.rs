@@ -76,6 +76,13 @@ impl<S: Storage> PutTransaction for FilePut<S> {
     }
 }
 
+impl Submitted {
+    /// The bytes of the put as a record or as a batch, whichever has more: a compressed record may be a hundredth of its batch.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.fill.bytes.max(self.body.len() as u64)
+    }
+}
+
 /// Encodes the part of a batch that is not in the log yet.
 pub(super) fn prepare(
     scope: &Scope,

@@ -1,6 +1,8 @@
 //! The reports of the tools about a directory, and their changes to it.
 
+use super::super::transactions::prepare;
 use super::*;
+use crate::channel::origins::Verdict;
 
 /// Makes a channel with a hundred puts of a thousand events each; the first ten puts are acknowledged.
 async fn filled(folder: &std::path::Path) -> FileChannelOptions {
@@ -213,18 +215,42 @@ fn surveyed(storage: &Directory) -> survey::Survey {
     survey::survey(storage, survey::read_superblock(storage).unwrap().unwrap()).unwrap()
 }
 
+/// An event of 300 kB that compresses well.
+fn large(number: u64) -> Batch {
+    let origins = Origins::one(Partition::new("p"), number, number + 1);
+    let bodies = BinaryViewArray::from_iter_values([vec![b'x'; 300_000]]);
+    Batch::new(schema(), vec![bodies.into()], 1, origins).unwrap()
+}
+
+fn compressing(folder: &std::path::Path) -> FileChannelOptions {
+    let limits = Limits { byte_capacity: 64 << 20, ..options(folder).limits };
+    FileChannelOptions { limits, compression: Compression::Zstd, ..options(folder) }
+}
+
+#[tokio::test]
+async fn compressed_puts_wait_for_the_disk_by_their_bytes_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = open(compressing(folder.path())).await;
+    // The log's thread writes nothing while the state is locked.
+    let mut state = open.channel.shared.lock();
+    let mut waiting = 0;
+    while state.writer_keeps_up(Fill::of(&large(waiting))) {
+        assert!(waiting < 100, "all puts wait in memory");
+        let (sender, _receiver) = tokio::sync::mpsc::unbounded_channel();
+        let acknowledgement = Acknowledgement::new(1, Box::new(Outcome(sender)));
+        let put = prepare(&open.scope, large(waiting), Verdict::New, Compression::Zstd, acknowledgement);
+        state.submit(&open.scope, put);
+        waiting += 1;
+    }
+    assert!((40..60).contains(&waiting), "{waiting} puts have 16 MiB");
+}
+
 #[tokio::test]
 async fn compressed_puts_are_read_in_advance_by_their_bytes_in_memory() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = Limits { byte_capacity: 64 << 20, ..options(folder.path()).limits };
-    let options = FileChannelOptions { limits, compression: Compression::Zstd, ..options(folder.path()) };
-    let open = open(options).await;
-    let body = vec![b'x'; 300_000];
+    let open = open(compressing(folder.path())).await;
     for number in 0..20 {
-        let origins = Origins::one(Partition::new("p"), number, number + 1);
-        let bodies = BinaryViewArray::from_iter_values([&body]);
-        let batch = Batch::new(schema(), vec![bodies.into()], 1, origins).unwrap();
-        assert_eq!(open.put_batch(batch).await.recv().await, Some(true));
+        assert_eq!(open.put_batch(large(number)).await.recv().await, Some(true));
     }
     open.channel.shut().await.unwrap();
     let storage = Directory::open(folder.path()).unwrap();
