@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::gssapi::KerberosError;
 
-/// What librdkafka adds to an error.
+/// The beginning of the text that librdkafka adds behind an error.
 const SUFFIX: &str = " (after ";
 
 /// The part of a login that has failed.
@@ -17,7 +17,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// What the text begins with.
+    /// The first words of the text.
     fn words(self) -> &'static str {
         match self {
             Stage::Ticket => "no Kerberos ticket, code ",
@@ -37,7 +37,7 @@ pub struct LoginFailure {
     pub stage: Stage,
     /// The code of Kerberos, from the tables of MIT Kerberos; 0 if there is none.
     pub code: i32,
-    /// What the Kerberos library says.
+    /// The reason, by the Kerberos library.
     pub text: String,
 }
 

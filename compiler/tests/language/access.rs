@@ -1,7 +1,8 @@
 //! What agents reach and touch: as a list and as rules, and whether the library says it of each of its settings.
 
-use weir_compiler::{Access, AccessKind, AgentPlaces, access, differences, lower, render};
+use weir_compiler::{Access, AccessKind, AgentPlaces, Library, access, differences, lower, render};
 use weir_grammar::tree::{Item, ItemKind, Setting, Signature, TypeName, TypeNameKind};
+use weir_plan::Plan;
 
 use crate::fixtures::{check_with, files, library_with, root};
 use crate::right_programs;
@@ -244,6 +245,12 @@ flow main delivers exactly_once, ordered {
 }
 "#;
 
+fn plan(name: &str, text: &str, library: &Library) -> Plan {
+    let analysis = check_with(name, text, library);
+    let said = render::human(&analysis.diagnostics, &analysis.files, false);
+    lower(&analysis).unwrap_or_else(|| panic!("{said}"))
+}
+
 /// Returns what changes from the old program when a text of it is replaced.
 fn changed(what: &[(&str, &str)]) -> String {
     let library = library_with(None);
@@ -252,12 +259,8 @@ fn changed(what: &[(&str, &str)]) -> String {
         assert!(new.contains(from), "{from}");
         new = new.replace(from, to);
     }
-    let plan = |text: &str| {
-        let analysis = check_with("logs.flow", text, &library);
-        let said = render::human(&analysis.diagnostics, &analysis.files, false);
-        lower(&analysis).unwrap_or_else(|| panic!("{said}"))
-    };
-    let difference = differences(&plan(OLD), &plan(&new), &library);
+    let difference =
+        differences(&plan("logs.flow", OLD, &library), &plan("logs.flow", &new, &library), &library);
     let exit = if difference.matters() { "4" } else { "0" };
     format!("{what:?}\nexit status {exit}\n\n{difference}\n")
 }
@@ -306,10 +309,9 @@ flow main delivers exactly_once { clicks -> buffer -> copy }
         .replace("[\"a\", \"b\"]", "[\"b\"]")
         .replace("path: \"buffer\"", "path: \"buffer\", encrypt: { key: secret env(\"KEY\") }")
         .replace("topic: \"copy\"", "topic: \"copy\", transactional_id: \"mine\"");
-    let plan = |text: &str| lower(&check_with("clicks.flow", text, &library)).unwrap();
-    let mut renamed = plan(&new);
-    renamed.program = "renamed".to_owned();
-    snapshot("changes_in_kafka", &differences(&plan(old), &renamed, &library).to_string());
+    let (old, new) = (plan("clicks.flow", old, &library), plan("clicks.flow", &new, &library));
+    let renamed = Plan { program: "renamed".to_owned(), ..new };
+    snapshot("changes_in_kafka", &differences(&old, &renamed, &library).to_string());
 }
 
 #[test]
@@ -330,10 +332,7 @@ flow main {
         .replace("-> set @day", "-> keep if @offset > 0 -> set @day")
         .replace("{@timestamp:%Y}", "{@timestamp:%m}")
         .replace("copy { lake, copy }", "match { @day == \"01\" -> lake, _ -> copy }");
-    let plan = |text: &str| {
-        let analysis = check_with("logs.flow", text, &library);
-        let said = render::human(&analysis.diagnostics, &analysis.files, false);
-        lower(&analysis).unwrap_or_else(|| panic!("{said}"))
-    };
-    snapshot("changes_of_steps", &differences(&plan(old), &plan(&new), &library).to_string());
+    let (old, new) = (plan("logs.flow", old, &library), plan("logs.flow", &new, &library));
+    let difference = differences(&old, &new, &library);
+    snapshot("changes_of_steps", &difference.to_string());
 }

@@ -22,7 +22,7 @@ pub(super) fn flow_text(plan: &Plan, flow: &Flow, detail: Detail) -> String {
             printer.text.push('\n');
         }
         let known = printer.leaving(from, leg);
-        printer.line(2, origin_name(from));
+        printer.line(2, from.name());
         let edge = Edge { known, in_full: known.is_some() };
         printer.in_full(known, 2 + TYPE_INDENT);
         printer.stages(4, leg, edge);
@@ -35,13 +35,6 @@ pub(super) fn stages_text(plan: &Plan, leg: &Leg) -> String {
     let mut printer = Printer { plan, detail: Detail::Whole, types: false, text: String::new() };
     printer.stages(0, leg, Edge { known: None, in_full: false });
     printer.text
-}
-
-pub(super) fn origin_name(origin: &Origin) -> &str {
-    match origin {
-        Origin::Source(name) | Origin::Channel(name) => name,
-        Origin::Rejects(_) => "rejects",
-    }
 }
 
 /// The type of the events at an edge, and whether it was shown completely.

@@ -16,7 +16,7 @@ use crate::{
 };
 pub(crate) use action::{Detail, action_lines};
 use expression::{Shown, function_text};
-use flow::{flow_text, origin_name, stages_text};
+use flow::{flow_text, stages_text};
 
 /// The maximum length of a line that can be broken.
 const LINE_MAX: usize = 100;
@@ -52,7 +52,7 @@ impl Plan {
         flows.collect::<Vec<_>>().join("\n")
     }
 
-    /// Renders what the events of a path pass: steps, forks and destinations, each on lines of its own, without types.
+    /// Renders the steps, forks and destinations of a path, each on lines of its own, without types.
     pub fn stages(&self, path: &Path) -> String {
         stages_text(self, &path.leg)
     }
@@ -66,7 +66,10 @@ impl Plan {
 impl Origin {
     /// Returns the name by which a plan shows the origin: that of a source or a channel, or `rejects`.
     pub fn name(&self) -> &str {
-        origin_name(self)
+        match self {
+            Origin::Source(name) | Origin::Channel(name) => name,
+            Origin::Rejects(_) => "rejects",
+        }
     }
 }
 

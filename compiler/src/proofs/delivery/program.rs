@@ -26,7 +26,7 @@ pub(super) struct Program<'p> {
     entry: Option<FileId>,
     /// The columns that may differ when the same events arrive again.
     arriving: Arriving,
-    /// Those of them that differ even if the files of lookup tables stay the same.
+    /// The columns that may differ when the same events arrive again and the files of lookup tables stay the same.
     arriving_without_tables: Arriving,
 }
 

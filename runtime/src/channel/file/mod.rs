@@ -13,7 +13,7 @@
 //! | `survey`, `recovery`, `refusal` | what a directory contains, how a channel is opened in it, and why it is not |
 //! | `probing` | whether the directory could be opened, without changing anything |
 //! | `reading` | puts read back from disk |
-//! | `state`, `cursor` | reserved, submitted, visible and leased puts: plain data, no disk |
+//! | `state`, `submitted`, `cursor` | reserved, submitted, visible and leased puts: plain data, no disk |
 //! | `incarnations`, `divergence`, `claim` | the numbers of events, compared with those that sinks have had |
 //! | `engine` | one pass: from the state to the log and back |
 //! | `failing` | why a channel can't go on |
@@ -43,6 +43,7 @@ mod repair;
 mod scan;
 mod segment;
 mod state;
+mod submitted;
 mod superblock;
 mod survey;
 mod transactions;

@@ -20,6 +20,7 @@ use super::incarnations::Incarnations;
 use super::log::{Durable, SegmentInfo};
 use super::reading::{LoadRequest, StoredPut};
 use super::segment::{Location, Uuid};
+use super::submitted::Submitted;
 use crate::batch::{BATCH_BYTES, Batch, Interval, Partition};
 use crate::channel::in_flight::InFlight;
 use crate::channel::origins::{self, Stored, Verdict};
@@ -31,21 +32,6 @@ const SUBMITTED_BYTES_MAX: u64 = 16 << 20;
 
 /// The index of a reader's cursor.
 pub(super) type ReaderId = usize;
-
-/// A put that is not on disk yet.
-pub(super) struct Submitted {
-    /// `None` if the log has the put already, or if the put has no events.
-    pub(super) sequence: Option<u64>,
-    pub(super) batch: Batch,
-    pub(super) fill: Fill,
-    /// The number of events put before it.
-    pub(super) events_before: u64,
-    /// The record's body; empty if there is nothing to write.
-    pub(super) body: Vec<u8>,
-    pub(super) body_checksum: u32,
-    pub(super) origins_bytes: u32,
-    pub(super) acknowledgement: Acknowledgement,
-}
 
 /// The result of a take.
 pub(super) enum Take {

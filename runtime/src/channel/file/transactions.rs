@@ -11,7 +11,8 @@ use super::compression::Compression;
 use super::failing::Fault;
 use super::fields::checksum;
 use super::reading::{self, load};
-use super::state::{ReaderId, Submitted, Take};
+use super::state::{ReaderId, Take};
+use super::submitted::Submitted;
 use super::survey::SurveyError;
 use super::writer::RETRY;
 use super::{Shared, columns};
@@ -73,13 +74,6 @@ impl<S: Storage> PutTransaction for FilePut<S> {
         }
         self.shared.work.notify_one();
         Ok(())
-    }
-}
-
-impl Submitted {
-    /// The bytes of the put as a record or as a batch, whichever has more: a compressed record may be a hundredth of its batch.
-    pub(super) fn memory_bytes(&self) -> u64 {
-        self.fill.bytes.max(self.body.len() as u64)
     }
 }
 

@@ -69,10 +69,10 @@ impl Trouble {
     }
 }
 
-/// What a part of a component reports of a trouble.
+/// The report of a trouble by a part of a component.
 #[derive(Debug, Clone, Copy)]
 pub struct TroubleReport<'r> {
-    /// What is in trouble, such as `brokers`.
+    /// The name of the trouble within the component, such as `brokers`.
     pub subject: &'r str,
     /// The part of the component that has the trouble, such as one of several clients; empty if it has one part only.
     pub holder: &'r str,

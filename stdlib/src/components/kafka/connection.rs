@@ -47,6 +47,9 @@ pub(super) const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 /// The timeout of any other request for which a polling thread waits. Meanwhile it does not see the statistics.
 pub(super) const POLLING_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a commit may take that is waited for. Meanwhile a member does not see what its brokers do.
+pub(super) const COMMIT_LIMIT: Duration = Duration::from_secs(5);
+
 /// How long a request may take before librdkafka closes the connection, and asks on another one. An answer of many megabytes may take
 /// that long on a slow network.
 const SOCKET_TIMEOUT: Duration = Duration::from_secs(20);
@@ -171,35 +174,27 @@ impl Connection {
         meanwhile: &'static str,
         meter: &Arc<Meter>,
     ) -> Connection {
-        Connection {
-            name: format!("{kind} {component}"),
-            component: component.clone(),
-            client: String::new(),
-            brokers: brokers.join(", "),
-            meanwhile,
-            meter: meter.clone(),
-            lost: AtomicBool::new(false),
-            idle: AtomicBool::new(false),
-            state: Mutex::default(),
-        }
-        .go_on()
+        let (name, brokers) = (format!("{kind} {component}"), brokers.join(", "));
+        Connection::make(name, component.clone(), String::new(), brokers, meanwhile, meter.clone())
     }
 
     /// Makes the connection of another client of the component.
     pub(super) fn of_client(&self, client: &str) -> Connection {
         let Connection { name, component, brokers, meanwhile, meter, .. } = self;
-        Connection {
-            name: name.clone(),
-            component: component.clone(),
-            client: client.to_owned(),
-            brokers: brokers.clone(),
-            meanwhile,
-            meter: meter.clone(),
-            lost: AtomicBool::new(false),
-            idle: AtomicBool::new(false),
-            state: Mutex::default(),
-        }
-        .go_on()
+        let client = client.to_owned();
+        Connection::make(name.clone(), component.clone(), client, brokers.clone(), meanwhile, meter.clone())
+    }
+
+    fn make(
+        name: String,
+        component: Arc<str>,
+        client: String,
+        brokers: String,
+        meanwhile: &'static str,
+        meter: Arc<Meter>,
+    ) -> Connection {
+        let (lost, idle, state) = (AtomicBool::new(false), AtomicBool::new(false), Mutex::default());
+        Connection { name, component, client, brokers, meanwhile, meter, lost, idle, state }.go_on()
     }
 
     /// Goes on with an outage that the client before has left: this one finds the end of it.

@@ -15,10 +15,10 @@ use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings::{
     rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_request_timeout,
-    rd_kafka_DescribeCluster, rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics,
-    rd_kafka_TopicCollection_destroy, rd_kafka_TopicCollection_of_topic_names,
-    rd_kafka_TopicDescription_error, rd_kafka_TopicDescription_name, rd_kafka_TopicDescription_t,
-    rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_least_significant_bits,
+    rd_kafka_AdminOptions_t, rd_kafka_DescribeCluster, rd_kafka_DescribeTopics,
+    rd_kafka_DescribeTopics_result_topics, rd_kafka_TopicCollection_destroy,
+    rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error, rd_kafka_TopicDescription_name,
+    rd_kafka_TopicDescription_t, rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_least_significant_bits,
     rd_kafka_Uuid_most_significant_bits, rd_kafka_admin_op_t, rd_kafka_brokers_add, rd_kafka_commit_queue,
     rd_kafka_commit_transaction, rd_kafka_consumer_group_metadata, rd_kafka_consumer_group_metadata_destroy,
     rd_kafka_consumer_group_metadata_generation_id, rd_kafka_consumer_group_metadata_group_id,
@@ -27,7 +27,7 @@ use rdkafka::bindings::{
     rd_kafka_error_is_retriable, rd_kafka_error_string, rd_kafka_error_t,
     rd_kafka_event_DescribeTopics_result, rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_event_t,
     rd_kafka_oauthbearer_set_token, rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll,
-    rd_kafka_send_offsets_to_transaction,
+    rd_kafka_queue_t, rd_kafka_send_offsets_to_transaction, rd_kafka_t,
 };
 use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -75,7 +75,7 @@ pub(super) fn commit_transaction<C: ClientContext>(
     client: &Client<C>,
     limit: Duration,
 ) -> Result<(), TransactionError> {
-    let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+    let milliseconds = milliseconds(limit);
     // SAFETY: the client is alive as long as it is borrowed. librdkafka's clients may be called by several threads.
     let error = unsafe { rd_kafka_commit_transaction(client.native_ptr(), milliseconds) };
     // SAFETY: librdkafka has just returned it.
@@ -137,7 +137,7 @@ pub(super) fn send_offsets<C: ClientContext>(
     generation: &Generation,
     limit: Duration,
 ) -> Result<(), TransactionError> {
-    let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+    let milliseconds = milliseconds(limit);
     let text = |text: &str| CString::new(text).unwrap_or_default();
     let (group, member) = (text(&generation.group), text(&generation.member));
     let instance = generation.instance.as_deref().map(text);
@@ -168,7 +168,7 @@ pub(super) fn commit_within<C: ClientContext>(
     offsets: &TopicPartitionList,
     limit: Duration,
 ) -> Result<(), RDKafkaErrorCode> {
-    let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+    let milliseconds = milliseconds(limit);
     let handle = client.native_ptr();
     // SAFETY: the client and the list are alive as long as they are borrowed, and librdkafka copies the list. The queue and the event are
     // destroyed here once, after their last use. The queue gets the answer even after the time is over, and frees it with itself.
@@ -206,21 +206,39 @@ pub(super) fn add_brokers<C: ClientContext>(client: &Client<C>, brokers: &str) {
 /// Asks the broker that controls the cluster for its brokers, and waits for no answer, which nobody reads: the statistics show whether there
 /// is one.
 pub(super) fn ask_controller<C: ClientContext>(client: &Client<C>, limit: Duration) {
-    let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+    let operation = rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER;
+    // SAFETY: the client, the options and the queue are valid during the call. The request holds a reference to the queue, with which the
+    // answer is freed.
+    administrate(client, operation, milliseconds(limit), |handle, options, queue| unsafe {
+        rd_kafka_DescribeCluster(handle, options, queue);
+    });
+}
+
+/// Makes the options and the queue of a request to the brokers, and destroys both after the call. The request copies the options, and
+/// holds a reference to the queue.
+fn administrate<C: ClientContext, R>(
+    client: &Client<C>,
+    operation: rd_kafka_admin_op_t,
+    limit_ms: i32,
+    call: impl FnOnce(*mut rd_kafka_t, *const rd_kafka_AdminOptions_t, *mut rd_kafka_queue_t) -> R,
+) -> R {
     let handle = client.native_ptr();
     // SAFETY: the client is alive as long as it is borrowed, and may be called by several threads. Each object that is made here is
-    // destroyed here once, after its last use: the request copies the options, and holds a reference to the queue, with which the answer
-    // is freed.
+    // destroyed here once, after its last use.
     unsafe {
         let queue = rd_kafka_queue_new(handle);
-        let options =
-            rd_kafka_AdminOptions_new(handle, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER);
+        let options = rd_kafka_AdminOptions_new(handle, operation);
         // Only a time out of range is refused; the default is taken then.
-        rd_kafka_AdminOptions_set_request_timeout(options, milliseconds, ptr::null_mut(), 0);
-        rd_kafka_DescribeCluster(handle, options, queue);
+        rd_kafka_AdminOptions_set_request_timeout(options, limit_ms, ptr::null_mut(), 0);
+        let result = call(handle, options, queue);
         rd_kafka_AdminOptions_destroy(options);
         rd_kafka_queue_destroy(queue);
+        result
     }
+}
+
+fn milliseconds(limit: Duration) -> i32 {
+    i32::try_from(limit.as_millis()).unwrap_or(i32::MAX)
 }
 
 /// The length of librdkafka's buffers for the text of an error.
@@ -295,27 +313,19 @@ pub(super) fn topic_ids<C: ClientContext>(
     let names: Result<Vec<CString>, _> = topics.iter().map(|topic| CString::new(*topic)).collect();
     let names = names.map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
     let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
-    let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
-    let handle = client.native_ptr();
-    // SAFETY: the client is alive as long as it is borrowed, and may be called by several threads. Each object that is made here is
-    // destroyed here once, after its last use: the request copies the names and the options. The queue gets the answer even
-    // after the time is over, and frees it with itself.
-    unsafe {
-        let queue = rd_kafka_queue_new(handle);
-        let options =
-            rd_kafka_AdminOptions_new(handle, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
-        // Only a time out of range is refused; the default is taken then.
-        rd_kafka_AdminOptions_set_request_timeout(options, milliseconds, ptr::null_mut(), 0);
+    let (operation, limit_ms) = (rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, milliseconds(limit));
+    // SAFETY: the client, the options and the queue are valid during the call, and so are the names, which the request copies. The
+    // objects that are made here are destroyed here once, after their last use. The queue gets the answer even after the time is over, and
+    // frees it with itself.
+    administrate(client, operation, limit_ms, |handle, options, queue| unsafe {
         let topics = rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
         rd_kafka_DescribeTopics(handle, topics, options, queue);
-        let event = rd_kafka_queue_poll(queue, milliseconds);
+        let event = rd_kafka_queue_poll(queue, limit_ms);
         let found = described_ids(event);
         rd_kafka_event_destroy(event);
         rd_kafka_TopicCollection_destroy(topics);
-        rd_kafka_AdminOptions_destroy(options);
-        rd_kafka_queue_destroy(queue);
         found
-    }
+    })
 }
 
 /// Asks the brokers for the identity of a topic; none as well if the brokers don't know the request. Blocks for at most about

@@ -1,5 +1,6 @@
 //! The ways of events over an edge: from a source or a channel, over steps and forks, to each channel and sink.
 
+mod differing;
 mod order;
 
 use std::collections::BTreeSet;
@@ -9,6 +10,7 @@ use weir_grammar::tree::Role;
 use weir_plan::Action;
 use weir_plan::varying::{Varying, may_differ_after_restart};
 
+use self::differing::Differing;
 use super::program::Program;
 use super::reasons::reason;
 use super::steps::{
@@ -55,14 +57,7 @@ const REORDERS: &[Effect] = &[Effect::Reorders];
 struct Trail {
     passed: Vec<Passed>,
     reasons: Vec<Reason>,
-    /// What differs when the steps are applied to the same events again.
-    varying: Varying,
-    /// The same, with the headers that may differ when a source reads an event again.
-    reread: Varying,
-    /// What differs if the files of lookup tables have changed, as far as they are read behind the beginning of the edge.
-    tables: Varying,
-    /// What differs when a source reads an event again, and the files of lookup tables are the same.
-    headers: Varying,
+    differing: Differing,
     is_behind: bool,
     /// The place of an `explode` before.
     exploded: Option<Span>,
@@ -80,10 +75,7 @@ pub(super) fn of_edge(program: &Program<'_>, index: usize) -> Vec<Way> {
     let mut trail = Trail {
         passed: Vec::new(),
         reasons: Vec::new(),
-        varying: Varying::begin(is_behind),
-        reread: program.begin(edge),
-        tables: Varying::begin(is_behind).with_tables(),
-        headers: program.begin_without_tables(edge),
+        differing: Differing::begin(program, edge),
         is_behind,
         exploded: None,
         is_deduped: false,
@@ -242,13 +234,7 @@ impl Walk<'_, '_> {
         self.explodes_before(channel, trail);
         trail.exploded = None;
         trail.is_behind = true;
-        trail.varying = Varying::begin(true);
-        let again: Vec<String> = trail.reread.columns().collect();
-        trail.reread = Varying::begin(true).with_tables().with_columns(again);
-        let again: Vec<String> = trail.tables.columns().collect();
-        trail.tables = Varying::begin(true).with_tables().with_columns(again);
-        let again: Vec<String> = trail.headers.columns().collect();
-        trail.headers = Varying::begin(true).with_columns(again);
+        trail.differing = trail.differing.clone().behind_channel();
         leg.to.legs().into_iter().for_each(|leg| self.begin_behind(leg, trail));
     }
 
@@ -288,10 +274,10 @@ impl Walk<'_, '_> {
             None => leg.to.conditions(),
         };
         let steps = || step.into_iter().map(|step| (&step.action, step.on_failure));
-        let varies = trail.varying.decision(steps(), conditions()).is_some();
-        let varies_when_reread = trail.reread.decision(steps(), conditions()).is_some();
-        let varies_by_table = trail.tables.decision(steps(), conditions()).is_some();
-        let varies_by_header = trail.headers.decision(steps(), conditions()).is_some();
+        let is_varied = |by: &Varying| by.clone().decision(steps(), conditions()).is_some();
+        let Differing { varying, reread, tables, headers } = &trail.differing;
+        let (varies, varies_when_reread) = (is_varied(varying), is_varied(reread));
+        let (varies_by_table, varies_by_header) = (is_varied(tables), is_varied(headers));
         // Behind a channel, `begin_behind` has found a step that rejects by a table.
         let is_found = varies_by_table && trail.is_behind && step.is_some();
         if !varies && (!varies_when_reread || is_found) {
@@ -330,16 +316,10 @@ impl Walk<'_, '_> {
     }
 
     fn step(&mut self, step: &Step, trail: &mut Trail) {
-        let (before, before_reread) = (trail.varying.clone(), trail.reread.clone());
-        let (before_tables, before_headers) = (trail.tables.clone(), trail.headers.clone());
         let passed_late = self.passes_late(step, self.program.place(step.span, step.used), trail);
         self.decides(Some(step), &self.edge.leg, trail);
-        // A decision that varies is not applied.
         let action = &step.action;
-        trail.varying = before.behind(std::iter::once(action));
-        trail.reread = before_reread.behind(std::iter::once(action));
-        trail.tables = before_tables.behind(std::iter::once(action));
-        trail.headers = before_headers.behind(std::iter::once(action));
+        trail.differing = trail.differing.clone().behind(action);
         let place = self.program.place(step.span, step.used);
         if step.rejects() {
             self.rejects(step, place, trail);

@@ -59,7 +59,8 @@ impl Walk<'_, '_> {
             return None;
         }
         let chooses = |varying: &Varying| varying.clone().chooses(&step.action, step.on_failure);
-        let (varies, varies_when_reread) = (chooses(&trail.varying), chooses(&trail.reread));
+        let (varies, varies_when_reread) =
+            (chooses(&trail.differing.varying), chooses(&trail.differing.reread));
         let rule = match varies || is_choice(step) && may_differ_after_restart(&step.action) {
             true => Rule::StepVaries,
             false if varies_when_reread => Rule::HeaderVaries,
@@ -74,7 +75,8 @@ impl Walk<'_, '_> {
     /// event comes again: then it comes into a place that has newer events already.
     pub(super) fn sorts_by_varying(&self, sink: ComponentIndex, trail: &Trail) -> Option<OrderChange> {
         let component = self.program.component(sink);
-        let varying: BTreeSet<String> = trail.varying.columns().chain(trail.reread.columns()).collect();
+        let varying: BTreeSet<String> =
+            trail.differing.varying.columns().chain(trail.differing.reread.columns()).collect();
         let templates = component.settings.iter().filter_map(|setting| match &setting.value {
             Some(Value::Template(template)) => Some((&setting.name, template)),
             _ => None,

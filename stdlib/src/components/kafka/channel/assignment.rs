@@ -15,14 +15,11 @@ use tracing::{debug, info};
 use super::error::{ChannelError, is_refusal};
 use super::taking::Taking;
 use super::topic::{REQUEST_TIMEOUT, Topic, failure};
-use crate::components::kafka::connection::is_unanswered;
+use crate::components::kafka::connection::{COMMIT_LIMIT, is_unanswered};
 use crate::components::kafka::native::commit_within;
 
 /// How often a lookup of offsets is tried.
 const LOOKUP_TRIES: usize = 3;
-
-/// How long the last commit of partitions may take, before the group gives them to others.
-pub(super) const COMMIT_LIMIT: Duration = Duration::from_secs(5);
 
 /// The metadata of an offset behind a record that was written in a transaction. An agent that is killed before it has looked for the
 /// end of this transaction leaves it.

@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 use weir_runtime::batch::Batch;
 use weir_runtime::channel::encoding::Decoder;
 
-use super::assignment::{COMMIT_LIMIT, Callbacks, assign, commit};
+use super::assignment::{Callbacks, assign, commit};
 use super::error::{ChannelError, is_refusal};
 use super::identity::decode;
 use super::offsets::Ticket;
@@ -32,7 +32,7 @@ use super::sending::TRANSACTION_HEADER;
 use super::settings::KafkaChannelSettings;
 use super::taking::Taking;
 use super::topic::{REQUEST_TIMEOUT, Topic, check_identity, failure};
-use crate::components::kafka::connection::POLLING_TIMEOUT;
+use crate::components::kafka::connection::{COMMIT_LIMIT, POLLING_TIMEOUT};
 use crate::components::kafka::security::SecurityError;
 use crate::components::kafka::source::Partitions;
 use crate::components::kafka::tokens::Renewal;

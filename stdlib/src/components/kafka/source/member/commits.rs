@@ -9,6 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tracing::debug;
 
 use super::{Member, lock};
+use crate::components::kafka::connection::COMMIT_LIMIT;
 use crate::components::kafka::native::{commit_within, generation};
 use crate::components::kafka::shared_group::SharedGroup;
 use crate::components::kafka::source::channels::format_list;
@@ -18,9 +19,6 @@ use crate::components::kafka::source::start::metadata;
 
 /// How long commits must fail before a warning is logged.
 const COMMIT_FAILURE_GRACE: Duration = Duration::from_secs(15);
-
-/// How long a commit may take that is waited for. A member that is held up for longer does not see what its brokers do.
-const COMMIT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Failed commits with more time between them are independent.
 const COMMIT_FAILURE_GAP: Duration = Duration::from_secs(10);
